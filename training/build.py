@@ -1,0 +1,98 @@
+"""Renders the catalogue's views in two processes; resumes where it stopped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from training.catalogue import LIBRARIES, VIEWS, Product, catalogue_folder, read_library_folder, write_index
+
+#: Views from the front half; the others from anywhere.
+FRONTAL = (0, 1, 2, 3, 4, 5, 6, 10)
+
+
+@dataclass(frozen=True)
+class Built:
+    """One product's outcome: `problem` is None where its views lie in the catalogue."""
+
+    product: Product
+    problem: str | None
+
+
+def views_folder(product: Product) -> Path:
+    """Where the product's pictures lie."""
+    return catalogue_folder() / "views" / product.key
+
+
+def view_path(product: Product, view: int) -> Path:
+    """The picture of one view."""
+    return views_folder(product) / f"{view:02d}.jpg"
+
+
+def _nice() -> None:
+    os.nice(10)
+
+
+def _render_product(product: Product, libraries: Path) -> str | None:
+    """Renders all views of a product into its folder; returns what is wrong with the model, or None."""
+    from training.render import BrokenModel, load_model, random_view, render
+
+    target = views_folder(product)
+    partial = target.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    rng = np.random.default_rng(int(product.key, 16))
+    source = libraries / product.library
+    try:
+        model = load_model(source / product.model, product.rotation)
+        for index in range(VIEWS):
+            picture, mask = render(model, random_view(rng, model, index in FRONTAL))
+            if mask.mean() < 0.01:
+                raise BrokenModel(f"view {index} shows nothing")
+            Image.fromarray(picture).save(partial / f"{index:02d}.jpg", quality=92)
+        with Image.open(source / product.icon) as icon:
+            icon.convert("RGBA").save(partial / "icon.png")
+    except (BrokenModel, OSError, ValueError, IndexError, KeyError) as error:
+        shutil.rmtree(partial)
+        return f"{type(error).__name__}: {error}"
+    partial.rename(target)
+    return None
+
+
+def build(products: list[Product], libraries: Path, processes: int) -> Iterator[Built]:
+    """Renders what is not there yet, `processes` at a time, yielding each product as it is done."""
+    missing = []
+    for product in products:
+        if views_folder(product).is_dir():
+            yield Built(product, None)
+        else:
+            missing.append(product)
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_nice) as pool:
+        waiting = {pool.submit(_render_product, product, libraries): product for product in missing}
+        for future in as_completed(waiting):
+            yield Built(waiting[future], future.result())
+
+
+def all_products(libraries: Path) -> tuple[list[Product], list[dict[str, str]]]:
+    """Products of every library, and what was left out."""
+    products: list[Product] = []
+    skipped: list[dict[str, str]] = []
+    for library in LIBRARIES:
+        found, left_out = read_library_folder(libraries / library, library)
+        products += found
+        skipped += left_out
+    return products, skipped
+
+
+def finish(built: list[Built], skipped: list[dict[str, str]]) -> Path:
+    """Writes the index over what was built; broken models are listed among the skipped."""
+    broken = [{"id": b.product.id, "name": b.product.name, "why": b.problem} for b in built if b.problem]
+    return write_index([b.product for b in built if not b.problem], skipped + broken)
