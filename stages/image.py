@@ -1,0 +1,147 @@
+"""Read a product photo: file bytes in, the RGB square that the image encoder wants out.
+
+Each format is read through Pillow's own plugin class. ``Image.open`` is not used: it tries every format it knows, and
+its guard against bombs is a global of the process.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from io import BytesIO
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from stages.errors import StageError
+from stages.image_file import broken, check_file, check_png_rows, check_size
+
+SIDE_PX = 224  # height and width of what the image encoder reads
+BACKGROUND = (255, 255, 255)  # shown through alpha and beside a picture that is not square, as in shop photos
+FILTER = Image.Resampling.BICUBIC
+MAX_PROFILE_BYTES = 4 * 2**20  # of an ICC profile; a larger one is not applied
+
+_PLUGINS = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WEBP": WebPImageFile}
+
+#: EXIF orientation → the transposition that sets the picture upright (EXIF 2.32, tag 0x0112).
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+#: Colour space of an ICC profile → the mode whose pixels it describes.
+_PROFILE_MODE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+
+
+def read_image(data: bytes) -> np.ndarray:
+    """Decodes a photo, sets it upright, brings it to sRGB and fits it into the encoder's square.
+
+    The first frame of an animated file is taken; alpha and the margins are white; a picture smaller than the
+    square is enlarged.
+
+    Args:
+        data: a whole JPEG, PNG or WebP file within the limits of :mod:`stages.image_file`.
+
+    Returns:
+        uint8 [224, 224, 3], RGB.
+
+    Raises:
+        StageError: on field ``IMAGE``, ``too_large`` or ``invalid_input``.
+    """
+    kind = check_file(data)
+    try:
+        picture = _PLUGINS[kind](BytesIO(data))
+        check_size(*picture.size)
+        small = _shrink(picture, data)
+        return _square(_to_srgb(small, picture.info.get("icc_profile")), _orientation(picture))
+    except StageError:
+        raise
+    except Exception as error:
+        # Pillow raises many types on a broken file: OSError, SyntaxError, ValueError, EOFError, struct.error, …
+        raise broken(kind, " ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _shrink(picture: ImageFile, data: bytes) -> Image.Image:
+    """Decodes and resizes: mode L, RGB or CMYK, the longer side SIDE_PX."""
+    scale = SIDE_PX / max(picture.size)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    # JPEG only: the decoder scales by 1/2, 1/4 or 1/8 inside its inverse DCT, at a fraction of the cost.
+    drafted = picture.draft(None, (width, height))
+    picture.load()
+    if isinstance(picture, PngImageFile) and _may_lack_rows(picture):
+        check_png_rows(data)
+    small = _plain(picture).resize((width, height), FILTER, box=drafted and drafted[1], reducing_gap=2.0)
+    if small.mode == "RGBA":
+        flat = Image.new("RGB", small.size, BACKGROUND)
+        flat.paste(small, mask=small.getchannel("A"))
+        return flat
+    return small
+
+
+def _may_lack_rows(picture: PngImageFile) -> bool:
+    """Whether the last row is all zero, as a missing one is; interlaced rows come in another order."""
+    if picture.info.get("interlace"):
+        return True
+    last_row = picture.crop((0, picture.height - 1, picture.width, picture.height))
+    return not last_row.tobytes().strip(b"\0")
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    """The picture in a mode that can be resized: L, RGB, RGBA or CMYK, eight bits a channel."""
+    if picture.mode in ("I;16", "I;16B", "I"):
+        return Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+    if picture.mode in ("LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+        return picture.convert("RGBA")
+    if picture.mode == "1":
+        return picture.convert("L")
+    return picture if picture.mode in ("L", "RGB", "RGBA", "CMYK") else picture.convert("RGB")
+
+
+def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """Mode RGB, in sRGB where the file's profile can be applied; a broken profile is ignored, as browsers do."""
+    if profile and len(profile) <= MAX_PROFILE_BYTES:
+        mode, transform = _transform(profile)
+        if transform is not None and (picture.mode == mode or (picture.mode, mode) == ("L", "RGB")):
+            return ImageCms.applyTransform(picture.convert(mode), transform)
+    return picture.convert("RGB")
+
+
+@lru_cache(maxsize=8)
+def _transform(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform | None]:
+    """The mode that a profile describes and its transform to sRGB; None where it is broken or is sRGB itself."""
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        mode = _PROFILE_MODE.get(source.profile.xcolor_space.strip(), "")
+        if not mode or "sRGB" in ImageCms.getProfileDescription(source):
+            return mode, None
+        return mode, ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except Exception:  # whatever a hostile profile provokes, the picture can be shown without it
+        return "", None
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) where there is none or it is broken."""
+    try:
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # broken metadata does not make the picture unreadable
+        return 1
+
+
+def _square(picture: Image.Image, orientation: int) -> np.ndarray:
+    """The upright picture in the middle of the square."""
+    if orientation in _UPRIGHT:
+        picture = picture.transpose(_UPRIGHT[orientation])
+    if picture.size == (SIDE_PX, SIDE_PX):
+        return np.asarray(picture)
+    square = np.full((SIDE_PX, SIDE_PX, 3), BACKGROUND, np.uint8)
+    left, top = (SIDE_PX - picture.width) // 2, (SIDE_PX - picture.height) // 2
+    square[top : top + picture.height, left : left + picture.width] = picture
+    return square

@@ -1,0 +1,109 @@
+"""Read the text a request carries and tokenise titles for the text encoder."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from stages.errors import invalid, too_large
+
+MAX_TITLE_BYTES = 8_192  # sixty times a long shop title; the encoder reads the first MAX_TOKENS tokens of it
+MAX_TOKENS = 128  # what the sentence encoder was trained with, [CLS] and [SEP] included
+BUCKETS = (16, 32, 64, MAX_TOKENS)  # padded lengths, so that requests of about one length share a batch
+
+#: Format characters that spelling needs: the joiners of emoji families and of Persian and Indic words.
+_JOINERS = "\u200c\u200d"
+#: Dropped: controls, bidi overrides and other invisible format characters, surrogates, private use.
+_DROPPED_CATEGORIES = {"Cc", "Cf", "Cs", "Co"}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A batch of tokenised titles.
+
+    Attributes:
+        input_ids: int64 [rows, length], `length` one of :data:`BUCKETS`.
+        attention_mask: int64 [rows, length], 1 for a token and 0 for padding.
+        text_mask: float32 [rows, 1], 0 where the title is empty.
+    """
+
+    input_ids: np.ndarray
+    attention_mask: np.ndarray
+    text_mask: np.ndarray
+
+
+def clean(text: str) -> str:
+    """NFC text on one line: white space collapsed, invisible and control characters dropped.
+
+    NFC rather than NFKC, because the copy repeats what the seller wrote (``½ m²`` stays ``½ m²``).
+    """
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
+    text = unicodedata.normalize("NFC", text)
+    kept = (c for c in text if c.isspace() or c in _JOINERS or unicodedata.category(c) not in _DROPPED_CATEGORIES)
+    # A second pass of NFC: dropping a character may have put a combining mark beside a new base.
+    text = unicodedata.normalize("NFC", " ".join("".join(kept).split()))
+    return text if text.strip(_JOINERS + " ") else ""
+
+
+def decode_utf8(data: bytes, field: str, max_bytes: int) -> str:
+    """The bytes of `field` as a str, as they came.
+
+    Raises:
+        StageError: ``too_large`` over `max_bytes`, ``invalid_input`` where the bytes are no UTF-8.
+    """
+    if len(data) > max_bytes:
+        raise too_large(field, f"{len(data):,} bytes of text, the limit is {max_bytes:,} bytes; shorten it")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise invalid(
+            field,
+            f"is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start} ({error.reason}); "
+            "encode the text as UTF-8",
+        ) from error
+
+
+def read_title(data: bytes) -> str:
+    """The clean title of a product; ``""`` is allowed and means that there is none.
+
+    Args:
+        data: UTF-8, at most :data:`MAX_TITLE_BYTES` bytes.
+
+    Raises:
+        StageError: on field ``TITLE``, ``too_large`` or ``invalid_input``.
+    """
+    return clean(decode_utf8(data, "TITLE", MAX_TITLE_BYTES))
+
+
+class TitleTokenizer:
+    """WordPiece tokeniser of the text encoder.
+
+    Args:
+        path: a ``tokenizer.json`` of the HF `tokenizers` library.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(path))
+        self._tokenizer.encode_special_tokens = True  # a title holding "[SEP]" is text, not a separator
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer.no_padding()  # the file may ask for its own; ours goes to a bucket
+        self._pad_id = self._tokenizer.token_to_id("[PAD]") or 0
+
+    def __call__(self, titles: Sequence[str]) -> Tokens:
+        """Tokenises clean titles, truncated to :data:`MAX_TOKENS` and padded to a bucket that fits the longest."""
+        rows = [self._tokenizer.encode(title).ids for title in titles]
+        longest = max(len(ids) for ids in rows)
+        length = next(bucket for bucket in BUCKETS if bucket >= longest)
+        input_ids = np.full((len(rows), length), self._pad_id, np.int64)
+        attention_mask = np.zeros((len(rows), length), np.int64)
+        for row, ids in enumerate(rows):
+            input_ids[row, : len(ids)] = ids
+            attention_mask[row, : len(ids)] = 1
+        text_mask = np.array([[float(bool(title))] for title in titles], np.float32)
+        return Tokens(input_ids, attention_mask, text_mask)
