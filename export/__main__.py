@@ -1,0 +1,159 @@
+"""`python -m export`: recipe → checkpoints → ONNX (and TensorRT) → `model_repository/`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from export import configs, lint, recipe, sources
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
+console = Console()
+REPORT = sources.REPOSITORY / "out" / "parity.json"
+
+RecipeName = Annotated[str, typer.Option("--recipe", help="A name below recipes/, or a path to a YAML.")]
+
+
+@app.callback(invoke_without_command=True)
+def build_all(
+    context: typer.Context,
+    name: RecipeName = "offline",
+    only: Annotated[list[str] | None, typer.Option(help="Build this slot alone; may be repeated.")] = None,
+    force: Annotated[bool, typer.Option(help="Build even what the cache holds.")] = False,
+    target: Annotated[Literal["onnx", "tensorrt"], typer.Option(help="tensorrt builds engines besides.")] = "onnx",
+) -> None:
+    """Fetches, exports and checks every slot of a recipe; what has not changed is taken from the cache."""
+    if context.invoked_subcommand:
+        return
+    from export import build
+
+    chosen = _slots(only)
+    loaded = recipe.load(name)
+    configs.write()
+    done = []
+    for slot in chosen:
+        with console.status(f"[bold]{slot}"):
+            done.append(build.build(slot, loaded, force=force, say=lambda line: console.print(f"  [dim]{line}")))
+        size = sum(f.stat().st_size for f in done[-1].folder.iterdir()) / 1e6
+        state = "unchanged" if done[-1].cached else "exported"
+        console.print(f"[green]✓[/] {slot:<14} {state:<10} {size:6.1f} MB  {done[-1].seconds:6.1f} s")
+    from export import parity
+
+    rows = parity.report(loaded, done, None, REPORT)
+    if not all(entry.cached for entry in done):
+        console.print(_parity_table(rows))
+    if target == "tensorrt":
+        from export import tensorrt
+
+        for entry in done:
+            tensorrt.build_slot(entry, console)
+
+
+def _slots(only: list[str] | None) -> list[str]:
+    for name in only or []:
+        if name not in recipe.SLOTS:
+            raise typer.BadParameter(f"no slot {name!r}; known: {', '.join(recipe.SLOTS)}", param_hint="--only")
+    return list(only or recipe.SLOTS)
+
+
+def _parity_table(rows: list[dict]) -> Table:
+    """The worst figure of each slot, output and metric."""
+    table = Table(title="parity (the worst of all cases)")
+    for heading in ("slot", "precision", "output", "cases", "metric", "worst"):
+        table.add_column(heading)
+    worst: dict[tuple, list[float]] = defaultdict(list)
+    for row in rows:
+        for metric, value in row.items():
+            if isinstance(value, float):
+                worst[row["slot"], row["precision"], row.get("output", ""), metric].append(value)
+    for (slot, precision, output, metric), values in worst.items():
+        figure = min(values) if "agreement" in metric else max(values)
+        table.add_row(slot, precision, output, str(len(values)), metric, f"{figure:.3g}")
+    return table
+
+
+@app.command("list")
+def list_slots(name: RecipeName = "offline") -> None:
+    """Shows a recipe's slots: source, precision, licence, and whether they are built."""
+    from export import build
+
+    loaded = recipe.load(name)
+    table = Table(title=f"recipe {loaded.name}: {loaded.description}")
+    for heading in ("slot", "source", "precision", "licence", "built"):
+        table.add_column(heading, overflow="fold")
+    for slot in recipe.SLOTS:
+        entry = loaded.slot(slot)
+        folder = sources.cache_root() / "exports" / f"{slot}-{build.key(slot, entry)}"
+        table.add_row(slot, entry.source, entry.precision, entry.licence, "yes" if folder.exists() else "no")
+    console.print(table)
+
+
+@app.command("lint")
+def lint_graph(
+    root: Annotated[list[Path] | None, typer.Option("--model-root", help="Check these roots instead of ours.")] = None,
+) -> None:
+    """Names each wrong edge of the graph and its mend; exit 1 if there is one."""
+    roots = root or [configs.MODELS_ROOT, configs.ENSEMBLES_ROOT]
+    parsed = configs.read(roots)
+    problems = [str(p) for p in lint.lint(parsed) + [p for r in roots for p in lint.lint_onnx(parsed, r)]]
+    if root is None:
+        problems += [
+            f"{path}: differs from export/pipeline.py; run python -m export configs" for path in configs.drift()
+        ]
+    for problem in problems:
+        console.print(f"[red]✗[/] {problem}", highlight=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(1)
+    edges = sum(len(s.input_map) for c in parsed.values() for s in c.ensemble_scheduling.step)
+    console.print(f"[green]✓[/] {len(parsed)} models and ensembles, {edges} edges, no problem")
+
+
+@app.command("configs")
+def write_configs() -> None:
+    """Writes every config.pbtxt from the pipeline."""
+    changed = configs.write()
+    for path in changed:
+        console.print(f"wrote {path.relative_to(configs.MODEL_REPOSITORY.parent)}")
+    console.print(f"{len(changed)} files changed")
+
+
+@app.command("parity")
+def parity_served(
+    url: Annotated[str, typer.Option(help="gRPC address of a running server.")] = "127.0.0.1:8001",
+    name: RecipeName = "offline",
+) -> None:
+    """Compares torch, ONNX and the server's answers; writes out/parity.json."""
+    from export import build, parity
+
+    loaded = recipe.load(name)
+    built = [build.build(slot, loaded) for slot in recipe.SLOTS]
+    console.print(_parity_table(parity.report(loaded, built, url, REPORT)))
+
+
+@app.command("hash")
+def hash_source(path: Path) -> None:
+    """Prints the sha256 that a recipe pins for a file or folder."""
+    print(sources.sha256(path))
+
+
+def main() -> None:
+    """The command, with our own errors as one line instead of a traceback."""
+    from export.onnx import ParityError
+
+    try:
+        app()
+    except (recipe.RecipeError, sources.SourceError, ParityError) as error:
+        console.print(f"[red]✗[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Builds slots: each is keyed by the hash of everything it is made from, kept in the cache, and linked into place."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import inspect
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from filelock import FileLock
+
+from export import onnx, pipeline, sources
+from export.configs import MODELS_ROOT
+from export.onnx import ParityError
+from export.recipe import SLOTS, Recipe, Slot
+
+#: Rooms and libraries whose change makes an export stale.
+_LIBRARIES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-genai")
+_EXPORT = Path(__file__).resolve().parent
+
+#: Tolerances that are a least value; every other one is a most.
+_AT_LEAST = ("top1_agreement",)
+
+
+@dataclass(frozen=True)
+class Built:
+    """One slot's export.
+
+    Args:
+        folder: in the cache: model files, `parity.json` (rows of torch against ONNX), `reference.npz` (single-pass
+            networks: torch's inputs and outputs, keyed ``<case>|<tensor>``).
+        cached: nothing had to be done.
+    """
+
+    slot: str
+    key: str
+    folder: Path
+    cached: bool
+    seconds: float
+
+    def parity(self) -> list[dict]:
+        """The rows of the parity report."""
+        return json.loads((self.folder / "parity.json").read_text())
+
+    def reference(self) -> dict[str, np.ndarray]:
+        """torch's inputs and outputs by ``<case>|<tensor>``; empty where a slot has none."""
+        path = self.folder / "reference.npz"
+        return dict(np.load(path)) if path.exists() else {}
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"export.slots.{name}")
+
+
+def key(name: str, slot: Slot) -> str:
+    """The hash of what an export is made from: slot, checkpoint, our code, the pipeline's tensors, libraries."""
+    module = _module(name)
+    code = [inspect.getsource(module), (_EXPORT / "onnx.py").read_text()]
+    code += (
+        [path.read_text() for path in sorted((sources.REPOSITORY / "networks").glob("*.py"))]
+        if name == "fusion"
+        else []
+    )
+    declared = [(m.inputs, m.outputs) for m in pipeline.MODELS if name in m.files.values()]
+    versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
+    whole = json.dumps(
+        [slot.model_dump(exclude={"tolerance", "licence"}), code, repr(declared), versions], sort_keys=True
+    )
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+def build(name: str, recipe: Recipe, *, force: bool = False, say: Callable[[str], None] = print) -> Built:
+    """Fetches, exports and checks one slot, or finds it in the cache, and links its files into `model_repository/`.
+
+    Raises:
+        SourceError: the checkpoint could not be had.
+        ParityError: torch and ONNX differ by more than the recipe's tolerance, or a value is NaN or Inf.
+    """
+    slot = recipe.slot(name)
+    started = time.perf_counter()
+    digest = key(name, slot)
+    folder = sources.cache_root() / "exports" / f"{name}-{digest}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        cached = folder.exists() and not force
+        if not cached:
+            checkpoint = sources.fetch(slot.source, slot.sha256, say)
+            say(f"exporting {name} ({slot.precision})")
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-") as scratch:
+                made = Path(scratch) / "made"
+                made.mkdir()
+                _make(name, slot, checkpoint, made)
+                if folder.exists():
+                    shutil.rmtree(folder)
+                made.rename(folder)
+    built = Built(name, digest, folder, cached, time.perf_counter() - started)
+    check(slot, built.parity(), name)
+    install(built)
+    return built
+
+
+def _make(name: str, slot: Slot, checkpoint: Path, out: Path) -> None:
+    """Writes one slot's files, its parity rows and its reference into `out`."""
+    module = _module(name)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # exporters warn about their own internals
+        if hasattr(module, "build"):
+            module.build(checkpoint, slot, out)
+            rows = module.parity(checkpoint, slot, out) if hasattr(module, "parity") else []
+        else:
+            model, network = pipeline.model(name), module.load(checkpoint, slot)
+            onnx.export(network, model, module.sample, out / "model.onnx")
+            rows, reference = onnx.parity(network, model, module.sample, out / "model.onnx")
+            np.savez_compressed(out / "reference.npz", **reference)
+        if hasattr(module, "sidecars"):
+            module.sidecars(checkpoint, slot, out)
+    (out / "parity.json").write_text(json.dumps(rows, indent=1))
+
+
+def check(slot: Slot, rows: list[dict], name: str) -> None:
+    """Holds parity rows against the recipe's tolerance.
+
+    Raises:
+        ParityError: with the slot, the case, the metric, the figure and the limit of the first row that fails.
+    """
+    for row in rows:
+        for metric, limit in slot.tolerance.items():
+            if metric not in row:
+                continue
+            ok = row[metric] >= limit if metric in _AT_LEAST else row[metric] <= limit
+            if not ok:
+                raise ParityError(
+                    f"{name} {row.get('case', '')} {row.get('output', '')}: {metric} is {row[metric]:.3g}, the recipe "
+                    f"allows {limit:.3g}; a wider tolerance is a decision for the recipe"
+                )
+
+
+def placements(name: str) -> list[tuple[str, str]]:
+    """Where a slot's files go: (model, file name)."""
+    return [(model.name, file) for model in pipeline.MODELS for file, slot in model.files.items() if slot == name]
+
+
+def install(built: Built) -> None:
+    """Links one export's files into `model_repository/models/<model>/1/`, copying across file systems."""
+    for model, file in placements(built.slot):
+        origin, target = built.folder / file, MODELS_ROOT / model / "1" / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and target.samefile(origin):
+            continue
+        fresh = target.with_name(f".{file}.new")
+        fresh.unlink(missing_ok=True)
+        try:
+            os.link(origin, fresh)
+        except OSError:
+            shutil.copy2(origin, fresh)
+        fresh.replace(target)
+
+
+def missing() -> list[Path]:
+    """Files that the models need and that no export has put into place yet."""
+    wanted = [MODELS_ROOT / model / "1" / file for name in SLOTS for model, file in placements(name)]
+    return [path for path in wanted if not path.exists()]

