@@ -1,0 +1,252 @@
+"""A whole Triton as a value: started, checked, ready; stopped without a trace."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from server import canary, segments
+from server.errors import ServerFailed
+from server.log import Loading, passes
+from server.options import ServerOptions
+from server.ports import Ports
+from server.process import Process
+from server.repository import BUILD_WEIGHTS, Model, check_files, read_models, select
+from server.triton import Triton, find_triton
+
+GRACE_S = 15.0  # what tritonserver may take beyond its exit timeout, to unload its models
+SHM_BYTES = 16 * 1024 * 1024  # first size of a stub's segment; it grows by as much, and growing costs a remap
+
+
+class Server:
+    """Triton with the models of some roots; ready when :meth:`start` returns.
+
+        with Server(ServerOptions(http_port=0, grpc_port=0, metrics_port=0)) as server:
+            client = tritonclient.grpc.InferenceServerClient(server.grpc_url)
+
+    Args:
+        options: see :class:`ServerOptions`.
+        on_progress: called with a line for people, as models get ready; from another thread.
+        on_log: called with those lines of Triton's log that are of the level of the options or graver.
+
+    Raises:
+        ServerFailed: on start, with the reason, the mend and the end of the log.
+    """
+
+    def __init__(
+        self,
+        options: ServerOptions | None = None,
+        *,
+        on_progress: Callable[[str], None] = lambda line: None,
+        on_log: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.options = options or ServerOptions()
+        self._on_progress = on_progress
+        self._on_log = on_log
+        self._process: Process | None = None
+        self._ports: Ports | None = None
+        self._folder: Path | None = None
+        self._prefix = ""
+        self._loading = Loading()
+        self._expected: dict[str, Model] = {}
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def http_url(self) -> str:
+        """HOST:PORT of the HTTP endpoint."""
+        return self._url("http")
+
+    @property
+    def grpc_url(self) -> str:
+        """HOST:PORT of the gRPC endpoint."""
+        return self._url("grpc")
+
+    @property
+    def metrics_url(self) -> str:
+        """HOST:PORT of the Prometheus metrics, which lie under /metrics."""
+        return self._url("metrics")
+
+    @property
+    def pid(self) -> int:
+        """The process of tritonserver."""
+        if self._process is None:
+            raise RuntimeError("the server is not running; start() it first")
+        return self._process.pid
+
+    @property
+    def models(self) -> list[str]:
+        """The models that are served."""
+        return list(self._expected)
+
+    def start(self) -> None:
+        """Checks, starts, waits until every model is ready and the canary sings.
+
+        Raises:
+            ServerFailed: nothing is left running then.
+        """
+        if self._process is not None:
+            raise RuntimeError("the server is running already")
+        options = self.options
+        roots = [Path(root).resolve() for root in options.model_roots]
+        models = read_models(roots, options.config_name)
+        wanted = options.models
+        if wanted is not None and canary.MODEL in models:
+            wanted = [*wanted, canary.MODEL]
+        self._expected = select(models, wanted)
+        check_files(self._expected.values())
+        triton = find_triton()
+        environment = triton.environment()
+        if triton.from_wheel:
+            canary.check_numpy(environment)
+        segments.remove_stale(options.shm_prefix)
+        self._prefix = segments.unique_prefix(options.shm_prefix)
+        self._loading = Loading()
+        ports = {"http": options.http_port, "grpc": options.grpc_port, "metrics": options.metrics_port}
+        self._ports = Ports(options.host, ports)
+        try:
+            self._folder = Path(tempfile.mkdtemp(prefix="vitrina-server-"))
+            self.log_path = Path(options.log_path or self._folder / "triton.log")
+            self._process = Process(self._command(triton, roots), environment, self.log_path, self._read)
+            self._process.start()
+            self._wait_until_ready()
+            if canary.MODEL in self._expected:
+                canary.check_tensors(self.http_url, environment)
+        except BaseException as error:
+            self._clean_up(keep_log=isinstance(error, ServerFailed) and error.log_path is not None)
+            raise
+        finally:
+            self._ports.release()
+
+    def stop(self) -> bool:
+        """Lets requests in flight end, then leaves no process, port or segment; harmless if nothing runs.
+
+        Returns:
+            Whether Triton drained and exited by itself in time.
+        """
+        return self._clean_up(keep_log=False)
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Waits until Triton ends by itself (then it crashed); its return code, None if the time is over first."""
+        return self._process.wait(timeout_s) if self._process is not None else None
+
+    def failure(self, reason: str, mend: str = "") -> ServerFailed:
+        """A :class:`ServerFailed` with what Triton said last."""
+        tail = self._process.tail() if self._process is not None else ""
+        return ServerFailed(reason, mend, tail, self.log_path)
+
+    def _url(self, purpose: str) -> str:
+        if self._ports is None:
+            raise RuntimeError("the server is not running; start() it first")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.options.host, self.options.host)
+        return f"[{host}]:{self._ports.number[purpose]}" if ":" in host else f"{host}:{self._ports.number[purpose]}"
+
+    def _command(self, triton: Triton, roots: list[Path]) -> list[str]:
+        options, ports = self.options, self._ports
+        assert ports is not None
+        arguments = [f"--model-repository={root}" for root in roots]
+        if options.models is not None:
+            arguments.append("--model-control-mode=explicit")
+            arguments += [f"--load-model={name}" for name in self._expected]
+        if options.config_name:
+            arguments.append(f"--model-config-name={options.config_name}")
+        for purpose in ("http", "grpc", "metrics"):
+            arguments.append(f"--{purpose}-port={ports.number[purpose]}")
+            arguments.append(f"--{purpose}-address={options.host}")
+        return [
+            str(triton.binary),
+            *arguments,
+            f"--backend-directory={triton.backends}",
+            f"--cache-directory={triton.caches}",
+            # A python-based backend takes the settings of the python backend.
+            f"--backend-config=python,shm-region-prefix-name={self._prefix}",
+            f"--backend-config=python,shm-default-byte-size={SHM_BYTES}",
+            f"--backend-config=python,shm-growth-byte-size={SHM_BYTES}",
+            f"--exit-timeout-secs={max(1, round(options.exit_timeout_s))}",
+            f"--log-verbose={int(options.log_level == 'verbose')}",
+            "--log-info=true",  # the launcher reads from it what is loaded
+            *options.extra_arguments,
+        ]
+
+    def _read(self, line: str) -> None:
+        """Takes one line of the log; runs on the reading thread."""
+        ready = self._loading.feed(line)
+        if ready is not None:
+            done, took = len(self._loading.took_s), self._loading.took_s[ready]
+            self._on_progress(f"[{done}/{len(self._expected)}] {ready} ready after {took:.1f} s")
+        if passes(line, self.options.log_level):
+            self._on_log(line)
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + self.options.start_timeout_s
+        while not self._answers():
+            if (code := self._process.returncode()) is not None:
+                self._process.kill()  # reads the log to its end
+                raise self._explain(code)
+            if time.monotonic() > deadline:
+                waiting = ", ".join(sorted(self._expected.keys() - self._loading.took_s.keys())) or "its ports"
+                raise self.failure(
+                    f"Not ready after {self.options.start_timeout_s:g} s; waiting for: {waiting}.",
+                    "give more seconds with --start-timeout, or look into the log for what hangs",
+                )
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        """Whether all three ports take connections, Triton says ready, and so does every expected model."""
+        try:
+            for url in (self.grpc_url, self.metrics_url):
+                host, port = url.rsplit(":", 1)
+                socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            if self._call("GET", "/v2/health/ready")[0] != 200:
+                return False
+            status, index = self._call("POST", "/v2/repository/index", json.dumps({"ready": True}))
+        except (OSError, http.client.HTTPException):
+            return False
+        return status == 200 and self._expected.keys() <= {model["name"] for model in json.loads(index)}
+
+    def _call(self, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(self.http_url, timeout=10)
+        with contextlib.closing(connection):
+            connection.request(method, path, body)
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    def _explain(self, code: int) -> ServerFailed:
+        """Why Triton ended before it was ready: the models that failed, else its own errors."""
+        failed = self._loading.failed
+        if failed:
+            reasons = "".join(f"\n  {name}: {why.strip()}" for name, why in failed.items())
+            absent = any(word in reasons for word in ("No such file", "FileNotFoundError", "unable to find '"))
+            return self.failure(f"{len(failed)} model(s) did not load:{reasons}", BUILD_WEIGHTS if absent else "")
+        said = "; ".join(self._loading.errors[-3:])
+        return self.failure(f"tritonserver ended with code {code} before it was ready: {said or 'it said nothing'}")
+
+    def _clean_up(self, *, keep_log: bool) -> bool:
+        process, self._process = self._process, None
+        in_time = True
+        if process is not None:
+            in_time = process.stop(self.options.exit_timeout_s + GRACE_S)
+        if self._ports is not None:
+            self._ports.release()
+        if self._prefix:
+            segments.remove(self._prefix)
+        if self._folder is not None and not keep_log:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+        return in_time
