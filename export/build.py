@@ -7,12 +7,10 @@ import importlib
 import importlib.metadata
 import inspect
 import json
-import logging
 import os
 import shutil
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,19 +112,16 @@ def build(name: str, recipe: Recipe, *, force: bool = False, say: Callable[[str]
 def _make(name: str, slot: Slot, checkpoint: Path, out: Path) -> None:
     """Writes one slot's files, its parity rows and its reference into `out`."""
     module = _module(name)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # exporters warn about their own internals
-        if hasattr(module, "build"):
-            module.build(checkpoint, slot, out)
-            rows = module.parity(checkpoint, slot, out) if hasattr(module, "parity") else []
-        else:
-            model, network = pipeline.model(name), module.load(checkpoint, slot)
-            onnx.export(network, model, module.sample, out / "model.onnx")
-            rows, reference = onnx.parity(network, model, module.sample, out / "model.onnx")
-            np.savez_compressed(out / "reference.npz", **reference)
-        if hasattr(module, "sidecars"):
-            module.sidecars(checkpoint, slot, out)
+    if hasattr(module, "build"):
+        module.build(checkpoint, slot, out)
+        rows = module.parity(checkpoint, slot, out) if hasattr(module, "parity") else []
+    else:
+        model, network = pipeline.model(name), module.load(checkpoint, slot)
+        onnx.export(network, model, module.sample, out / "model.onnx")
+        rows, reference = onnx.parity(network, model, module.sample, out / "model.onnx")
+        np.savez_compressed(out / "reference.npz", **reference)
+    if hasattr(module, "sidecars"):
+        module.sidecars(checkpoint, slot, out)
     (out / "parity.json").write_text(json.dumps(rows, indent=1))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
@@ -50,15 +52,18 @@ def export(network: nn.Module, model: Model, sample: Sample, path: Path) -> None
         for tensor in model.inputs
     ]
     outputs = [tensor.name for tensor in model.outputs]
-    program = torch.onnx.export(
-        network,
-        tuple(torch.from_numpy(example[tensor.name]) for tensor in model.inputs),
-        input_names=[tensor.name for tensor in model.inputs],
-        output_names=outputs,
-        dynamic_shapes=shapes,
-        dynamo=True,
-        verbose=False,
-    )
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        program = torch.onnx.export(
+            network.eval(),
+            tuple(torch.from_numpy(example[tensor.name]) for tensor in model.inputs),
+            input_names=[tensor.name for tensor in model.inputs],
+            output_names=outputs,
+            dynamic_shapes=shapes,
+            dynamo=True,
+            verbose=False,
+        )
     if len(program.model.graph.outputs) != len(outputs):
         raise ValueError(f"{model.name}: the network gives {len(program.model.graph.outputs)} outputs, not {outputs}")
     program.save(path, external_data=False)

@@ -1,0 +1,29 @@
+"""What the tests share: the exported bundle, and one real Triton that serves it for the whole run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+@pytest.fixture(scope="session")
+def bundle() -> None:
+    """Every slot of the offline recipe is in `model_repository/`; what has not changed comes from the cache."""
+    from export import build, recipe
+
+    offline = recipe.load("offline")
+    for slot in recipe.SLOTS:
+        build.build(slot, offline)
+
+
+@pytest.fixture(scope="session")
+def server(bundle) -> Iterator:
+    """The whole bundle, served by a real Triton on free ports; `.grpc_url`, `.http_url`, `.metrics_url`."""
+    from server import Server, ServerOptions
+
+    with Server(ServerOptions(http_port=0, grpc_port=0, metrics_port=0)) as running:
+        yield running

@@ -1,0 +1,135 @@
+"""Lint: our graph is sound, and each kind of wrong edge is named with its mend."""
+
+import pytest
+from tritonclient.grpc.model_config_pb2 import TYPE_INT64
+
+from export import configs, lint, pipeline
+
+
+@pytest.fixture
+def graph():
+    """The generated configs, fresh for each test to break."""
+    found = {m.name: configs.model_config(m) for m in pipeline.MODELS}
+    return found | {e.name: configs.ensemble_config(e) for e in pipeline.ensembles()}
+
+
+def _step(config, model):
+    return next(s for s in config.ensemble_scheduling.step if s.model_name == model)
+
+
+def _only(problems, rule):
+    assert [p.rule for p in problems] == [rule] * len(problems) and problems, problems
+    return str(problems[0])
+
+
+def test_our_graph_is_sound(graph):
+    assert lint.lint(graph) == []
+
+
+def test_committed_configs_are_the_pipelines():
+    assert configs.drift() == []
+
+
+def test_missing_edge_unwired_input(graph):
+    del _step(graph["content"], "fusion").input_map["image_mask"]
+    said = _only(lint.lint(graph), "missing edge")
+    assert "input 'image_mask' is not wired" in said and "map 'image_mask'" in said
+
+
+def test_missing_edge_nobody_makes_it(graph):
+    _step(graph["content"], "fusion").input_map["text_mask"] = "text_mark"
+    said = _only(lint.lint(graph), "missing edge")
+    assert "nothing makes 'text_mark'" in said and "did you mean 'text_mask'?" in said
+
+
+def test_missing_edge_optional_into_required(graph):
+    graph["prompter"].input[2].optional = False
+    assert "'TASK' may be absent" in _only(lint.lint(graph), "missing edge")
+
+
+def test_wrong_dtype(graph):
+    graph["fusion"].input[1].data_type = TYPE_INT64
+    assert "is TYPE_FP32 from step" in _only(lint.lint(graph), "dtype")
+
+
+def test_wrong_shape(graph):
+    graph["tagger"].input[0].dims[0] = 4
+    assert "[-1, 8, 384]" in _only(lint.lint(graph), "shape")
+
+
+def test_batch_size_larger_than_a_steps(graph):
+    graph["tagger"].max_batch_size = 2
+    said = _only(lint.lint(graph), "batch size")
+    assert "takes batches of 8, this step of 2" in said and "set the ensemble's max_batch_size to 2" in said
+
+
+def test_unbatched_step_is_a_shape_fault_too(graph):
+    graph["tagger"].max_batch_size = 0
+    assert {p.rule for p in lint.lint(graph)} == {"batch size", "shape"}
+
+
+def test_decoupled_step_beside_other_branches(graph):
+    stream = graph["text_stream"]
+    stream.output.add(name="TAGS", data_type=graph["tagger"].output[0].data_type, dims=[5])
+    said = _only(lint.lint(graph), "decoupled")
+    assert "text_decoder" in said and "ensemble of their own" in said
+
+
+@pytest.mark.parametrize(
+    ("side", "name", "near"), [("input_map", "CONDITON", "CONDITION"), ("output_map", "TAG", "TAGS")]
+)
+def test_unknown_tensor_name(graph, side, name, near):
+    edges = getattr(_step(graph["generate"], "tagger"), side)
+    edges[name] = edges.pop(near)
+    found = [str(p) for p in lint.lint(graph) if p.rule == "unknown tensor"]
+    assert len(found) == 1 and f"did you mean {near!r}?" in found[0]
+
+
+def test_unknown_model(graph):
+    _step(graph["generate"], "tagger").model_name = "taggr"
+    assert any("did you mean 'tagger'?" in str(p) for p in lint.lint(graph) if p.rule == "unknown model")
+
+
+def test_two_producers(graph):
+    _step(graph["content"], "tagger").output_map["TAG_SCORES"] = "EMBEDDING"
+    assert "two producers" in {p.rule for p in lint.lint(graph)}
+
+
+def test_exported_graph_is_compared_with_its_config(graph, tmp_path):
+    import onnx
+    from onnx import TensorProto, helper
+
+    ports = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("condition", ["b", 8, 300]), ("embedding", ["b", 384]))
+    ]
+    nodes = [helper.make_node("Identity", [f"in_{p.name}"], [p.name]) for p in ports]
+    inputs = [helper.make_tensor_value_info(f"in_{p.name}", TensorProto.FLOAT, None) for p in ports]
+    path = tmp_path / "fusion" / "1" / "model.onnx"
+    path.parent.mkdir(parents=True)
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", inputs, ports)), path)
+    rules = [(p.where, p.rule) for p in lint.lint_onnx({"fusion": graph["fusion"]}, tmp_path)]
+    assert ("fusion/output condition", "shape") in rules and ("fusion/input text_mask", "unknown tensor") in rules
+
+
+def test_config_that_does_not_parse_names_the_line(tmp_path):
+    path = tmp_path / "broken" / "config.pbtxt"
+    path.parent.mkdir()
+    path.write_text('name: "broken"\nmax_batch: 3\n')
+    with pytest.raises(ValueError, match=r"broken/config\.pbtxt: .*2:1"):
+        configs.read([tmp_path])
+
+
+def test_drift_is_found(tmp_path):
+    configs.write(tmp_path)
+    assert configs.drift(tmp_path) == []
+    path = tmp_path / "models" / "fusion" / "config.pbtxt"
+    path.write_text(path.read_text().replace("count: 1", "count: 3"))
+    (tmp_path / "ensembles" / "generate" / "config.pbtxt").unlink()
+    (tmp_path / "ensembles" / "old").mkdir()
+    (tmp_path / "ensembles" / "old" / "config.pbtxt").write_text("")
+    assert configs.drift(tmp_path) == [
+        "ensembles/generate/config.pbtxt",
+        "ensembles/old/config.pbtxt",
+        "models/fusion/config.pbtxt",
+    ]

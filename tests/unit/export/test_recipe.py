@@ -1,0 +1,62 @@
+"""Recipes: strict keys, with the nearest known one named."""
+
+from pathlib import Path
+
+import pytest
+
+from export import recipe
+
+
+def _with(tmp_path: Path, **edits: str) -> str:
+    text = (recipe.RECIPES / "offline.yaml").read_text()
+    for old, new in edits.items():
+        assert old in text
+        text = text.replace(old, new)
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_offline_recipe_loads_and_fills_every_slot():
+    loaded = recipe.load("offline")
+    for name in recipe.SLOTS:
+        assert loaded.slot(name).source.startswith(("pypi:", "file:"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("precision:", "precission:", "did you mean 'precision'?"),
+        ("text_encoder:", "text_encodr:", "did you mean 'text_encoder'?"),
+        ("description:", "descripton:", "did you mean 'description'?"),
+    ],
+)
+def test_unknown_key_names_the_nearest_known_one(tmp_path, old, new, said):
+    with pytest.raises(recipe.RecipeError, match=r"unknown key") as error:
+        recipe.load(_with(tmp_path, **{old: new}))
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("pypi:gt-all", "ftp:gt-all", "is not a source"),
+        ("precision: int8", "precision: int3", "text_decoder.precision"),
+        ('sha256: "b9a0', 'sha256: "zza0', "text_encoder.sha256"),
+    ],
+)
+def test_values_out_of_range_name_their_key(tmp_path, old, new, said):
+    with pytest.raises(recipe.RecipeError, match=said):
+        recipe.load(_with(tmp_path, **{old: new}))
+
+
+def test_unknown_recipe_names_the_known_ones():
+    with pytest.raises(recipe.RecipeError, match="known: .*offline"):
+        recipe.load("offlin")
+
+
+def test_not_yaml_names_the_file(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("name: [")
+    with pytest.raises(recipe.RecipeError, match=r"broken\.yaml: not YAML"):
+        recipe.load(str(path))
