@@ -59,7 +59,7 @@ def read_image(data: bytes) -> np.ndarray:
     kind = check_file(data)
     try:
         picture = _PLUGINS[kind](BytesIO(data))
-        check_size(*picture.size)
+        check_size(kind, *picture.size)
         small = _shrink(picture, data)
         return _square(_to_srgb(small, picture.info.get("icc_profile")), _orientation(picture))
     except StageError:

@@ -13,10 +13,12 @@ from collections.abc import Iterable, Iterator
 from stages.errors import StageError, invalid, too_large
 
 MAX_IMAGE_BYTES = 32 * 2**20
-MAX_PIXELS = 50_000_000  # the largest picture that common phones write
+#: 50 megapixels is the largest picture that common phones write. WebP is decoded through three copies of its canvas.
+#: So a picture takes at most 400 MB while it is read.
+MAX_PIXELS = {"JPEG": 50_000_000, "PNG": 50_000_000, "WEBP": 25_000_000}
 MAX_METADATA = 512  # JPEG segments before the first scan, or PNG chunks without pixels; 5 to 60 are usual
 MAX_IDAT = 65_536  # PNG chunks that hold pixels; 8 kB each is usual
-MAX_SCANS = 100  # of a progressive JPEG, 10 are usual; each walks the whole picture again
+MAX_SCANS = 40  # of a progressive JPEG, 10 are usual; each walks the whole picture again
 
 ACCEPTED = "send JPEG, PNG or WebP"
 
@@ -50,18 +52,18 @@ def check_file(data: bytes) -> str:
         _check_png(data)
         return "PNG"
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        check_size(*_webp_size(data))
+        check_size("WEBP", *_webp_size(data))
         return "WEBP"
     raise invalid("IMAGE", f"is {_name(data)}; {ACCEPTED}")
 
 
-def check_size(width: int, height: int) -> None:
-    """Refuses a picture over :data:`MAX_PIXELS`."""
-    if width * height > MAX_PIXELS:
+def check_size(kind: str, width: int, height: int) -> None:
+    """Refuses a picture over the :data:`MAX_PIXELS` of its format."""
+    if width * height > MAX_PIXELS[kind]:
         raise too_large(
             "IMAGE",
             f"{width:,} x {height:,} pixels ({width * height / 1e6:.1f} megapixels), "
-            f"the limit is {MAX_PIXELS / 1e6:g} megapixels; shrink the picture",
+            f"the limit for {kind} is {MAX_PIXELS[kind] / 1e6:g} megapixels; shrink the picture",
         )
 
 
