@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from export import configs, lint, recipe, sources
+from export.progress import console
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
-console = Console()
 REPORT = sources.REPOSITORY / "out" / "parity.json"
 
 RecipeName = Annotated[str, typer.Option("--recipe", help="A name below recipes/, or a path to a YAML.")]
@@ -40,8 +39,7 @@ def build_all(
     configs.write()
     done = []
     for slot in chosen:
-        with console.status(f"[bold]{slot}"):
-            done.append(build.build(slot, loaded, force=force, say=lambda line: console.print(f"  [dim]{line}")))
+        done.append(build.build(slot, loaded, force=force))
         size = sum(f.stat().st_size for f in done[-1].folder.iterdir()) / 1e6
         state = "unchanged" if done[-1].cached else "exported"
         console.print(f"[green]✓[/] {slot:<14} {state:<10} {size:6.1f} MB  {done[-1].seconds:6.1f} s")
@@ -68,7 +66,7 @@ def _parity_table(rows: list[dict]) -> Table:
     """The worst figure of each slot, output and metric."""
     table = Table(title="parity (the worst of all cases)")
     for heading in ("slot", "precision", "output", "cases", "metric", "worst"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     worst: dict[tuple, list[float]] = defaultdict(list)
     for row in rows:
         for metric, value in row.items():

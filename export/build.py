@@ -11,7 +11,6 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +21,7 @@ from filelock import FileLock
 from export import onnx, pipeline, sources
 from export.configs import MODELS_ROOT
 from export.onnx import ParityError
+from export.progress import Reporter
 from export.recipe import SLOTS, Recipe, Slot
 
 #: Rooms and libraries whose change makes an export stale.
@@ -79,14 +79,14 @@ def key(name: str, slot: Slot) -> str:
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
-def build(name: str, recipe: Recipe, *, force: bool = False, say: Callable[[str], None] = print) -> Built:
+def build(name: str, recipe: Recipe, *, force: bool = False, reporter: Reporter | None = None) -> Built:
     """Fetches, exports and checks one slot, or finds it in the cache, and links its files into `model_repository/`.
 
     Raises:
         SourceError: the checkpoint could not be had.
         ParityError: torch and ONNX differ by more than the recipe's tolerance, or a value is NaN or Inf.
     """
-    slot = recipe.slot(name)
+    slot, reporter = recipe.slot(name), reporter or Reporter()
     started = time.perf_counter()
     digest = key(name, slot)
     folder = sources.cache_root() / "exports" / f"{name}-{digest}"
@@ -94,9 +94,12 @@ def build(name: str, recipe: Recipe, *, force: bool = False, say: Callable[[str]
     with FileLock(f"{folder}.lock"):
         cached = folder.exists() and not force
         if not cached:
-            checkpoint = sources.fetch(slot.source, slot.sha256, say)
-            say(f"exporting {name} ({slot.precision})")
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-") as scratch:
+            checkpoint = sources.fetch(slot.source, slot.sha256, reporter)
+            scratches = tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-")
+            with (
+                scratches as scratch,
+                reporter.work(f"exporting {name} ({slot.precision}) and comparing it with torch"),
+            ):
                 made = Path(scratch) / "made"
                 made.mkdir()
                 _make(name, slot, checkpoint, made)

