@@ -1,0 +1,122 @@
+"""The ensembles over gRPC and HTTP: the same answers, pruned to what is asked, and CONDITION as the way back in."""
+
+import json
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton_grpc
+import tritonclient.http as triton_http
+
+from benchmarks.serving import REPOSITORY
+
+GREEDY = {"MAX_TOKENS": np.array([[12]], np.int32), "TEMPERATURE": np.array([[0.0]], np.float32)}
+
+
+def _bytes(*rows: bytes) -> np.ndarray:
+    return np.array([[row] for row in rows], object)
+
+
+@pytest.fixture(scope="module")
+def products():
+    listed = json.loads((REPOSITORY / "samples" / "products.json").read_text(encoding="utf-8"))
+    return [(p["title"].encode(), (REPOSITORY / "samples" / p["image"]).read_bytes()) for p in listed]
+
+
+@pytest.fixture(params=["grpc", "http"])
+def ask(request, server):
+    """`ask(ensemble, inputs, outputs)` → arrays by name."""
+    module = {"grpc": triton_grpc, "http": triton_http}[request.param]
+    client = module.InferenceServerClient(getattr(server, f"{request.param}_url"))
+
+    def infer(ensemble: str, inputs: dict, outputs: list[str]) -> dict:
+        tensors = []
+        for name, array in inputs.items():
+            kind = {"O": "BYTES", "i": f"INT{array.itemsize * 8}", "f": "FP32"}[array.dtype.kind]
+            tensor = module.InferInput(name, list(array.shape), kind)
+            tensor.set_data_from_numpy(array)
+            tensors.append(tensor)
+        wanted = [module.InferRequestedOutput(name) for name in outputs]
+        answer = client.infer(ensemble, tensors, outputs=wanted)
+        return {name: answer.as_numpy(name) for name in outputs}
+
+    yield infer
+    client.close()
+
+
+def _executions(server, model: str) -> int:
+    with triton_grpc.InferenceServerClient(server.grpc_url) as client:
+        return client.get_inference_statistics(model).model_stats[0].execution_count
+
+
+def test_content_image_gives_everything_at_once(ask, products):
+    title, photo = products[0]
+    names = [
+        "TEXT",
+        "FINISH_REASON",
+        "PROMPT_TOKENS",
+        "COMPLETION_TOKENS",
+        "CONDITION",
+        "EMBEDDING",
+        "TAGS",
+        "TAG_SCORES",
+    ]
+    got = ask("content_image", {"TITLE": _bytes(title), "IMAGE": _bytes(photo), **GREEDY}, names)
+    assert got["CONDITION"].shape == (1, 8, 384) and got["TAGS"].shape == (1, 5)
+    assert np.linalg.norm(got["EMBEDDING"]) == pytest.approx(1.0, abs=1e-5)
+    assert got["TEXT"][0, 0].decode().strip()
+    assert got["FINISH_REASON"][0, 0] in (b"eos", b"length", b"stop") and 0 < got["COMPLETION_TOKENS"][0, 0] <= 12
+
+
+def test_embedding_alone_runs_no_decoder(ask, server, products):
+    before = [_executions(server, model) for model in ("tagger", "prompter", "text_collector")]
+    got = ask("content", {"TITLE": _bytes(products[0][0])}, ["EMBEDDING"])
+    assert got["EMBEDDING"].shape == (1, 384)
+    assert [_executions(server, model) for model in ("tagger", "prompter", "text_collector")] == before
+
+
+def test_title_alone_runs_no_image_model(ask, server, products):
+    before = [_executions(server, model) for model in ("image_reader", "image_encoder")]
+    ask("content", {"TITLE": _bytes(products[0][0])}, ["CONDITION"])
+    assert [_executions(server, model) for model in ("image_reader", "image_encoder")] == before
+
+
+def test_rows_of_a_batch_are_the_products_alone(ask, products):
+    titles, photos = zip(*products, strict=True)
+    batch = ask("content_image", {"TITLE": _bytes(*titles), "IMAGE": _bytes(*photos)}, ["EMBEDDING", "TAGS"])
+    for row, (title, photo) in enumerate(products):
+        alone = ask("content_image", {"TITLE": _bytes(title), "IMAGE": _bytes(photo)}, ["EMBEDDING", "TAGS"])
+        np.testing.assert_allclose(batch["EMBEDDING"][row], alone["EMBEDDING"][0], atol=1e-4)
+        assert list(batch["TAGS"][row]) == list(alone["TAGS"][0])
+
+
+def test_generate_from_condition_writes_the_same_copy(ask, products):
+    title, photo = products[0]
+    whole = ask("content_image", {"TITLE": _bytes(title), "IMAGE": _bytes(photo), **GREEDY}, ["TEXT", "CONDITION"])
+    again = ask("generate", {"TITLE": _bytes(title), "CONDITION": whole["CONDITION"], **GREEDY}, ["TEXT"])
+    assert again["TEXT"][0, 0] == whole["TEXT"][0, 0]
+
+
+def test_an_empty_title_with_a_photo_is_the_photo(ask, products):
+    photo = products[0][1]
+    got = ask("content_image", {"TITLE": _bytes(b""), "IMAGE": _bytes(photo)}, ["EMBEDDING"])
+    both = ask("content_image", {"TITLE": _bytes(products[0][0]), "IMAGE": _bytes(photo)}, ["EMBEDDING"])
+    assert np.isfinite(got["EMBEDDING"]).all() and 0.2 < float((got["EMBEDDING"] @ both["EMBEDDING"].T)[0, 0]) < 0.9999
+
+
+def test_stream_is_the_unary_text_in_pieces(server, ask, products):
+    title, photo = products[0]
+    whole = ask("content_image", {"TITLE": _bytes(title), "IMAGE": _bytes(photo), **GREEDY}, ["TEXT", "CONDITION"])
+    answers: list = []
+    with triton_grpc.InferenceServerClient(server.grpc_url) as client:
+        client.start_stream(lambda result, error: answers.append((result, error)))
+        tensors = []
+        inputs = {"TITLE": _bytes(title), "CONDITION": whole["CONDITION"], **GREEDY}
+        for name, array in inputs.items():
+            kind = {"O": "BYTES", "i": "INT32", "f": "FP32"}[array.dtype.kind]
+            tensors.append(triton_grpc.InferInput(name, list(array.shape), kind))
+            tensors[-1].set_data_from_numpy(array)
+        client.async_stream_infer("text_stream", tensors)
+        client.stop_stream()
+    assert [error for _, error in answers] == [None] * len(answers)
+    pieces = [result.as_numpy("TEXT")[0, 0] for result, _ in answers if result.as_numpy("TEXT") is not None]
+    assert len(pieces) > 1 and b"".join(pieces) == whole["TEXT"][0, 0]
