@@ -27,7 +27,11 @@ def build_all(
     name: RecipeName = "offline",
     only: Annotated[list[str] | None, typer.Option(help="Build this slot alone; may be repeated.")] = None,
     force: Annotated[bool, typer.Option(help="Build even what the cache holds.")] = False,
+    repository: Annotated[Path, typer.Option(help="Where the models lie.")] = configs.MODEL_REPOSITORY,
     target: Annotated[Literal["onnx", "tensorrt"], typer.Option(help="tensorrt builds engines besides.")] = "onnx",
+    capability: Annotated[
+        str | None, typer.Option(help="What engines are for: SM75…SM121 or CURRENT; else the present GPU.")
+    ] = None,
 ) -> None:
     """Fetches, exports and checks every slot of a recipe; what has not changed is taken from the cache."""
     if context.invoked_subcommand:
@@ -36,23 +40,30 @@ def build_all(
 
     chosen = _slots(only)
     loaded = recipe.load(name)
-    configs.write()
+    configs.write(repository)
     done = []
     for slot in chosen:
-        done.append(build.build(slot, loaded, force=force))
+        done.append(build.build(slot, loaded, force=force, models_root=repository / "models"))
         size = sum(f.stat().st_size for f in done[-1].folder.iterdir()) / 1e6
         state = "unchanged" if done[-1].cached else "exported"
         console.print(f"[green]✓[/] {slot:<14} {state:<10} {size:6.1f} MB  {done[-1].seconds:6.1f} s")
-    from export import parity
+    from export import report
 
-    rows = parity.report(loaded, done, None, REPORT)
+    rows = report.report(loaded, done, None, REPORT)
     if not all(entry.cached for entry in done):
         console.print(_parity_table(rows))
     if target == "tensorrt":
         from export import tensorrt
 
         for entry in done:
-            tensorrt.build_slot(entry, console)
+            tensorrt.build_slot(
+                entry,
+                loaded.slot(entry.slot),
+                console,
+                capability=capability,
+                force=force,
+                models_root=repository / "models",
+            )
 
 
 def _slots(only: list[str] | None) -> list[str]:
@@ -129,11 +140,33 @@ def parity_served(
     name: RecipeName = "offline",
 ) -> None:
     """Compares torch, ONNX and the server's answers; writes out/parity.json."""
-    from export import build, parity
+    from export import build, report
 
     loaded = recipe.load(name)
     built = [build.build(slot, loaded) for slot in recipe.SLOTS]
-    console.print(_parity_table(parity.report(loaded, built, url, REPORT)))
+    console.print(_parity_table(report.report(loaded, built, url, REPORT)))
+
+
+@app.command("verify-engines")
+def verify_engines(
+    serving: Annotated[
+        bool, typer.Option("--serving", help="Also refuse what Triton's tensorrt backend cannot run on this machine.")
+    ] = False,
+    root: Annotated[Path, typer.Option("--model-root", help="Where the models lie.")] = configs.MODELS_ROOT,
+) -> None:
+    """Refuses engines that are missing, stale or broken, each with its mend; exit 1 if there is one."""
+    from export import engine
+
+    platform = engine.Platform.here()
+    found = engine.verify_all(platform, serving=serving, models_root=root)
+    for entry in found:
+        if isinstance(entry, engine.EngineError):
+            console.print(f"[red]✗[/] {entry}", soft_wrap=True)
+        else:
+            console.print(f"[green]✓[/] {entry.model:<14} {entry.summary()}", soft_wrap=True)
+    console.print(f"compared with {platform}", soft_wrap=True)
+    if any(isinstance(entry, engine.EngineError) for entry in found):
+        raise typer.Exit(1)
 
 
 @app.command("hash")
@@ -144,11 +177,12 @@ def hash_source(path: Path) -> None:
 
 def main() -> None:
     """The command, with our own errors as one line instead of a traceback."""
-    from export.onnx import ParityError
+    from export.engine import EngineError
+    from export.parity import ParityError
 
     try:
         app()
-    except (recipe.RecipeError, sources.SourceError, ParityError) as error:
+    except (recipe.RecipeError, sources.SourceError, ParityError, EngineError) as error:
         console.print(f"[red]✗[/] {error}", highlight=False, soft_wrap=True)
         sys.exit(1)
 

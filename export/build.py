@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.metadata
-import inspect
 import json
 import os
 import shutil
@@ -13,23 +12,19 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from filelock import FileLock
 
-from export import onnx, pipeline, sources
+from export import pipeline, sources
 from export.configs import MODELS_ROOT
-from export.onnx import ParityError
+from export.parity import check
 from export.progress import Reporter
 from export.recipe import SLOTS, Recipe, Slot
 
 #: Rooms and libraries whose change makes an export stale.
 _LIBRARIES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-genai")
 _EXPORT = Path(__file__).resolve().parent
-
-#: Tolerances that are a least value; every other one is a most.
-_AT_LEAST = ("top1_agreement",)
 
 
 @dataclass(frozen=True)
@@ -58,19 +53,11 @@ class Built:
         return dict(np.load(path)) if path.exists() else {}
 
 
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"export.slots.{name}")
-
-
 def key(name: str, slot: Slot) -> str:
     """The hash of what an export is made from: slot, checkpoint, our code, the pipeline's tensors, libraries."""
-    module = _module(name)
-    code = [inspect.getsource(module), (_EXPORT / "onnx.py").read_text()]
-    code += (
-        [path.read_text() for path in sorted((sources.REPOSITORY / "networks").glob("*.py"))]
-        if name == "fusion"
-        else []
-    )
+    code = [path.read_text() for path in (_EXPORT / "slots" / f"{name}.py", _EXPORT / "onnx.py", _EXPORT / "parity.py")]
+    if "from networks" in code[0]:
+        code += [path.read_text() for path in sorted((sources.REPOSITORY / "networks").glob("*.py"))]
     declared = [(m.inputs, m.outputs) for m in pipeline.MODELS if name in m.files.values()]
     versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
     whole = json.dumps(
@@ -79,8 +66,10 @@ def key(name: str, slot: Slot) -> str:
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
-def build(name: str, recipe: Recipe, *, force: bool = False, reporter: Reporter | None = None) -> Built:
-    """Fetches, exports and checks one slot, or finds it in the cache, and links its files into `model_repository/`.
+def build(
+    name: str, recipe: Recipe, *, force: bool = False, models_root: Path = MODELS_ROOT, reporter: Reporter | None = None
+) -> Built:
+    """Fetches, exports and checks one slot, or finds it in the cache, and links its files into `models_root`.
 
     Raises:
         SourceError: the checkpoint could not be had.
@@ -108,17 +97,19 @@ def build(name: str, recipe: Recipe, *, force: bool = False, reporter: Reporter 
                 made.rename(folder)
     built = Built(name, digest, folder, cached, time.perf_counter() - started)
     check(slot, built.parity(), name)
-    install(built)
+    install(built, models_root)
     return built
 
 
 def _make(name: str, slot: Slot, checkpoint: Path, out: Path) -> None:
     """Writes one slot's files, its parity rows and its reference into `out`."""
-    module = _module(name)
+    module = importlib.import_module(f"export.slots.{name}")
     if hasattr(module, "build"):
         module.build(checkpoint, slot, out)
         rows = module.parity(checkpoint, slot, out) if hasattr(module, "parity") else []
     else:
+        from export import onnx  # torch takes seconds to import, and most calls find everything in the cache
+
         model, network = pipeline.model(name), module.load(checkpoint, slot)
         onnx.export(network, model, module.sample, out / "model.onnx")
         rows, reference = onnx.parity(network, model, module.sample, out / "model.onnx")
@@ -128,43 +119,29 @@ def _make(name: str, slot: Slot, checkpoint: Path, out: Path) -> None:
     (out / "parity.json").write_text(json.dumps(rows, indent=1))
 
 
-def check(slot: Slot, rows: list[dict], name: str) -> None:
-    """Holds parity rows against the recipe's tolerance.
-
-    Raises:
-        ParityError: with the slot, the case, the metric, the figure and the limit of the first row that fails.
-    """
-    for row in rows:
-        for metric, limit in slot.tolerance.items():
-            if metric not in row:
-                continue
-            ok = row[metric] >= limit if metric in _AT_LEAST else row[metric] <= limit
-            if not ok:
-                raise ParityError(
-                    f"{name} {row.get('case', '')} {row.get('output', '')}: {metric} is {row[metric]:.3g}, the recipe "
-                    f"allows {limit:.3g}; a wider tolerance is a decision for the recipe"
-                )
-
-
 def placements(name: str) -> list[tuple[str, str]]:
     """Where a slot's files go: (model, file name)."""
     return [(model.name, file) for model in pipeline.MODELS for file, slot in model.files.items() if slot == name]
 
 
-def install(built: Built) -> None:
+def install(built: Built, models_root: Path) -> None:
     """Links one export's files into `model_repository/models/<model>/1/`, copying across file systems."""
     for model, file in placements(built.slot):
-        origin, target = built.folder / file, MODELS_ROOT / model / "1" / file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and target.samefile(origin):
-            continue
-        fresh = target.with_name(f".{file}.new")
-        fresh.unlink(missing_ok=True)
-        try:
-            os.link(origin, fresh)
-        except OSError:
-            shutil.copy2(origin, fresh)
-        fresh.replace(target)
+        place(built.folder / file, models_root / model / "1" / file)
+
+
+def place(origin: Path, target: Path) -> None:
+    """Links `origin` to `target` in one step, replacing what is there; copies it across file systems."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and target.samefile(origin):
+        return
+    fresh = target.with_name(f".{target.name}.new")
+    fresh.unlink(missing_ok=True)
+    try:
+        os.link(origin, fresh)
+    except OSError:
+        shutil.copy2(origin, fresh)
+    fresh.replace(target)
 
 
 def missing() -> list[Path]:

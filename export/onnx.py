@@ -4,37 +4,14 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
-from itertools import product
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from torch import nn
 
+from export.parity import Sample, cases, difference, dynamic_axes, session
 from export.pipeline import AXES, Model
-
-BATCHES = (1, 2, 5, 8)
-Sample = Callable[[dict[str, int], np.random.Generator], dict[str, np.ndarray]]
-
-
-class ParityError(RuntimeError):
-    """Two stages of an export give different answers; the message names slot, case, tensor and figures."""
-
-
-def dynamic_axes(model: Model) -> list[str]:
-    """The axes by meaning that the model's inputs have, besides the batch."""
-    return sorted({d for tensor in model.inputs for d in tensor.dims if isinstance(d, str)})
-
-
-def cases(model: Model, sample: Sample) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Parity inputs: every batch of :data:`BATCHES` at three sizes (least, usual, most) of each dynamic axis."""
-    axes = dynamic_axes(model)
-    for batch, *sizes in product(BATCHES, *(dict.fromkeys(AXES[axis]) for axis in axes)):
-        by_axis = {"batch": batch, **dict(zip(axes, sizes, strict=True))}
-        name = " ".join(f"{axis}={size}" for axis, size in by_axis.items())
-        yield name, sample(by_axis, np.random.default_rng([batch, *sizes]))
 
 
 def export(network: nn.Module, model: Model, sample: Sample, path: Path) -> None:
@@ -67,28 +44,6 @@ def export(network: nn.Module, model: Model, sample: Sample, path: Path) -> None
     if len(program.model.graph.outputs) != len(outputs):
         raise ValueError(f"{model.name}: the network gives {len(program.model.graph.outputs)} outputs, not {outputs}")
     program.save(path, external_data=False)
-
-
-def session(path: Path, threads: int = 2) -> ort.InferenceSession:
-    """A CPU session whose threads do not spin, so that it shares its cores."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def difference(where: str, want: np.ndarray, have: np.ndarray) -> float:
-    """The largest absolute difference relative to the larger of one and `want`'s largest magnitude.
-
-    Raises:
-        ParityError: NaN or Inf in either, or other shapes.
-    """
-    if want.shape != have.shape:
-        raise ParityError(f"{where}: shape {have.shape}, expected {want.shape}")
-    for array in (want, have):
-        if not np.isfinite(array).all():
-            raise ParityError(f"{where}: {np.count_nonzero(~np.isfinite(array))} NaN or Inf values")
-    return float(np.abs(want - have).max() / max(1.0, np.abs(want).max()))
 
 
 def parity(network: nn.Module, model: Model, sample: Sample, path: Path) -> tuple[list[dict], dict[str, np.ndarray]]:

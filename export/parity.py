@@ -1,66 +1,76 @@
-"""The last link of parity: what the server answers against what torch answered at export, and the report of it all."""
+"""Parity: the inputs to compare at, how far apart two answers are, and how far the recipe allows."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
-import tritonclient.grpc as triton
+import onnxruntime as ort
 
-from export import pipeline
-from export.build import Built, check
-from export.onnx import difference, session
-from export.recipe import Recipe
+from export.pipeline import AXES, Model
+from export.recipe import Slot
 
-
-def served(built: Built, url: str) -> list[dict]:
-    """One single-pass slot, case by case: ONNX in this process against the model that `url` serves.
-
-    Args:
-        url: gRPC address, ``host:port``.
-
-    Returns:
-        Rows of ``case``, ``output``, ``torch_onnx`` (as at export) and ``onnx_served``.
-    """
-    model = pipeline.model(built.slot)
-    reference = built.reference()
-    rows = {(row["case"], row["output"]): dict(row) for row in built.parity()}
-    run = session(built.folder / "model.onnx")
-    with triton.InferenceServerClient(url) as client:
-        for case in dict.fromkeys(name.split("|")[0] for name in reference):
-            inputs = {t.name: reference[f"{case}|{t.name}"] for t in model.inputs}
-            answer = client.infer(model.name, [_tensor(t, inputs[t.name]) for t in model.inputs])
-            names = [t.name for t in model.outputs]
-            for name, want in zip(names, run.run(names, inputs), strict=True):
-                where = f"{model.name} {case} {name} served"
-                rows[case, name]["onnx_served"] = difference(where, want, answer.as_numpy(name))
-    return list(rows.values())
+BATCHES = (1, 2, 5, 8)
+Sample = Callable[[dict[str, int], np.random.Generator], dict[str, np.ndarray]]
+#: Tolerances that are a least value; every other one is a most.
+_AT_LEAST = ("top1_agreement",)
 
 
-def _tensor(declared: pipeline.Tensor, array: np.ndarray) -> triton.InferInput:
-    tensor = triton.InferInput(declared.name, array.shape, declared.dtype)
-    tensor.set_data_from_numpy(array)
-    return tensor
+class ParityError(RuntimeError):
+    """Two stages of an export give different answers; the message names slot, case, tensor and figures."""
 
 
-def report(recipe: Recipe, built: list[Built], url: str | None, out: Path) -> list[dict]:
-    """Every slot's rows in one file; with `url`, the server's answers too.
+def dynamic_axes(model: Model) -> list[str]:
+    """The axes by meaning that the model's inputs have, besides the batch."""
+    return sorted({d for tensor in model.inputs for d in tensor.dims if isinstance(d, str)})
+
+
+def cases(model: Model, sample: Sample) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Parity inputs: every batch of :data:`BATCHES` at three sizes (least, usual, most) of each dynamic axis."""
+    axes = dynamic_axes(model)
+    for batch, *sizes in product(BATCHES, *(dict.fromkeys(AXES[axis]) for axis in axes)):
+        by_axis = {"batch": batch, **dict(zip(axes, sizes, strict=True))}
+        name = " ".join(f"{axis}={size}" for axis, size in by_axis.items())
+        yield name, sample(by_axis, np.random.default_rng([batch, *sizes]))
+
+
+def session(path: Path, threads: int = 2) -> ort.InferenceSession:
+    """A CPU session whose threads do not spin, so that it shares its cores."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def difference(where: str, want: np.ndarray, have: np.ndarray) -> float:
+    """The largest absolute difference relative to the larger of one and `want`'s largest magnitude.
 
     Raises:
-        ParityError: a figure over the recipe's tolerance, once the whole report is written.
+        ParityError: NaN or Inf in either, or other shapes.
     """
-    rows, failures = [], []
-    for slot in built:
-        single_pass = url is not None and slot.reference() and "model.onnx" in pipeline.model(slot.slot).files
-        slot_rows = served(slot, url) if single_pass else slot.parity()
-        rows += [{"slot": slot.slot, "precision": recipe.slot(slot.slot).precision, **row} for row in slot_rows]
-        try:
-            check(recipe.slot(slot.slot), slot_rows, slot.slot)
-        except RuntimeError as error:
-            failures.append(error)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"recipe": recipe.name, "rows": rows}, indent=1))
-    if failures:
-        raise failures[0]
-    return rows
+    if want.shape != have.shape:
+        raise ParityError(f"{where}: shape {have.shape}, expected {want.shape}")
+    for array in (want, have):
+        if not np.isfinite(array).all():
+            raise ParityError(f"{where}: {np.count_nonzero(~np.isfinite(array))} NaN or Inf values")
+    return float(np.abs(want - have).max() / max(1.0, np.abs(want).max()))
+
+
+def check(slot: Slot, rows: list[dict], name: str) -> None:
+    """Holds parity rows against the recipe's tolerance.
+
+    Raises:
+        ParityError: with the slot, the case, the metric, the figure and the limit of the first row that fails.
+    """
+    for row in rows:
+        for metric, limit in slot.tolerance.items():
+            if metric not in row:
+                continue
+            ok = row[metric] >= limit if metric in _AT_LEAST else row[metric] <= limit
+            if not ok:
+                raise ParityError(
+                    f"{name} {row.get('case', '')} {row.get('output', '')}: {metric} is {row[metric]:.3g}, the recipe "
+                    f"allows {limit:.3g}; a wider tolerance is a decision for the recipe"
+                )

@@ -61,7 +61,7 @@ class Slots(_Strict):
 
 
 class Recipe(_Strict):
-    """One YAML of `recipes/`."""
+    """One YAML of `recipes/`; with `extends: <recipe>` it names only the slots that differ from that one."""
 
     name: str
     description: str
@@ -89,6 +89,9 @@ def load(name: str) -> Recipe:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise RecipeError(f"{path}: not YAML: {error}") from error
+    if isinstance(data, dict) and "extends" in data:
+        base = load(str(data.pop("extends"))).model_dump()
+        data = base | data | {"slots": base["slots"] | (data.get("slots") or {})}
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:

@@ -4,22 +4,23 @@ import json
 
 import pytest
 
-from export import build, parity, recipe
+from export import build, recipe, report
+from export.parity import check
 
 
 @pytest.mark.parametrize("slot", ["text_encoder", "image_encoder", "fusion"])
 def test_served_is_what_was_exported(server, slot):
     offline = recipe.load("offline")
-    rows = parity.served(build.build(slot, offline), server.grpc_url)
+    rows = report.served(build.build(slot, offline), server.grpc_url)
     assert {row["case"].split()[0] for row in rows} == {"batch=1", "batch=2", "batch=5", "batch=8"}
-    build.check(offline.slot(slot), rows, slot)
+    check(offline.slot(slot), rows, slot)
     assert all("onnx_served" in row for row in rows)
 
 
 def test_report_is_a_file_of_every_slot(server, tmp_path):
     offline = recipe.load("offline")
     built = [build.build(slot, offline) for slot in recipe.SLOTS]
-    rows = parity.report(offline, built, server.grpc_url, tmp_path / "parity.json")
+    rows = report.report(offline, built, server.grpc_url, tmp_path / "parity.json")
     assert json.loads((tmp_path / "parity.json").read_text())["rows"] == rows
     assert {row["slot"] for row in rows} >= {"text_encoder", "image_encoder", "fusion", "text_decoder"}
 
@@ -30,5 +31,5 @@ def test_report_is_written_before_a_failure_is_raised(bundle, tmp_path):
     strict = offline.model_copy(update={"slots": offline.slots.model_copy(update={"text_encoder": slot})})
     built = build.build("text_encoder", offline)
     with pytest.raises(RuntimeError, match=r"text_encoder batch=.* torch_onnx is .* the recipe allows 0"):
-        parity.report(strict, [built], None, tmp_path / "parity.json")
+        report.report(strict, [built], None, tmp_path / "parity.json")
     assert (tmp_path / "parity.json").exists()

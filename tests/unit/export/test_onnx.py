@@ -5,9 +5,8 @@ import onnx
 import pytest
 import torch
 
-from export import build
 from export import onnx as exporter
-from export.onnx import ParityError
+from export.parity import ParityError, check
 from export.pipeline import AXES, Model, Tensor
 from export.recipe import Slot
 
@@ -72,14 +71,14 @@ def test_parity_sees_another_network(path):
     rows, _ = exporter.parity(Other(), MODEL, sample, path)
     slot = Slot(source="file:x", sha256="0" * 64, licence="-", tolerance={"torch_onnx": 1e-4})
     with pytest.raises(ParityError, match=r"pooler batch=.* pooled: torch_onnx is .*, the recipe allows 0.0001"):
-        build.check(slot, rows, "pooler")
+        check(slot, rows, "pooler")
 
 
 def test_agreement_is_a_least_value():
     slot = Slot(source="file:x", sha256="0" * 64, licence="-", tolerance={"top1_agreement": 0.95})
-    build.check(slot, [{"top1_agreement": 0.96}], "text_decoder")
+    check(slot, [{"top1_agreement": 0.96}], "text_decoder")
     with pytest.raises(ParityError, match=r"top1_agreement is 0.9, the recipe allows 0.95"):
-        build.check(slot, [{"top1_agreement": 0.90}], "text_decoder")
+        check(slot, [{"top1_agreement": 0.90}], "text_decoder")
 
 
 def test_wrong_number_of_outputs_is_refused(tmp_path):

@@ -51,7 +51,7 @@ def test_values_out_of_range_name_their_key(tmp_path, old, new, said):
 
 
 def test_unknown_recipe_names_the_known_ones():
-    with pytest.raises(recipe.RecipeError, match="known: .*offline"):
+    with pytest.raises(recipe.RecipeError, match=r"known: .*offline"):
         recipe.load("offlin")
 
 
@@ -60,3 +60,13 @@ def test_not_yaml_names_the_file(tmp_path):
     path.write_text("name: [")
     with pytest.raises(recipe.RecipeError, match=r"broken\.yaml: not YAML"):
         recipe.load(str(path))
+
+
+def test_extends_takes_the_other_slots_from_the_base(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        f"name: mine\nextends: offline\nslots:\n  text_encoder: {{source: 'file:x', sha256: '{'0' * 64}', licence: MIT}}\n"
+    )
+    mine, offline = recipe.load(str(path)), recipe.load("offline")
+    assert mine.slot("text_encoder").source == "file:x" and mine.name == "mine"
+    assert mine.slot("fusion") == offline.slot("fusion")
