@@ -38,7 +38,7 @@ def view_path(product: Product, view: int) -> Path:
 
 
 def _nice() -> None:
-    os.nice(10)
+    os.setpriority(os.PRIO_PROCESS, 0, max(10, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def _render_product(product: Product, libraries: Path) -> str | None:
@@ -55,7 +55,7 @@ def _render_product(product: Product, libraries: Path) -> str | None:
         model = load_model(source / product.model, product.rotation)
         for index in range(VIEWS):
             picture, mask = render(model, random_view(rng, model, index in FRONTAL))
-            if mask.mean() < 0.01:
+            if mask.mean() < 0.003:
                 raise BrokenModel(f"view {index} shows nothing")
             Image.fromarray(picture).save(partial / f"{index:02d}.jpg", quality=92)
         with Image.open(source / product.icon) as icon:

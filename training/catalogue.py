@@ -38,7 +38,7 @@ HELD_OUT_PRODUCTS_PERCENT = 15
 #: Parts of a building and road markings: nothing a shop photographs.
 NOT_PRODUCTS = re.compile(
     r"staircase|door$|window$|^(arrow|parking slot|pedestrian crossing|rail crossing"
-    r"|rails|concrete sidewalk|bill |elevator|escalator|porch column)|^(female|male)$",
+    r"|rails|concrete sidewalk|bill |elevator|escalator|porch column|iron railing|pedestrian railing)|^(female|male)$",
     re.IGNORECASE,
 )
 

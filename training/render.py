@@ -15,9 +15,10 @@ import trimesh
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-Array = NDArray[np.float64]
+#: Single precision: half the memory traffic, which is what rendering in numpy costs.
+Array = NDArray[np.float32]
 
-SIZE = 192
+SIZE = 160
 #: Rays per pixel side.
 SUPERSAMPLING = 2
 LAYERS = 4
@@ -74,10 +75,10 @@ class View:
 
 def _material(visual: Any) -> Material:
     source = getattr(visual, "material", None)
-    colour, opacity, shine, texture = np.array([0.7, 0.7, 0.7]), 1.0, 0.1, None
+    colour, opacity, shine, texture = np.full(3, 0.7, np.float32), 1.0, 0.1, None
     extra = getattr(source, "kwargs", None) or {}
     if source is not None and getattr(source, "diffuse", None) is not None:
-        colour = np.asarray(source.diffuse[:3], float) / 255
+        colour = np.asarray(source.diffuse[:3], np.float32) / 255
     if extra.get("ks"):
         shine = float(np.mean(extra["ks"]))
     if extra.get("d"):
@@ -86,7 +87,7 @@ def _material(visual: Any) -> Material:
     if image is not None and getattr(visual, "uv", None) is not None:
         image = image.convert("RGBA")
         image.thumbnail((MAX_TEXTURE, MAX_TEXTURE))
-        texture = np.asarray(image, float) / 255
+        texture = np.asarray(image, np.float32) / 255
     # Exporters write d 0 for materials that they show opaque.
     return Material(colour, opacity if opacity > 0.02 else 1.0, min(max(shine, 0.05), 0.5), texture)
 
@@ -126,13 +127,14 @@ def load_model(path: Path, rotation: list[float] | None = None) -> Model:
     triangles = np.concatenate(faces)
     mesh = trimesh.Trimesh(points, triangles, process=False)
     return Model(
-        points,
-        directions,
-        np.nan_to_num(np.concatenate(uv)),
+        points.astype(np.float32),
+        directions.astype(np.float32),
+        np.nan_to_num(np.concatenate(uv)).astype(np.float32),
         triangles,
         np.concatenate(material_of),
         materials,
-        trimesh.ray.ray_pyembree.RayMeshIntersector(mesh),
+        # Its inner scene takes float32 rays as they are; the public methods would copy them to float64 and back.
+        trimesh.ray.ray_pyembree.RayMeshIntersector(mesh, scale_to_box=False)._scene,
     )
 
 
@@ -170,38 +172,46 @@ def random_view(rng: np.random.Generator, model: Model, frontal: bool) -> View:
 
 
 def _direction(azimuth: float, elevation: float) -> Array:
-    return np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
+    across = np.cos(elevation)
+    return np.array([np.sin(azimuth) * across, np.sin(elevation), np.cos(azimuth) * across], np.float32)
+
+
+def _dot(a: Array, b: Array) -> Array:
+    return np.einsum("nd,nd->n", a, b)
+
+
+def _unit(x: Array) -> Array:
+    return x / (np.sqrt(_dot(x, x)) + 1e-9)[:, None]
 
 
 def _camera(model: Model, view: View, size: int) -> tuple[Array, Array]:
     """Eye [3] and unit ray directions [size*size, 3], so that the product spans `view.fill` of the frame."""
     towards = _direction(view.azimuth, view.elevation)
     eye, forward = view.distance * towards, -towards
-    right = np.cross(forward, [0.0, 1.0, 0.0])
+    right = np.cross(forward, np.array([0, 1, 0], np.float32))
     right /= np.linalg.norm(right)
     up = np.cross(right, forward)
     seen = model.vertices - eye
     depth = seen @ forward
     x, y = (seen @ right) / depth, (seen @ up) / depth
     half = max(np.ptp(x), np.ptp(y)) / 2 / view.fill
-    grid = ((np.arange(size) + 0.5) / size * 2 - 1) * half
+    grid = ((np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1) * half
     centre_x = (x.max() + x.min()) / 2 + view.shift[0] * half
     centre_y = (y.max() + y.min()) / 2 + view.shift[1] * half
     across, down = np.meshgrid(grid + centre_x, -grid + centre_y)
     rays = forward + across[..., None] * right + down[..., None] * up
-    rays = rays.reshape(-1, 3)
-    return eye, rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    return eye, _unit(rays.reshape(-1, 3).astype(np.float32))
 
 
 def _surface(model: Model, triangle: NDArray[np.int64], points: Array) -> tuple[Array, Array, Array, Array]:
     """Colour [n, 3], opacity [n], shine [n] and unit normal [n, 3] at points [n, 3] on the given triangles [n]."""
     corners = model.faces[triangle]
     weights = trimesh.triangles.points_to_barycentric(model.vertices[corners], points, method="cross")
-    weights = np.nan_to_num(weights).clip(0, 1)[..., None]
-    normal = (model.normals[corners] * weights).sum(1)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
-    uv = (model.uv[corners] * weights).sum(1) % 1.0
-    colour, opacity, shine = np.zeros((len(triangle), 3)), np.ones(len(triangle)), np.zeros(len(triangle))
+    weights = np.nan_to_num(weights).clip(0, 1).astype(np.float32)
+    normal = _unit(np.einsum("nkd,nk->nd", model.normals[corners], weights))
+    uv = np.einsum("nkd,nk->nd", model.uv[corners], weights) % 1
+    colour = np.zeros((len(triangle), 3), np.float32)
+    opacity, shine = np.ones((2, len(triangle)), np.float32)
     material_of = model.material_of[triangle]
     for index in np.unique(material_of):
         material, here = model.materials[index], material_of == index
@@ -217,8 +227,8 @@ def _surface(model: Model, triangle: NDArray[np.int64], points: Array) -> tuple[
 
 def _ground(model: Model, view: View, eye: Array, rays: Array, size: int) -> Array:
     """Colours [size*size, 3] of what lies behind the product, with its shadow on the floor."""
-    first, second = (np.array(c) for c in view.ground_colours)
-    row = np.repeat(np.linspace(0, 1, size), size)[:, None]
+    first, second = np.array(view.ground_colours, np.float32)
+    row = np.repeat(np.linspace(0, 1, size, dtype=np.float32), size)[:, None]
     if view.ground == "graded":
         colour = first * (1 - row) + second * row
     elif view.ground == "floor":
@@ -230,12 +240,12 @@ def _ground(model: Model, view: View, eye: Array, rays: Array, size: int) -> Arr
     floor = model.vertices[:, 1].min() - 1e-3
     distance = (floor - eye[1]) / np.minimum(rays[:, 1], -1e-6)
     near = (rays[:, 1] < -1e-3) & (distance < 3 * view.distance)
-    shadow = np.zeros(len(rays))
+    shadow = np.zeros(len(rays), np.float32)
     at = eye + distance[near, None] * rays[near]
-    light = np.repeat(_direction(*view.light)[None], len(at), 0)
-    shadow[near] = model.tracer.intersects_any(at, light)
+    if len(at):
+        shadow[near] = model.tracer.run(at, np.repeat(_direction(*view.light)[None], len(at), 0)) >= 0
     mask = Image.fromarray((shadow.reshape(size, size) * 255).astype(np.uint8))
-    soft = np.asarray(mask.filter(ImageFilter.GaussianBlur(size / 48)), float).reshape(-1, 1) / 255
+    soft = np.asarray(mask.filter(ImageFilter.GaussianBlur(size / 48)), np.float32).reshape(-1, 1) / 255
     return colour * (1 - view.shadow * soft)
 
 
@@ -244,39 +254,40 @@ def render(model: Model, view: View, size: int = SIZE) -> tuple[NDArray[np.uint8
     fine = size * SUPERSAMPLING
     eye, rays = _camera(model, view, fine)
     light = _direction(*view.light)
-    colour = np.zeros((len(rays), 3))
-    through = np.ones(len(rays))
+    colour = np.zeros((len(rays), 3), np.float32)
+    through = np.ones(len(rays), np.float32)
     origin = np.repeat(eye[None], len(rays), 0)
     active = np.arange(len(rays))
     hit_any = np.zeros(len(rays), bool)
     for _ in range(LAYERS):
-        triangle = model.tracer.intersects_first(origin[active], rays[active])
+        triangle = model.tracer.run(origin[active], rays[active])
         active, triangle = active[triangle >= 0], triangle[triangle >= 0]
         if not len(active):
             break
-        corner = model.vertices[model.faces[triangle]]
-        flat = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-        facing = (rays[active] * flat).sum(1)
-        travelled = ((corner[:, 0] - origin[active]) * flat).sum(1) / np.where(facing == 0, 1e-12, facing)
-        point = origin[active] + travelled[:, None] * rays[active]
+        ray, corner = rays[active], model.vertices[model.faces[triangle]]
+        flat = _unit(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]))
+        facing = _dot(ray, flat)
+        travelled = _dot(corner[:, 0] - origin[active], flat) / np.where(facing == 0, 1e-6, facing)
+        point = origin[active] + travelled[:, None] * ray
         base, opacity, shine, normal = _surface(model, triangle, point)
-        facing_eye = -(normal * rays[active]).sum(1)
+        facing_eye = -_dot(normal, ray)
         normal *= np.sign(facing_eye)[:, None]
         shade = view.ambient * (0.7 + 0.3 * np.abs(facing_eye)) + (1.1 - view.ambient) * (normal @ light).clip(0.1, 1)
         # Blinn-Phong highlight, so that black and glossy things keep their form.
-        halfway = light - rays[active]
-        halfway /= np.linalg.norm(halfway, axis=1, keepdims=True)
-        highlight = shine * (normal * halfway).sum(1).clip(0, 1) ** 24
+        highlight = shine * _dot(normal, _unit(light - ray)).clip(0, 1) ** 24
         share = (through[active] * opacity)[:, None]
         lit = (base * shade[:, None]).clip(0, 1) ** view.gamma + highlight[:, None]
-        colour[active] += share * lit * np.array(view.tint)
+        colour[active] += share * lit * np.array(view.tint, np.float32)
         through[active] *= 1 - opacity
         hit_any[active[opacity > 0.05]] = True
-        origin[active] = point + 1e-4 * rays[active]
+        origin[active] = point + 1e-4 * ray
         active = active[through[active] > 0.03]
         if not len(active):
             break
-    colour += through[:, None] * _ground(model, view, eye, rays, fine)
+    if view.ground == "plain" and view.shadow == 0:
+        colour += through[:, None] * np.array(view.ground_colours[0], np.float32)
+    else:
+        colour += through[:, None] * _ground(model, view, eye, rays, fine)
     shape = (size, SUPERSAMPLING, size, SUPERSAMPLING)
     picture = colour.clip(0, 1).reshape(*shape, 3).mean((1, 3))
     mask = hit_any.reshape(shape).mean((1, 3)) > 0.25

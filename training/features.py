@@ -1,0 +1,120 @@
+"""Features of the catalogue under the frozen encoders, computed once and kept in the cache.
+
+One file a product, ``<cache>/features/<encoders>/<key>.npz``: the views as rendered (`VIEWS` rows), the library's own
+picture (one row), and for products that are trained on an altered copy of each of these (`VIEWS` + 1 rows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance
+
+from training.build import view_path, views_folder
+from training.cache import cache_folder
+from training.catalogue import HELD_OUT_VIEWS, VIEWS, Product
+from training.encoders import SIDE, ImageEncoder, fingerprint, fit
+
+#: Rows of a product's file that are trained on: the views but the held-out ones, the icon, and the altered copies.
+TRAINED_VIEWS = VIEWS - HELD_OUT_VIEWS
+ICON = VIEWS
+
+
+@dataclass
+class Features:
+    """What fusion takes of n pictures: `embedding` [n, 1280], `tokens` [n, 49, 320], `scores` [n, 1000], float16."""
+
+    embedding: NDArray[np.float16]
+    tokens: NDArray[np.float16]
+    scores: NDArray[np.float16]
+
+    def __getitem__(self, rows: NDArray[np.int64] | slice) -> Features:
+        return Features(self.embedding[rows], self.tokens[rows], self.scores[rows])
+
+    def __len__(self) -> int:
+        return len(self.embedding)
+
+
+def join(parts: list[Features]) -> Features:
+    """All rows of all parts."""
+    return Features(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("embedding", "tokens", "scores")))
+
+
+def icon_picture(product: Product) -> Image.Image:
+    """The library's own picture, on white."""
+    with Image.open(views_folder(product) / "icon.png") as icon:
+        ground = Image.new("RGBA", icon.size, "white")
+        ground.alpha_composite(icon.convert("RGBA"))
+    return ground.convert("RGB")
+
+
+def alter(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """The picture as another shop might show it: cropped or set in a margin, mirrored, other colours and light."""
+    side = picture.width
+    scale = rng.uniform(0.75, 1.35)
+    window = side / scale
+    left, top = (rng.uniform(min(0, side - window), max(0, side - window)) for _ in range(2))
+    ground = picture.getpixel((1, 1))
+    altered = picture.transform(
+        (SIDE, SIDE), Image.Transform.EXTENT, (left, top, left + window, top + window), Image.Resampling.BICUBIC,
+        fillcolor=ground,
+    )  # fmt: skip
+    if rng.random() < 0.5:
+        altered = altered.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if rng.random() < 0.5:
+        hue, saturation, value = altered.convert("HSV").split()
+        turn = int(rng.integers(256))
+        altered = Image.merge("HSV", (hue.point(lambda h: (h + turn) % 256), saturation, value)).convert("RGB")
+    for enhance, low, high in (
+        (ImageEnhance.Color, 0.2, 1.3),
+        (ImageEnhance.Brightness, 0.7, 1.25),
+        (ImageEnhance.Contrast, 0.7, 1.3),
+    ):
+        altered = enhance(altered).enhance(rng.uniform(low, high))
+    return altered
+
+
+def features_folder() -> Path:
+    """Named by the encoders, so that others' features are never taken for theirs."""
+    return cache_folder() / "features" / fingerprint()
+
+
+def _pictures(product: Product) -> NDArray[np.uint8]:
+    pictures = []
+    for view in range(VIEWS):
+        with Image.open(view_path(product, view)) as picture:
+            pictures.append(picture.convert("RGB"))
+    pictures.append(icon_picture(product))
+    rng = np.random.default_rng([int(product.key, 16), 1])
+    altered = [] if product.held_out else [alter(picture, rng) for picture in pictures]
+    return np.stack([fit(picture) for picture in (*pictures, *altered)])
+
+
+def compute(products: list[Product], encoder: ImageEncoder) -> Iterator[Product]:
+    """Computes what is not there yet, yielding each product as it is done."""
+    folder = features_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    for product in products:
+        path = folder / f"{product.key}.npz"
+        if not path.exists():
+            embedding, tokens, scores = (a.astype(np.float16) for a in encoder(_pictures(product)))
+            partial = path.with_suffix(".partial.npz")
+            np.savez(partial, embedding=embedding, tokens=tokens, scores=scores)
+            partial.rename(path)
+        yield product
+
+
+def read(product: Product) -> Features:
+    """A product's features, as :func:`compute` left them."""
+    with np.load(features_folder() / f"{product.key}.npz") as file:
+        return Features(file["embedding"], file["tokens"], file["scores"])
+
+
+def trained_rows(count: int) -> NDArray[np.int64]:
+    """Rows of a product's `count` features that may be trained on (a held-out view's altered copy may not)."""
+    rows = np.arange(count)
+    return rows[(rows % (VIEWS + 1) < TRAINED_VIEWS) | (rows % (VIEWS + 1) == ICON)]

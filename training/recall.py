@@ -1,0 +1,98 @@
+"""Recall of a fusion variant on what it was not trained on: held-out views of known products, and held-out products.
+
+A hit is the product of the same title (titles repeat: there are 25 chairs), or, from title and picture to pictures,
+the very same product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from networks.fusion import Fusion
+from training.catalogue import HELD_OUT_VIEWS, VIEWS, Product
+from training.encoders import TextEncoder
+from training.features import Features, join, read
+from training.fusion import Batch, image_only, tensors, text_only
+from training.texts import embed
+
+#: Rows encoded at once; bounds memory.
+CHUNK = 256
+
+
+@dataclass
+class Held:
+    """Pictures that were not trained on: `features` [n], the product of each [n] and its view [n]."""
+
+    name: str
+    products: list[Product]
+    features: Features
+    product_of: NDArray[np.int64]
+    view_of: NDArray[np.int64]
+
+
+def held_out_sets(products: list[Product]) -> list[Held]:
+    """The held-out views of products that were trained on, and all views of those that were not."""
+    sets = []
+    for name, kept, views in (
+        ("held-out views", [p for p in products if not p.held_out], range(VIEWS - HELD_OUT_VIEWS, VIEWS)),
+        ("held-out products", [p for p in products if p.held_out], range(VIEWS)),
+    ):
+        rows = np.array(views)
+        features = join([read(product)[rows] for product in kept])
+        sets.append(Held(name, kept, features, np.arange(len(kept)).repeat(len(rows)), np.tile(rows, len(kept))))
+    return sets
+
+
+@torch.inference_mode()
+def run(network: Fusion, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Condition [n, 8, 384] and embedding [n, 384], in chunks."""
+    chunks = zip(*(x.split(CHUNK) for x in batch.inputs()), strict=True)
+    conditions, embeddings = zip(*(network(*chunk) for chunk in chunks), strict=True)
+    return torch.cat(conditions), torch.cat(embeddings)
+
+
+def recall(queries: Tensor, candidates: Tensor, wanted: Tensor) -> dict[str, float]:
+    """Share of queries [n, D] with a wanted one [n, m] among the nearest 1 and 5 of candidates [m, D]."""
+    order = (queries @ candidates.T).topk(5, dim=1).indices
+    found = wanted.gather(1, order)
+    return {"@1": found[:, 0].float().mean().item(), "@5": found.any(1).float().mean().item()}
+
+
+def with_title(text: Tensor, features: Features) -> Batch:
+    """Titles beside pictures."""
+    ones = torch.ones(len(text), 1)
+    return Batch(text, ones, tensors(features), ones)
+
+
+def evaluate(network: Fusion, held: Held, all_names: list[str], encoder: TextEncoder) -> dict[str, dict[str, float]]:
+    """Direction → recall @1 and @5, queries and candidates; `all_names` are every title of the catalogue."""
+    names_of_images = np.array([held.products[p].name for p in held.product_of])
+    own_names = sorted(set(names_of_images))
+    name_texts = torch.from_numpy(embed(all_names, encoder))
+    _, images = run(network, image_only(held.features))
+    _, titles = run(network, text_only(name_texts))
+    is_name = torch.from_numpy(names_of_images[:, None] == np.array(all_names)[None])
+    own = [all_names.index(name) for name in own_names]
+    own_texts = name_texts[is_name.float().argmax(1)]
+    # From title and picture to the product's other view: the last view asks, the one before is looked for.
+    asks, looked_for = (np.flatnonzero(held.view_of == VIEWS - 1 - i) for i in range(2))
+    _, both = run(network, with_title(own_texts[asks], held.features[asks]))
+    neutral = torch.from_numpy(embed(["product"], encoder)).expand(len(images), -1)
+    _, neutral_both = run(network, with_title(neutral, held.features))
+    same_product = torch.from_numpy(held.product_of[asks][:, None] == held.product_of[looked_for][None])
+    directions = {
+        "text → image": (titles[own], images, is_name.T[own]),
+        "image → text": (images, titles, is_name),
+        "both → image": (both, images[looked_for], same_product),
+        "both → text": (both, titles, is_name[asks]),
+        "“product” and image → text": (neutral_both, titles, is_name),
+    }
+    return {
+        direction: recall(*given) | {"queries": len(given[0]), "candidates": len(given[1])}
+        for direction, given in directions.items()
+    }
