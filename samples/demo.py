@@ -1,0 +1,49 @@
+"""`make demo`: three products with a real photo each through a real Triton; the copy streams to the terminal."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from vitrina_client import Product, Sampling, Vitrina
+
+from server import Server, ServerOptions
+
+FOLDER = Path(__file__).resolve().parent
+console = Console(highlight=False)
+
+
+def show(vitrina: Vitrina, entry: dict[str, str]) -> None:
+    """Prints one product: its photo, what the photo was taken for, and the copy as it is written."""
+    product = Product(title=entry["title"], image=FOLDER / entry["image"])
+    credit = f"{entry['attribution']}, {entry['licence']}"
+    console.print(Panel(f"[bold]{entry['title']}[/]\n{product.image}\n[dim]photo: {credit}", expand=False))
+    tags = vitrina.generate(product, want={"tags"}).tags or ()
+    console.print("[dim]seen  " + "  ".join(f"{tag.name} {tag.score:.2f}" for tag in tags))
+    started, first, tokens = time.perf_counter(), None, 0
+    for piece in vitrina.stream(product, task="description", sampling=Sampling(seed=7)):
+        if first is None and piece.text:
+            first = time.perf_counter() - started
+        console.print(piece.text, end="", soft_wrap=True, markup=False)
+        tokens = piece.completion_tokens
+    total = time.perf_counter() - started
+    console.print(f"\n[dim]first token {first or total:.2f} s, {tokens} tokens in {total:.2f} s\n")
+
+
+def main() -> None:
+    """Starts the server on free ports, sends every sample, and stops it."""
+    started = time.perf_counter()
+    with console.status("starting Triton"), Server(ServerOptions(http_port=0, grpc_port=0, metrics_port=0)) as server:
+        console.print(f"[green]✓[/] Triton is ready  gRPC {server.grpc_url}  {time.perf_counter() - started:.1f} s\n")
+        console.clear_live()
+        with Vitrina(f"grpc://{server.grpc_url}") as vitrina:
+            for entry in json.loads((FOLDER / "products.json").read_text(encoding="utf-8")):
+                show(vitrina, entry)
+    console.print(f"[green]✓[/] everything is stopped; {time.perf_counter() - started:.1f} s in all")
+
+
+if __name__ == "__main__":
+    main()
