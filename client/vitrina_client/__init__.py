@@ -1,0 +1,63 @@
+"""Client of a Vitrina server: product titles and photos in, listing content out, over gRPC or HTTP.
+
+May import tritonclient, numpy and what those bring (grpc, urllib3, aiohttp); rich only in the command; no other room.
+"""
+
+from vitrina_client._client import AsyncTextStream, AsyncVitrina, TextStream, Vitrina
+from vitrina_client._errors import (
+    Cancelled,
+    ClientClosed,
+    ConnectionFailed,
+    DeadlineExceeded,
+    InvalidInput,
+    ModelNotFound,
+    NotReady,
+    QueueFull,
+    ServerError,
+    TooLarge,
+    VitrinaError,
+)
+from vitrina_client._timeout import Timeout
+from vitrina_client._types import (
+    Listing,
+    Message,
+    ModelStatus,
+    Piece,
+    Product,
+    Sampling,
+    Status,
+    Tag,
+    TextOptions,
+    Want,
+)
+from vitrina_client._version import __version__
+
+__all__ = [
+    "AsyncTextStream",
+    "AsyncVitrina",
+    "Cancelled",
+    "ClientClosed",
+    "ConnectionFailed",
+    "DeadlineExceeded",
+    "InvalidInput",
+    "Listing",
+    "Message",
+    "ModelNotFound",
+    "ModelStatus",
+    "NotReady",
+    "Piece",
+    "Product",
+    "QueueFull",
+    "Sampling",
+    "ServerError",
+    "Status",
+    "Tag",
+    "TextOptions",
+    "TextStream",
+    "Timeout",
+    "TooLarge",
+    "Vitrina",
+    "VitrinaError",
+    "Want",
+    "__version__",
+]

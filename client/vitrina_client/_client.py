@@ -1,0 +1,338 @@
+"""`Vitrina` and `AsyncVitrina`: the same calls, plain and awaited. What a call does stands in `_flows`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrina_client import _flows as flows
+from vitrina_client._errors import ClientClosed
+from vitrina_client._flows import Flow, Policy, StreamState, T
+from vitrina_client._requests import check_options
+from vitrina_client._timeout import Timeout
+from vitrina_client._types import DEFAULT_WANT, Array, Listing, Piece, Product, Status, Tag, TextOptions, Want
+
+DEFAULT_PORTS = {"grpc": 8001, "http": 8000}
+
+
+def parse_url(url: str) -> tuple[str, str]:
+    """(scheme, ``host:port``) of a server's URL; the scheme is grpc where there is none."""
+    scheme, _, address = url.rpartition("://")
+    scheme = scheme or "grpc"
+    address = address.rstrip("/")
+    if scheme not in DEFAULT_PORTS:
+        raise ValueError(f"{url!r}: expected grpc://host:port or http://host:port")
+    host, colon, port = address.rpartition(":")
+    if not colon or port.endswith("]"):  # no port, or the colons of a bare [::1]
+        host, port = address, str(DEFAULT_PORTS[scheme])
+    if not host or not port.isdecimal() or "/" in host:
+        raise ValueError(f"{url!r}: expected grpc://host:port or http://host:port")
+    return scheme, f"{host}:{port}"
+
+
+class _Client:
+    """What both clients are made with."""
+
+    def __init__(self, url: str, *, timeout: Timeout | None = None, retries: int = 2) -> None:
+        self._scheme, self._address = parse_url(url)
+        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+            raise ValueError(f"retries={retries!r}: expected 0 or more")
+        self._timeout = timeout or Timeout()
+        self._retries = retries
+        self._transport: Any = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}('{self._scheme}://{self._address}', timeout={self._timeout!r})"
+
+    def _policy(self, timeout: Timeout | None) -> Policy:
+        if self._closed:
+            raise ClientClosed(f"{self!r} was closed; make a new one")
+        return Policy(timeout or self._timeout, self._retries)
+
+
+class Vitrina(_Client):
+    """A connection to a Vitrina server, for plain code and for threads, which may share one.
+
+    Args:
+        url: ``grpc://host:port`` (also without the scheme; port 8001 if left out) or ``http://host:port`` (8000).
+        timeout: limits of every call that brings none of its own.
+        retries: how often a call that left nothing behind on the server (no connection, queue full) is tried
+            again, with growing pauses, within its time. A stream is never tried again after its first piece.
+
+    Every call raises a :class:`~vitrina_client.VitrinaError`; the tree stands in `_errors`. With gevent, call
+    ``grpc.experimental.gevent.init_gevent()`` (gRPC) or ``monkey.patch_all()`` (HTTP) before making a client.
+
+        with Vitrina("grpc://localhost:8001") as vitrina:
+            print(vitrina.generate(Product(title="Enamel mug", image="mug.jpg")).text)
+    """
+
+    def __init__(self, url: str, *, timeout: Timeout | None = None, retries: int = 2) -> None:
+        super().__init__(url, timeout=timeout, retries=retries)
+        if self._scheme == "grpc":
+            from vitrina_client._transport_grpc import GrpcTransport as Transport
+        else:
+            from vitrina_client._transport_http import HttpTransport as Transport  # type: ignore[assignment]
+        self._transport = Transport(self._address, self._timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connections: calls in flight over gRPC raise :class:`Cancelled`, over HTTP they run to their end."""
+        self._closed = True
+        self._transport.close()
+
+    def generate(
+        self,
+        product: Product,
+        *,
+        want: Collection[Want] = DEFAULT_WANT,
+        condition: Array | None = None,
+        timeout: Timeout | None = None,
+        **options: Unpack[TextOptions],
+    ) -> Listing:
+        """What is in `want`, made of a product, in one request.
+
+        Args:
+            want: any of ``text``, ``tags``, ``embedding``, ``condition``; the server computes nothing else.
+            condition: float32 [8, 384] of an earlier listing: text and tags are made from it, the image is not
+                sent and nothing is encoded again.
+            options: ``task``, ``language``, ``question``, ``history``, ``sampling``; see `TextOptions`.
+
+        Given up early (KeyboardInterrupt), a gRPC call is cancelled; the server's text decoder may go on with
+        what runs inside an ensemble until its TIMEOUT_MS. Use :meth:`stream` where that matters.
+        """
+        return self._run(flows.generate(self._policy(timeout), product, want, condition, check_options(options)))
+
+    def stream(
+        self,
+        product: Product,
+        *,
+        condition: Array | None = None,
+        timeout: Timeout | None = None,
+        **options: Unpack[TextOptions],
+    ) -> TextStream:
+        """The text piece by piece, as it is written; arguments as for :meth:`generate`.
+
+        with vitrina.stream(Product(title="Enamel mug")) as stream:
+            for piece in stream:
+                print(piece.text, end="", flush=True)
+        """
+        state = StreamState()
+        flow = flows.stream(self._policy(timeout), state, product, condition, check_options(options))
+        return TextStream(flow, state, self._transport)
+
+    def embed(self, product: Product | Sequence[Product], *, timeout: Timeout | None = None) -> NDArray[np.float32]:
+        """float32 [384] of a product, or [N, 384] of several (up to 8 a request), of unit length."""
+        rows = self._run(flows.embed(self._policy(timeout), _products(product)))
+        return rows[0] if isinstance(product, Product) else rows
+
+    def status(self, *, timeout: Timeout | None = None) -> Status:
+        """What the server says of itself and its models."""
+        return self._run(flows.status(self._policy(timeout)))
+
+    def _run(self, flow: Flow[T]) -> T:
+        try:
+            effect = next(flow)
+            while True:
+                try:
+                    answer = effect(self._transport)
+                except Exception as error:
+                    effect = flow.throw(error)
+                else:
+                    effect = flow.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+class TextStream(Iterator[Piece]):
+    """Pieces of text as they come. Leaving the ``with`` block, or :meth:`close`, ends the work on the server.
+
+    Attributes:
+        tags: of the product; there once the first piece is.
+    """
+
+    def __init__(self, flow: flows.Stream, state: StreamState, transport: Any) -> None:
+        self._flow = flow
+        self._state = state
+        self._transport = transport
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def tags(self) -> tuple[Tag, ...] | None:
+        return self._state.tags
+
+    def __next__(self) -> Piece:
+        step = next(self._flow)
+        while not isinstance(step, Piece):
+            try:
+                answer = step(self._transport)
+            except Exception as error:
+                step = self._flow.throw(error)
+            except BaseException:
+                self.close()
+                raise
+            else:
+                step = self._flow.send(answer)
+        return step
+
+    def close(self) -> None:
+        """Ends the stream; another thread that awaits a piece gets :class:`Cancelled`. Harmless when it has ended."""
+        _close(self._flow, self._state)
+
+
+class AsyncVitrina(_Client):
+    """:class:`Vitrina` for asyncio: the same arguments, results and errors, awaited.
+
+    async with AsyncVitrina("grpc://localhost:8001") as vitrina:
+        listing = await vitrina.generate(Product(title="Enamel mug", image="mug.jpg"))
+        async with vitrina.stream(Product(title="Enamel mug")) as stream:
+            async for piece in stream:
+                print(piece.text, end="", flush=True)
+
+    It belongs to the event loop of its first call. A cancelled task cancels its call on the server.
+    """
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """See :meth:`Vitrina.close`."""
+        self._closed = True
+        if self._transport is not None:
+            await self._transport.close()
+
+    async def generate(
+        self,
+        product: Product,
+        *,
+        want: Collection[Want] = DEFAULT_WANT,
+        condition: Array | None = None,
+        timeout: Timeout | None = None,
+        **options: Unpack[TextOptions],
+    ) -> Listing:
+        """See :meth:`Vitrina.generate`."""
+        return await self._run(flows.generate(self._policy(timeout), product, want, condition, check_options(options)))
+
+    def stream(
+        self,
+        product: Product,
+        *,
+        condition: Array | None = None,
+        timeout: Timeout | None = None,
+        **options: Unpack[TextOptions],
+    ) -> AsyncTextStream:
+        """See :meth:`Vitrina.stream`."""
+        state = StreamState()
+        flow = flows.stream(self._policy(timeout), state, product, condition, check_options(options))
+        return AsyncTextStream(flow, state, self._connected)
+
+    async def embed(
+        self, product: Product | Sequence[Product], *, timeout: Timeout | None = None
+    ) -> NDArray[np.float32]:
+        """See :meth:`Vitrina.embed`."""
+        rows = await self._run(flows.embed(self._policy(timeout), _products(product)))
+        return rows[0] if isinstance(product, Product) else rows
+
+    async def status(self, *, timeout: Timeout | None = None) -> Status:
+        """See :meth:`Vitrina.status`."""
+        return await self._run(flows.status(self._policy(timeout)))
+
+    def _connected(self) -> Any:
+        """The transport, made at the first call: it must be made inside the running loop."""
+        if self._transport is None:
+            if self._scheme == "grpc":
+                from vitrina_client._transport_grpc import AsyncGrpcTransport as Transport
+            else:
+                from vitrina_client._transport_http import AsyncHttpTransport as Transport  # type: ignore[assignment]
+            self._transport = Transport(self._address, self._timeout)
+        return self._transport
+
+    async def _run(self, flow: Flow[T]) -> T:
+        transport = self._connected()
+        try:
+            effect = next(flow)
+            while True:
+                try:
+                    answer = await effect(transport)
+                except Exception as error:
+                    effect = flow.throw(error)
+                else:
+                    effect = flow.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+class AsyncTextStream(AsyncIterator[Piece]):
+    """:class:`TextStream` for asyncio."""
+
+    def __init__(self, flow: flows.Stream, state: StreamState, connected: Callable[[], Any]) -> None:
+        self._flow = flow
+        self._state = state
+        self._connected = connected
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def tags(self) -> tuple[Tag, ...] | None:
+        return self._state.tags
+
+    async def __anext__(self) -> Piece:
+        transport = self._connected()
+        try:
+            step = next(self._flow)
+            while not isinstance(step, Piece):
+                try:
+                    answer = await step(transport)
+                except Exception as error:
+                    step = self._flow.throw(error)
+                except BaseException:
+                    await self.close()
+                    raise
+                else:
+                    step = self._flow.send(answer)
+        except StopIteration:
+            raise StopAsyncIteration from None
+        return step
+
+    async def close(self) -> None:
+        """See :meth:`TextStream.close`."""
+        _close(self._flow, self._state)
+
+
+def _close(flow: flows.Stream, state: StreamState) -> None:
+    if state.handle is not None:
+        state.handle.cancel()
+    with suppress(ValueError):  # another thread is inside it at this very moment; its handle was cancelled above
+        flow.close()
+
+
+def _products(product: Product | Sequence[Product]) -> list[Product]:
+    return [product] if isinstance(product, Product) else list(product)

@@ -1,0 +1,225 @@
+"""What each call does, step by step, written once for both clients.
+
+A flow is a generator. It yields an effect (a function of the transport) and is sent that effect's answer, or has its
+error thrown in; what it returns is the call's result. A streaming flow also yields :class:`Piece`. `Vitrina` drives
+flows with plain calls, `AsyncVitrina` awaits each effect; neither knows what a flow does.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrina_client import _requests as core
+from vitrina_client._errors import InvalidInput, VitrinaError
+from vitrina_client._timeout import Deadline, Timeout
+from vitrina_client._types import Array, Listing, ModelStatus, Piece, Product, Status, Tag, TextOptions, Want
+
+BACKOFF = 0.1  # seconds before the first retry; doubled each time
+BACKOFF_MOST = 2.0
+
+T = TypeVar("T")
+
+
+class Handle(Protocol):
+    """An open stream of one request's answers."""
+
+    def receive(self, deadline: Deadline) -> Any:
+        """The next answer (or an awaitable of it), None after the last."""
+
+    def cancel(self) -> None:
+        """Ends it, and the work behind it on the server; never waits. Does nothing once it has ended."""
+
+
+class Transport(Protocol):
+    """What a flow may ask for; every method gives its answer, or an awaitable of it."""
+
+    def infer(self, request: core.Request, deadline: Deadline) -> Any:
+        """One request, one answer: a mapping of arrays."""
+
+    def open(self, request: core.Request, deadline: Deadline) -> Any:
+        """A :class:`Handle`, every answer of which must have come by `deadline`."""
+
+    def ask(self, what: str, deadline: Deadline) -> Any:
+        """The server's word on ``live``, ``ready``, ``metadata`` or ``index``, as a dict."""
+
+    def read(self, path: str | os.PathLike[str]) -> Any:
+        """The bytes of a file."""
+
+    def sleep(self, seconds: float) -> Any:
+        """None, so many seconds later."""
+
+
+Effect = Callable[[Transport], Any]
+Flow = Generator[Effect, Any, T]
+Stream = Generator[Effect | Piece, Any, None]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How patient one call is."""
+
+    timeout: Timeout
+    retries: int
+
+
+class StreamState:
+    """What a stream knows beside its pieces."""
+
+    handle: Handle | None = None
+    tags: tuple[Tag, ...] | None = None
+
+
+# ----------------------------------------------------------------------------------------------------------- flows
+
+
+def generate(
+    policy: Policy, product: Product, want: Collection[Want], condition: Array | None, options: TextOptions
+) -> Flow[Listing]:
+    """One request, whatever is wanted."""
+    deadline = Deadline("total", policy.timeout.total)
+    core.check_product(product)
+    if condition is None:
+        core.wanted(want)
+        image = yield from _image(product)
+        request = core.content(product, image, want, options)
+    else:
+        request = core.from_condition(product, condition, want, options)
+    answer = yield from _send(policy, deadline, request)
+    return core.listing(answer, request)
+
+
+def embed(policy: Policy, products: Sequence[Product]) -> Flow[NDArray[np.float32]]:
+    """Requests of up to 8 rows, products with and without an image apart; rows come back in the order given."""
+    deadline = Deadline("total", policy.timeout.total)
+    for product in products:
+        core.check_product(product)
+    made = np.empty((len(products), core.CONDITION_SHAPE[1]), np.float32)
+    for with_image in (False, True):
+        places = [place for place, product in enumerate(products) if (product.image is not None) == with_image]
+        for start in range(0, len(places), core.MAX_ROWS):
+            batch = places[start : start + core.MAX_ROWS]
+            rows = [products[place] for place in batch]
+            images = []
+            for product in rows:
+                images.append((yield from _image(product)))
+            try:
+                answer = yield from _send(policy, deadline, core.embeddings(rows, images))
+            except InvalidInput as error:
+                if len(products) > 1:
+                    error.add_note(f"in the request with products {', '.join(map(str, batch))} (counted from 0)")
+                raise
+            made[batch] = answer["EMBEDDING"]
+    return made
+
+
+def stream(
+    policy: Policy, state: StreamState, product: Product, condition: Array | None, options: TextOptions
+) -> Stream:
+    """Tags from the product (or from its condition), the prompt from them, then the decoder's stream."""
+    deadline = Deadline("total", policy.timeout.total)
+    first = min(deadline, Deadline("first_token", policy.timeout.first_token), key=lambda each: each.end)
+    core.check_product(product)
+    if condition is None:
+        image = yield from _image(product)
+        request = core.content(product, image, {"tags"})
+    else:
+        request = core.tags_of(condition)
+    answer = yield from _send(policy, first, request)
+    state.tags = core.tags(answer)
+    answer = yield from _send(policy, first, core.prompt(product, answer["TAGS"], options))
+    request = core.decode(answer["PROMPT"], options)
+    try:
+        said = yield from _retried(policy, first, lambda: _open(state, deadline, first, request))
+        while said is not None:
+            piece = core.piece(core.checked(said, request))
+            yield piece
+            if piece.finish_reason is not None:
+                return
+            said = yield _receive(state, deadline)
+    finally:
+        if state.handle is not None:
+            state.handle.cancel()
+
+
+def status(policy: Policy) -> Flow[Status]:
+    """Four questions."""
+    deadline = Deadline("total", policy.timeout.total)
+    said: dict[str, Any] = {}
+    for what in ("live", "ready", "metadata", "index"):
+        said[what] = yield from _retried(policy, deadline, lambda what=what: _ask(deadline, what))  # type: ignore[misc]
+    models = tuple(
+        ModelStatus(model["name"], model.get("version", ""), model.get("state", ""), model.get("reason", ""))
+        for model in said["index"].get("models", ())
+    )
+    metadata = said["metadata"]
+    live, ready = (bool(said[what].get(what)) for what in ("live", "ready"))
+    return Status(live, ready, metadata.get("name", ""), metadata.get("version", ""), models)
+
+
+# ----------------------------------------------------------------------------------------------------------- steps
+
+
+def _image(product: Product) -> Flow[bytes | None]:
+    if product.image is None or isinstance(product.image, bytes):
+        return product.image if product.image is None else core.check_image(product.image)
+    path = product.image
+    try:
+        return core.check_image((yield lambda transport: transport.read(path)))
+    except OSError as error:
+        reason = error.strerror or error
+        raise InvalidInput(f"cannot read {os.fspath(path)!r}: {reason}", field="IMAGE") from error
+
+
+def _send(policy: Policy, deadline: Deadline, request: core.Request) -> Flow[Mapping[str, Array]]:
+    def attempt() -> Flow[Mapping[str, Array]]:
+        timed = request.within(deadline.left(request.model))
+        answer = yield lambda transport: transport.infer(timed, deadline)
+        return core.checked(answer, request)
+
+    return (yield from _retried(policy, deadline, attempt))
+
+
+def _open(
+    state: StreamState, deadline: Deadline, first: Deadline, request: core.Request
+) -> Flow[Mapping[str, Array] | None]:
+    """Opens the stream and gives its first answer, which is where a full queue shows."""
+    timed = request.within(deadline.left(request.model))
+    state.handle = yield lambda transport: transport.open(timed, deadline)
+    answer: Mapping[str, Array] | None = yield _receive(state, first)
+    return answer
+
+
+def _receive(state: StreamState, deadline: Deadline) -> Effect:
+    handle = state.handle
+    assert handle is not None
+    return lambda transport: handle.receive(deadline)
+
+
+def _ask(deadline: Deadline, what: str) -> Flow[Any]:
+    return (yield lambda transport: transport.ask(what, deadline))
+
+
+def _retried(policy: Policy, deadline: Deadline, attempt: Callable[[], Flow[T]]) -> Flow[T]:
+    """`attempt`, again after an error that left nothing behind, as often and as long as the policy allows."""
+    for number in count():
+        try:
+            return (yield from attempt())
+        except VitrinaError as error:
+            # Full jitter's upper half: callers that were refused together do not come back together.
+            pause = min(BACKOFF_MOST, BACKOFF * 2**number) * random.uniform(0.5, 1)
+            if not error.safe_to_retry or number >= policy.retries or not deadline.allows(pause):
+                raise
+        yield _sleep(pause)
+    raise AssertionError("count() ended")
+
+
+def _sleep(seconds: float) -> Effect:
+    return lambda transport: transport.sleep(seconds)

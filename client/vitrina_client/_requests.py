@@ -1,0 +1,282 @@
+"""Requests and answers as plain arrays, with no connection: what is asked of which model, and what came back.
+
+Pure functions. Every transport carries the same :class:`Request` and gives back the same mapping of arrays.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrina_client._errors import InvalidInput, ServerError, TooLarge
+from vitrina_client._types import WANTS, Array, Listing, Piece, Product, Sampling, Tag, TextOptions, Want
+
+MAX_ROWS = 8  # the ensembles' max_batch_size
+CONDITION_SHAPE = (8, 384)
+MAX_MESSAGE = 2**31 - 2**20  # bytes; protobuf and Triton's gRPC end at 2 GiB, with room for the other fields
+
+TEXT_OUTPUTS = ("TEXT", "FINISH_REASON", "PROMPT_TOKENS", "COMPLETION_TOKENS")
+OUTPUTS: dict[Want, tuple[str, ...]] = {
+    "text": TEXT_OUTPUTS,
+    "tags": ("TAGS", "TAG_SCORES"),
+    "embedding": ("EMBEDDING",),
+    "condition": ("CONDITION",),
+}
+_OPTIONS = TextOptions.__annotations__.keys()
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One inference.
+
+    Args:
+        model: ensemble or model.
+        inputs: name → array with the batch axis; BYTES are object arrays of `bytes`.
+        outputs: names asked for, and no others.
+        timed: the model takes TIMEOUT_MS.
+    """
+
+    model: str
+    inputs: Mapping[str, Array]
+    outputs: tuple[str, ...]
+    timed: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Size of the batch axis."""
+        return int(next(iter(self.inputs.values())).shape[0])
+
+    def within(self, seconds: float | None) -> Request:
+        """The same, with the server told that it has so many seconds."""
+        if not self.timed or seconds is None:
+            return self
+        milliseconds = np.clip(seconds * 1000, 1, np.iinfo(np.int32).max)
+        return replace(self, inputs={**self.inputs, "TIMEOUT_MS": np.array([[milliseconds]], np.int32)})
+
+
+# -------------------------------------------------------------------------------------------------- what is asked
+
+
+def content(
+    product: Product, image: bytes | None, want: Collection[Want], options: TextOptions | None = None
+) -> Request:
+    """From a product to everything in `want`: ``content``, or ``content_image`` where there is an image."""
+    return _encode([product], [image], wanted(want), _text_fields(product, options) if "text" in want else {})
+
+
+def embeddings(products: Sequence[Product], images: Sequence[bytes | None]) -> Request:
+    """From up to 8 products, all with an image or all without, to their embeddings."""
+    return _encode(products, images, OUTPUTS["embedding"], {})
+
+
+def from_condition(product: Product, condition: Array, want: Collection[Want], options: TextOptions) -> Request:
+    """From a condition to text and tags, nothing encoded again: ``generate``."""
+    outputs = wanted(want)
+    if beyond := sorted(set(want) - {"text", "tags"}):
+        raise InvalidInput(f"{', '.join(beyond)} cannot be made from a condition; ask for text, tags", field="want")
+    inputs = {"CONDITION": _condition(condition), "TITLE": _texts("TITLE", [product.title])}
+    fields = _text_fields(product, options) if "text" in want else {}
+    return Request("generate", inputs | fields, outputs, timed="text" in want)
+
+
+def tags_of(condition: Array) -> Request:
+    """From a condition to its tags: ``tagger``."""
+    return Request("tagger", {"CONDITION": _condition(condition)}, OUTPUTS["tags"])
+
+
+def prompt(product: Product, tags: Array, options: TextOptions) -> Request:
+    """From title, tags and the text options to the decoder's prompt: ``prompter``."""
+    inputs = {"TITLE": _texts("TITLE", [product.title]), "TAGS": tags, **_prompt_fields(product, options)}
+    return Request("prompter", inputs, ("PROMPT",))
+
+
+def decode(prompt: Array, options: TextOptions) -> Request:
+    """From a prompt to a stream of text: ``text_decoder``.
+
+    The decoder itself, not the ``text_stream`` ensemble: inside an ensemble a running step of Triton is never told
+    that its caller has gone (triton-inference-server/server#6739), so closing a stream would leave it decoding.
+    """
+    sampling = _sampling_fields(options.get("sampling", Sampling()))
+    return Request("text_decoder", {"PROMPT": prompt, **sampling}, TEXT_OUTPUTS, timed=True)
+
+
+def wanted(want: Collection[Want]) -> tuple[str, ...]:
+    """The outputs to ask for."""
+    if isinstance(want, str) or not want or not set(want) <= set(WANTS):
+        raise InvalidInput(f"{want!r}: expected a set of some of {', '.join(WANTS)}", field="want")
+    return tuple(name for each in WANTS if each in want for name in OUTPUTS[each])
+
+
+def check_options(options: Mapping[str, object]) -> TextOptions:
+    """The keywords of a call as options; an unknown one is a TypeError, as for any function."""
+    if unknown := sorted(options.keys() - _OPTIONS):
+        raise TypeError(f"unexpected keyword {unknown[0]!r}; known: {', '.join(_OPTIONS)}")
+    return cast(TextOptions, options)
+
+
+def check_product(product: Product) -> None:
+    """Refuses what cannot be sent at all; everything else is the server's to judge."""
+    if not isinstance(product, Product):
+        raise InvalidInput(f"expected a Product, got {type(product).__name__}", field="product")
+    if product.image is not None and not isinstance(product.image, str | os.PathLike | bytes):
+        raise InvalidInput(f"expected a path or bytes, got {type(product.image).__name__}", field="IMAGE")
+
+
+def check_image(image: bytes) -> bytes:
+    """Refuses a picture that no message can carry."""
+    if len(image) > MAX_MESSAGE:
+        raise TooLarge(f"{len(image):,} bytes; a message holds at most {MAX_MESSAGE:,}", field="IMAGE")
+    return image
+
+
+# ------------------------------------------------------------------------------------------------- what came back
+
+
+def listing(answer: Mapping[str, Array], request: Request) -> Listing:
+    """The answer to a request of one row."""
+    values: dict[str, Any] = {}
+    if "TEXT" in request.outputs:
+        part = piece(answer)
+        values |= {"text": part.text, "finish_reason": part.finish_reason}
+        values |= {"prompt_tokens": part.prompt_tokens, "completion_tokens": part.completion_tokens}
+    if "TAGS" in request.outputs:
+        values["tags"] = tags(answer)
+    if "EMBEDDING" in request.outputs:
+        values["embedding"] = np.array(answer["EMBEDDING"][0], np.float32)
+    if "CONDITION" in request.outputs:
+        values["condition"] = np.array(answer["CONDITION"][0], np.float32)
+    return Listing(**values)
+
+
+def piece(answer: Mapping[str, Array]) -> Piece:
+    """One answer of the text decoder."""
+    return Piece(
+        text=_text(answer["TEXT"]),
+        finish_reason=_text(answer["FINISH_REASON"]) or None,
+        prompt_tokens=int(answer["PROMPT_TOKENS"].ravel()[0]),
+        completion_tokens=int(answer["COMPLETION_TOKENS"].ravel()[0]),
+    )
+
+
+def tags(answer: Mapping[str, Array]) -> tuple[Tag, ...]:
+    """The tags of one row, without padding."""
+    pairs = zip(answer["TAGS"].ravel(), answer["TAG_SCORES"].ravel(), strict=True)
+    return tuple(Tag(name.decode(), float(score)) for name, score in pairs if name)
+
+
+def checked(answer: Mapping[str, Array], request: Request) -> Mapping[str, Array]:
+    """The answer, once it holds every output for every row: Triton does not notice a step that answers fewer."""
+    for name in request.outputs:
+        if name not in answer:
+            raise ServerError(f"the answer lacks {name}", model=request.model, field=name)
+        if (rows := len(answer[name])) != request.rows:
+            raise ServerError(f"{rows} rows answered of {request.rows}", model=request.model, field=name)
+    return answer
+
+
+# ---------------------------------------------------------------------------------------------------------- fields
+
+
+def _encode(
+    products: Sequence[Product], images: Sequence[bytes | None], outputs: tuple[str, ...], fields: dict[str, Array]
+) -> Request:
+    pictures = [image for image in images if image is not None]
+    if pictures and len(pictures) != len(products):
+        raise ValueError("one request takes products that all have an image, or none")
+    inputs: dict[str, Array] = {"TITLE": _texts("TITLE", [product.title for product in products])}
+    if pictures:
+        inputs["IMAGE"] = _rows(pictures)
+    return Request("content_image" if pictures else "content", inputs | fields, outputs, timed="TEXT" in outputs)
+
+
+def _text_fields(product: Product, options: TextOptions | None) -> dict[str, Array]:
+    options = options or {}
+    return _prompt_fields(product, options) | _sampling_fields(options.get("sampling", Sampling()))
+
+
+def _prompt_fields(product: Product, options: TextOptions) -> dict[str, Array]:
+    fields: dict[str, object] = {key.upper(): options.get(key) for key in ("task", "language", "question")}
+    for name, value in (("HISTORY", options.get("history")), ("ATTRIBUTES", product.attributes)):
+        if value:
+            fields[name] = _json(name, list(value) if name == "HISTORY" else dict(cast("Mapping[str, str]", value)))
+    return {name: _texts(name, [value]) for name, value in fields.items() if value is not None}
+
+
+def _sampling_fields(sampling: Sampling) -> dict[str, Array]:
+    if not isinstance(sampling, Sampling):
+        raise InvalidInput(f"expected a Sampling, got {type(sampling).__name__}", field="sampling")
+    integers: dict[str, type[np.signedinteger[Any]]] = {"MAX_TOKENS": np.int32, "TOP_K": np.int32, "SEED": np.int64}
+    numbers = ("TEMPERATURE", "TOP_P", "REPETITION_PENALTY")
+    fields: dict[str, Array] = {}
+    for name, dtype in integers.items():
+        if (value := getattr(sampling, name.lower())) is not None:
+            fields[name] = np.array([[_integer(name, value, dtype)]], dtype)
+    for name in numbers:
+        if (value := getattr(sampling, name.lower())) is not None:
+            fields[name] = np.array([[_number(name, value)]], np.float32)
+    if sampling.stop:
+        stops = [sampling.stop] if isinstance(sampling.stop, str) else list(sampling.stop)
+        fields["STOP"] = _texts("STOP", stops).reshape(1, -1)
+    return fields
+
+
+def _texts(name: str, values: Sequence[object]) -> Array:
+    return _rows([_utf8(name, value) for value in values])
+
+
+def _rows(values: Sequence[bytes]) -> Array:
+    """BYTES [N, 1]."""
+    rows = np.empty((len(values), 1), np.object_)
+    rows[:, 0] = values
+    return rows
+
+
+def _utf8(name: str, value: object) -> bytes:
+    if not isinstance(value, str):
+        raise InvalidInput(f"expected text, got {type(value).__name__} {value!r:.40}", field=name)
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"not valid Unicode: {error}", field=name) from error
+
+
+def _json(name: str, value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"cannot be written as JSON: {error}", field=name) from error
+
+
+def _integer(name: str, value: object, dtype: type[np.signedinteger[Any]]) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InvalidInput(f"expected a whole number, got {type(value).__name__} {value!r:.40}", field=name)
+    limits = np.iinfo(dtype)
+    if not limits.min <= value <= limits.max:
+        raise InvalidInput(f"{value} does not fit {dtype.__name__}", field=name)
+    return int(value)
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+        raise InvalidInput(f"expected a number, got {type(value).__name__} {value!r:.40}", field=name)
+    return float(value)
+
+
+def _condition(condition: Array) -> NDArray[np.float32]:
+    try:
+        array = np.asarray(condition, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"expected float32 {list(CONDITION_SHAPE)}: {error}", field="CONDITION") from error
+    if array.shape != CONDITION_SHAPE:
+        raise InvalidInput(f"expected float32 {list(CONDITION_SHAPE)}, got {list(array.shape)}", field="CONDITION")
+    return array[None]
+
+
+def _text(array: Array) -> str:
+    return str(array.ravel()[0].decode())

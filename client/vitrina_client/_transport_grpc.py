@@ -1,0 +1,153 @@
+"""gRPC, with plain calls and with asyncio: what `_flows.Transport` asks for, over one channel each."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+import grpc.aio  # type: ignore[import-untyped]
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub  # type: ignore[import-untyped]
+
+from vitrina_client import _wire_grpc as wire
+from vitrina_client._requests import Request
+from vitrina_client._timeout import Deadline, Timeout
+from vitrina_client._types import Array
+
+
+class GrpcTransport:
+    """Plain calls; threads may share it."""
+
+    def __init__(self, address: str, timeout: Timeout) -> None:
+        self._address = address
+        self._channel = grpc.insecure_channel(address, options=wire.channel_options(timeout))
+        self._stub = GRPCInferenceServiceStub(self._channel)
+
+    def infer(self, request: Request, deadline: Deadline) -> Mapping[str, Array]:
+        left = deadline.left(request.model)
+        try:
+            response = self._stub.ModelInfer(wire.message(request, left), timeout=left)
+        except grpc.RpcError as failure:
+            raise wire.error(failure, self._address, deadline, request.model) from failure
+        return wire.arrays(response, request)
+
+    def open(self, request: Request, deadline: Deadline) -> GrpcStream:
+        left = deadline.left(request.model)
+        message = wire.message(request, left)
+        call = self._stub.ModelStreamInfer(iter([message]), timeout=left, metadata=wire.STREAM_METADATA)
+        return GrpcStream(call, self._address, request, deadline)
+
+    def ask(self, what: str, deadline: Deadline) -> dict[str, Any]:
+        method, question = wire.QUESTIONS[what]
+        try:
+            return wire.answer(what, getattr(self._stub, method)(question, timeout=deadline.left()))
+        except grpc.RpcError as failure:
+            raise wire.error(failure, self._address, deadline, None) from failure
+
+    def read(self, path: str | os.PathLike[str]) -> bytes:
+        return Path(path).read_bytes()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class GrpcStream:
+    """The answers to one request."""
+
+    def __init__(self, call: Any, address: str, request: Request, deadline: Deadline) -> None:
+        self._call = call
+        self._address = address
+        self._request = request
+        self._deadline = deadline  # the one that gRPC keeps for the whole call
+
+    def receive(self, deadline: Deadline) -> Mapping[str, Array] | None:
+        # gRPC has one deadline a call; an earlier one, for the first answer alone, takes a timer.
+        left = deadline.left(self._request.model) if deadline.end < self._deadline.end else None
+        timer = None if left is None else threading.Timer(left, self._call.cancel)
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        try:
+            return wire.streamed(next(self._call), self._request)
+        except StopIteration:
+            return None
+        except grpc.RpcError as failure:
+            if left is not None and failure.code() is grpc.StatusCode.CANCELLED:
+                deadline.left(self._request.model)  # raises if it was the timer
+            raise wire.error(failure, self._address, self._deadline, self._request.model) from failure
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
+class AsyncGrpcTransport:
+    """The same for asyncio; belongs to the loop it was made in."""
+
+    def __init__(self, address: str, timeout: Timeout) -> None:
+        self._address = address
+        self._channel = grpc.aio.insecure_channel(address, options=wire.channel_options(timeout))
+        self._stub = GRPCInferenceServiceStub(self._channel)
+
+    async def infer(self, request: Request, deadline: Deadline) -> Mapping[str, Array]:
+        left = deadline.left(request.model)
+        try:
+            response = await self._stub.ModelInfer(wire.message(request, left), timeout=left)
+        except grpc.RpcError as failure:
+            raise wire.error(failure, self._address, deadline, request.model) from failure
+        return wire.arrays(response, request)
+
+    async def open(self, request: Request, deadline: Deadline) -> AsyncGrpcStream:
+        left = deadline.left(request.model)
+        message = wire.message(request, left)
+        call = self._stub.ModelStreamInfer(iter([message]), timeout=left, metadata=wire.STREAM_METADATA)
+        return AsyncGrpcStream(call, self._address, request, deadline)
+
+    async def ask(self, what: str, deadline: Deadline) -> dict[str, Any]:
+        method, question = wire.QUESTIONS[what]
+        try:
+            return wire.answer(what, await getattr(self._stub, method)(question, timeout=deadline.left()))
+        except grpc.RpcError as failure:
+            raise wire.error(failure, self._address, deadline, None) from failure
+
+    async def read(self, path: str | os.PathLike[str]) -> bytes:
+        return await asyncio.to_thread(Path(path).read_bytes)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+class AsyncGrpcStream:
+    """The answers to one request."""
+
+    def __init__(self, call: Any, address: str, request: Request, deadline: Deadline) -> None:
+        self._call = call
+        self._address = address
+        self._request = request
+        self._deadline = deadline
+
+    async def receive(self, deadline: Deadline) -> Mapping[str, Array] | None:
+        left = deadline.left(self._request.model) if deadline.end < self._deadline.end else None
+        try:
+            response = await asyncio.wait_for(self._call.read(), left)
+        except TimeoutError as passed:
+            raise deadline.passed(self._request.model) from passed
+        except grpc.RpcError as failure:
+            raise wire.error(failure, self._address, self._deadline, self._request.model) from failure
+        return None if response is grpc.aio.EOF else wire.streamed(response, self._request)
+
+    def cancel(self) -> None:
+        self._call.cancel()

@@ -1,0 +1,151 @@
+"""What goes in and what comes out: plain values, no connection."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Arrays that travel: bytes as numpy objects, numbers as their dtype, the batch axis first.
+Array = NDArray[Any]
+Want = Literal["text", "tags", "embedding", "condition"]
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a shop knows of a product.
+
+    Args:
+        title: may be empty where there is an image.
+        image: path of a picture file, or its bytes (JPEG, PNG, WebP); None if there is none.
+        attributes: name → value, both text (``{"colour": "red"}``); they go into the prompt.
+    """
+
+    title: str = ""
+    image: str | os.PathLike[str] | bytes | None = field(default=None, repr=False)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        picture = f"<{len(self.image)} bytes>" if isinstance(self.image, bytes) else repr(self.image)
+        return f"Product(title={self.title!r}, image={picture}, attributes={dict(self.attributes)!r})"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the text is drawn; None leaves the server's default.
+
+    Args:
+        max_tokens: most tokens to write.
+        temperature: 0 for greedy.
+        top_p: share of probability to draw from.
+        top_k: number of tokens to draw from.
+        repetition_penalty: above 1 makes repeats less likely.
+        seed: the same seed gives the same text.
+        stop: texts that end the copy; they are not part of it.
+    """
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    repetition_penalty: float | None = None
+    seed: int | None = None
+    stop: Sequence[str] = ()
+
+
+class Message(TypedDict):
+    """One turn of the chat that task ``"reply"`` answers."""
+
+    role: Literal["customer", "shop"]
+    text: str
+
+
+class TextOptions(TypedDict, total=False):
+    """What shapes the text; keywords of ``generate`` and ``stream``.
+
+    task: ``description`` (default), ``ad``, ``review``, ``question``, ``reply``, ``promotion``, ``delivery``.
+    language: ``en`` (default) or ``zh``.
+    question: what the shopper asks, for task ``question``.
+    history: the chat so far, oldest first, for task ``reply``.
+    sampling: how the text is drawn.
+    """
+
+    task: str
+    language: str
+    question: str
+    history: Sequence[Message]
+    sampling: Sampling
+
+
+class Tag(NamedTuple):
+    """A word for what the product is, with its score (higher is nearer)."""
+
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """What was made of a product; what was not asked for is None.
+
+    Attributes:
+        text: the copy.
+        finish_reason: ``eos`` (it came to its end), ``length`` (max_tokens) or ``stop`` (a stop text).
+        prompt_tokens, completion_tokens: counts of the text decoder.
+        tags: best first, at most 5.
+        embedding: float32 [384], unit length, for search.
+        condition: float32 [8, 384], what decoders take; pass it back as ``condition=`` to write more from it.
+    """
+
+    text: str | None = None
+    finish_reason: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    tags: tuple[Tag, ...] | None = None
+    embedding: NDArray[np.float32] | None = None
+    condition: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of streamed text; the last one has a `finish_reason`.
+
+    Attributes:
+        text: what came since the piece before.
+        finish_reason: None until the last piece, then ``eos``, ``length`` or ``stop``.
+        prompt_tokens, completion_tokens: counts so far.
+    """
+
+    text: str
+    finish_reason: str | None
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """One model of the server: `state` is ``READY``, ``LOADING``, ``UNAVAILABLE``… with its `reason`."""
+
+    name: str
+    version: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a server says of itself."""
+
+    live: bool
+    ready: bool
+    server: str
+    version: str
+    models: tuple[ModelStatus, ...]
+
+
+WANTS: tuple[Want, ...] = ("text", "tags", "embedding", "condition")
+DEFAULT_WANT: Collection[Want] = frozenset({"text", "tags"})

@@ -1,0 +1,102 @@
+"""Requests and answers as gRPC messages, and gRPC's errors as ours. Pure functions; no connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+import numpy as np
+from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
+from tritonclient.grpc import InferResult, service_pb2  # type: ignore[import-untyped]
+from tritonclient.utils import np_to_triton_dtype, serialize_byte_tensor  # type: ignore[import-untyped]
+
+from vitrina_client._errors import Cancelled, ServerError, VitrinaError, disconnected, from_server, not_connected
+from vitrina_client._requests import MAX_MESSAGE, Request
+from vitrina_client._timeout import Deadline, Timeout
+from vitrina_client._types import Array
+
+#: Without it Triton reports errors inside a stream as bare sentences, with no status.
+STREAM_METADATA = (("triton_grpc_error", "true"),)
+
+#: Question of the transports → (method of the stub, its request).
+QUESTIONS: dict[str, tuple[str, Any]] = {
+    "live": ("ServerLive", service_pb2.ServerLiveRequest()),
+    "ready": ("ServerReady", service_pb2.ServerReadyRequest()),
+    "metadata": ("ServerMetadata", service_pb2.ServerMetadataRequest()),
+    "index": ("RepositoryIndex", service_pb2.RepositoryIndexRequest()),
+}
+
+
+def channel_options(timeout: Timeout) -> list[tuple[str, int]]:
+    """Options of a channel that this client owns alone."""
+    options = [
+        ("grpc.max_send_message_length", MAX_MESSAGE),
+        ("grpc.max_receive_message_length", MAX_MESSAGE),
+        # Else two clients of one process share one connection and its state.
+        ("grpc.use_local_subchannel_pool", 1),
+        # A refused connection is tried again this soon; gRPC's own second would outlast our retries.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2000),
+    ]
+    if timeout.connect is not None:
+        # gRPC has no option of its own for it: this is how long one attempt to connect is given.
+        options.append(("grpc.min_reconnect_backoff_ms", max(1, int(timeout.connect * 1000))))
+    return options
+
+
+def message(request: Request, seconds: float | None) -> Any:
+    """A `ModelInferRequest`; `seconds` becomes Triton's timeout for the queues."""
+    made = service_pb2.ModelInferRequest(model_name=request.model)
+    for name, array in request.inputs.items():
+        made.inputs.add(name=name, datatype=np_to_triton_dtype(array.dtype), shape=array.shape)
+        made.raw_input_contents.append(_raw(array))
+    for name in request.outputs:
+        made.outputs.add(name=name)
+    if seconds is not None:
+        made.parameters["timeout"].int64_param = max(1, int(seconds * 1e6))
+    return made
+
+
+def arrays(response: Any, request: Request) -> Mapping[str, Array]:
+    """The outputs of a `ModelInferResponse`."""
+    result = InferResult(response)
+    return {name: array for name in request.outputs if (array := result.as_numpy(name)) is not None}
+
+
+def streamed(response: Any, request: Request) -> Mapping[str, Array]:
+    """The outputs of a `ModelStreamInferResponse`; raises the error it holds instead."""
+    if response.error_message:
+        raise from_server(response.error_message, None, request.model)
+    return arrays(response.infer_response, request)
+
+
+def answer(what: str, response: Any) -> dict[str, Any]:
+    """The answer to one of the questions, as a dict."""
+    said: dict[str, Any] = MessageToDict(response, preserving_proto_field_name=True)
+    return said
+
+
+def error(failure: Any, address: str, deadline: Deadline, model: str | None) -> VitrinaError:
+    """Our error for a `grpc.RpcError`."""
+    code, details = failure.code(), failure.details() or ""
+    # What the server itself said is marked so; the rest is the library's own account of the connection.
+    from_peer = "received from peer" in (failure.debug_error_string() or "")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and not from_peer:
+        return deadline.passed(model)
+    if code is grpc.StatusCode.CANCELLED and not from_peer:
+        return Cancelled("the call was given up", model=model)
+    if code is grpc.StatusCode.UNAVAILABLE and not from_peer:
+        if "failed to connect" in details:
+            return not_connected(address, details.rsplit(": ", 1)[-1], model)
+        return disconnected(address, details, model)
+    if code is None:
+        return ServerError(details or repr(failure), model=model)
+    return from_server(details, code.name, model)
+
+
+def _raw(array: Array) -> bytes:
+    if array.dtype == np.object_:
+        packed = serialize_byte_tensor(array)
+        return packed.item() if packed.size else b""
+    return np.ascontiguousarray(array).tobytes()
