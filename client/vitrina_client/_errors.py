@@ -108,10 +108,11 @@ _BY_CODE: dict[str, type[VitrinaError]] = {
 _BY_SENTENCE: tuple[tuple[str, type[VitrinaError]], ...] = (
     ("Exceeds maximum queue size", QueueFull),
     ("Request timeout expired", DeadlineExceeded),
-    ("unknown model", ModelNotFound),
+    ("Request for unknown model", ModelNotFound),
     ("unexpected inference input", InvalidInput),
     ("unexpected inference output", InvalidInput),
     ("is not ready", NotReady),
+    ("has no available versions", NotReady),
     ("Server is stopping", NotReady),
 )
 
@@ -144,13 +145,24 @@ def from_server(message: str, status: str | int | None, model: str | None) -> Vi
     """
     if isinstance(status, int):
         status = _BY_HTTP_STATUS.get(status)
-    error = _typed(message, model) or _by_sentence(message, model)
+    error = recognised(message, model)
     if error is None:
         kind = _BY_STATUS.get(status or "", ServerError)
         error = kind(message or f"the server answered {status} without a reason", model=model)
+        _noticed_there(error)
+    return error
+
+
+def recognised(message: str, model: str | None) -> VitrinaError | None:
+    """The error for a sentence that only the server says, None for any other."""
+    error = _typed(message, model) or _by_sentence(message, model)
+    _noticed_there(error)
+    return error
+
+
+def _noticed_there(error: VitrinaError | None) -> None:
     if isinstance(error, DeadlineExceeded):
         error.where = "server"
-    return error
 
 
 def _typed(message: str, model: str | None) -> VitrinaError | None:

@@ -45,7 +45,7 @@ class GrpcTransport:
     def ask(self, what: str, deadline: Deadline) -> dict[str, Any]:
         method, question = wire.QUESTIONS[what]
         try:
-            return wire.answer(what, getattr(self._stub, method)(question, timeout=deadline.left()))
+            return wire.answer(getattr(self._stub, method)(question, timeout=deadline.left()))
         except grpc.RpcError as failure:
             raise wire.error(failure, self._address, deadline, None) from failure
 
@@ -116,7 +116,7 @@ class AsyncGrpcTransport:
     async def ask(self, what: str, deadline: Deadline) -> dict[str, Any]:
         method, question = wire.QUESTIONS[what]
         try:
-            return wire.answer(what, await getattr(self._stub, method)(question, timeout=deadline.left()))
+            return wire.answer(await getattr(self._stub, method)(question, timeout=deadline.left()))
         except grpc.RpcError as failure:
             raise wire.error(failure, self._address, deadline, None) from failure
 

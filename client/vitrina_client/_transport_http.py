@@ -123,7 +123,7 @@ class HttpStream:
         """Closes the connection, by which the server knows."""
         self._cancelled = True
         if self._response is not None:
-            with suppress(OSError, ValueError):  # it has ended already
+            with suppress(OSError, ValueError, RuntimeError):  # it has ended already
                 self._response.shutdown()  # wakes a thread that waits in it, which closing does not
             self._response.close()
 

@@ -106,8 +106,8 @@ class Listing:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     tags: tuple[Tag, ...] | None = None
-    embedding: NDArray[np.float32] | None = None
-    condition: NDArray[np.float32] | None = None
+    embedding: NDArray[np.float32] | None = field(default=None, repr=False)
+    condition: NDArray[np.float32] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

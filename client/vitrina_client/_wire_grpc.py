@@ -11,13 +11,16 @@ from google.protobuf.json_format import MessageToDict  # type: ignore[import-unt
 from tritonclient.grpc import InferResult, service_pb2  # type: ignore[import-untyped]
 from tritonclient.utils import np_to_triton_dtype, serialize_byte_tensor  # type: ignore[import-untyped]
 
-from vitrina_client._errors import Cancelled, ServerError, VitrinaError, disconnected, from_server, not_connected
+from vitrina_client._errors import Cancelled, VitrinaError, disconnected, from_server, not_connected, recognised
 from vitrina_client._requests import MAX_MESSAGE, Request
 from vitrina_client._timeout import Deadline, Timeout
 from vitrina_client._types import Array
 
 #: Without it Triton reports errors inside a stream as bare sentences, with no status.
 STREAM_METADATA = (("triton_grpc_error", "true"),)
+
+#: What gRPC's library says where there was never a connection to send on.
+_NEVER_SENT = ("failed to connect", "DNS resolution failed")
 
 #: Question of the transports → (method of the stub, its request).
 QUESTIONS: dict[str, tuple[str, Any]] = {
@@ -71,27 +74,29 @@ def streamed(response: Any, request: Request) -> Mapping[str, Array]:
     return arrays(response.infer_response, request)
 
 
-def answer(what: str, response: Any) -> dict[str, Any]:
+def answer(response: Any) -> dict[str, Any]:
     """The answer to one of the questions, as a dict."""
     said: dict[str, Any] = MessageToDict(response, preserving_proto_field_name=True)
     return said
 
 
 def error(failure: Any, address: str, deadline: Deadline, model: str | None) -> VitrinaError:
-    """Our error for a `grpc.RpcError`."""
+    """Our error for a `grpc.RpcError`.
+
+    gRPC does not tell a status that the server sent from one that its own library made, so the server's sentences
+    are looked for first.
+    """
     code, details = failure.code(), failure.details() or ""
-    # What the server itself said is marked so; the rest is the library's own account of the connection.
-    from_peer = "received from peer" in (failure.debug_error_string() or "")
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED and not from_peer:
+    if said := recognised(details, model):
+        return said
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return deadline.passed(model)
-    if code is grpc.StatusCode.CANCELLED and not from_peer:
+    if code is grpc.StatusCode.CANCELLED:
         return Cancelled("the call was given up", model=model)
-    if code is grpc.StatusCode.UNAVAILABLE and not from_peer:
-        if "failed to connect" in details:
+    if code is grpc.StatusCode.UNAVAILABLE:
+        if any(sign in details for sign in _NEVER_SENT):
             return not_connected(address, details.rsplit(": ", 1)[-1], model)
         return disconnected(address, details, model)
-    if code is None:
-        return ServerError(details or repr(failure), model=model)
     return from_server(details, code.name, model)
 
 
