@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from export import configs, lint, recipe, sources
@@ -161,7 +162,7 @@ def verify_engines(
     found = engine.verify_all(platform, serving=serving, models_root=root)
     for entry in found:
         if isinstance(entry, engine.EngineError):
-            console.print(f"[red]✗[/] {entry}", soft_wrap=True)
+            console.print(f"[red]✗[/] {escape(str(entry))}", soft_wrap=True)
         else:
             console.print(f"[green]✓[/] {entry.model:<14} {entry.summary()}", soft_wrap=True)
     console.print(f"compared with {platform}", soft_wrap=True)
@@ -183,7 +184,7 @@ def main() -> None:
     try:
         app()
     except (recipe.RecipeError, sources.SourceError, ParityError, EngineError) as error:
-        console.print(f"[red]✗[/] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 
