@@ -109,7 +109,7 @@ class Fingerprint(BaseModel):
         capabilities: compute capabilities it was built for (``SM86``…).
         precision: ``fp32``, ``tf32`` or ``fp16``.
         profile: see :func:`profile`.
-        difference: ONNX against the fp16 ONNX by output, on the CPU; empty for the others, which change no weight.
+        difference: output → how far fp16 is from torch, on the CPU; empty for the others, which change no weight.
         seconds: that the build took.
     """
 
