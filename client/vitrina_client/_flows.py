@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrina_client import _requests as core
-from vitrina_client._errors import InvalidInput, VitrinaError
+from vitrina_client._errors import InvalidInput, ServerError, VitrinaError
 from vitrina_client._timeout import Deadline, Timeout
 from vitrina_client._types import Array, Listing, ModelStatus, Piece, Product, Status, Tag, TextOptions, Want
 
@@ -144,6 +144,7 @@ def stream(
             if piece.finish_reason is not None:
                 return
             said = yield _receive(state, deadline)
+        raise ServerError("the stream ended before the text did", model=request.model)
     finally:
         if state.handle is not None:
             state.handle.cancel()

@@ -1,0 +1,272 @@
+"""The `vitrina` command: the client's three calls from a shell.
+
+Text and numbers go to standard output, everything said about them to standard error, so that the output can be piped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vitrina_client._client import Vitrina
+from vitrina_client._errors import ConnectionFailed, DeadlineExceeded, InvalidInput, NotReady, QueueFull, VitrinaError
+from vitrina_client._timeout import Timeout
+from vitrina_client._types import Piece, Product, Sampling, Tag, TextOptions
+from vitrina_client._version import __version__
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DEFAULT_URL = "grpc://localhost:8001"
+EXIT_CODES = """exit codes:
+  0    done
+  1    the server failed, or gave an answer that makes no sense
+  2    wrong usage, or an input that the server refuses
+  3    no connection, or the server is not ready
+  4    the time allowed has passed (--timeout)
+  5    the server's queue is full; try again later
+  130  interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        from rich.console import Console
+    except ImportError:
+        print("vitrina: the command needs rich; install vitrina-client[command]", file=sys.stderr)
+        return 2
+    told = Console(stderr=True, highlight=False)
+    try:
+        with Vitrina(arguments.url, timeout=Timeout(total=arguments.timeout)) as vitrina:
+            code: int = arguments.run(arguments, vitrina, told)
+            return code
+    except KeyboardInterrupt:
+        told.print("\n[yellow]interrupted[/yellow]")
+        return 130
+    except BrokenPipeError:  # whoever read our output has left; exit must not flush to it either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (VitrinaError, ValueError, OSError) as error:
+        return _failed(error, told)
+
+
+def exit_code(error: Exception) -> int:
+    """The exit code for an error; see :data:`EXIT_CODES`."""
+    by_kind: tuple[tuple[type[Exception], int], ...] = (
+        (ConnectionFailed, 3),
+        (NotReady, 3),
+        (DeadlineExceeded, 4),
+        (QueueFull, 5),
+        (InvalidInput, 2),
+        (VitrinaError, 1),
+    )
+    return next((code for kind, code in by_kind if isinstance(error, kind)), 2)
+
+
+def _failed(error: Exception, told: Console) -> int:
+    told.print("[red]vitrina:[/red] ", end="")
+    told.print(" ".join(str(error).split()), markup=False, soft_wrap=True)  # one line, whatever the error holds
+    return exit_code(error)
+
+
+# -------------------------------------------------------------------------------------------------------- commands
+
+
+def _generate(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
+    product, options = _product(arguments), _options(arguments)
+    began = time.monotonic()
+    first: float | None = None
+    pieces: list[Piece] = []
+    with vitrina.stream(product, **options) as stream:
+        for piece in stream:
+            first = first or time.monotonic() - began
+            pieces.append(piece)
+            sys.stdout.write(piece.text)
+            sys.stdout.flush()
+        tags = stream.tags or ()
+    total = time.monotonic() - began
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+    written = _write(arguments, product, options, pieces, tags, {"first_token": first or total, "total": total})
+    last = pieces[-1]
+    _tell(told, "tags", ", ".join(f"{tag.name} {tag.score:.2f}" for tag in tags) or "none")
+    if product.image is not None:
+        _tell(told, "picture", str(arguments.image))
+    _tell(told, "tokens", f"{last.completion_tokens} written ({last.finish_reason}), {last.prompt_tokens} read")
+    _tell(told, "time", f"first token after {(first or total) * 1000:.0f} ms, all after {total * 1000:.0f} ms")
+    _tell(told, "written", ", ".join(str(path) for path in written))
+    return 0
+
+
+def _embed(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
+    began = time.monotonic()
+    embedding = vitrina.embed(_product(arguments))
+    took = time.monotonic() - began
+    if arguments.out is None:
+        print(json.dumps([round(float(value), 7) for value in embedding]))
+    else:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        with arguments.out.open("wb") as file:
+            np.save(file, embedding)
+        _tell(told, "written", f"{arguments.out} (float32 [{len(embedding)}], unit length)")
+    _tell(told, "time", f"{took * 1000:.0f} ms")
+    return 0
+
+
+def _status(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    status = vitrina.status()
+    state = "ready" if status.ready else "live, not ready" if status.live else "not live"
+    table = Table("model", "version", "state", "reason", box=None, pad_edge=False, header_style="bold")
+    for model in status.models:
+        colour = "green" if model.state == "READY" else "red"
+        table.add_row(model.name, model.version, f"[{colour}]{model.state}[/{colour}]", model.reason)
+    shown = Console(highlight=False)
+    shown.print(f"{arguments.url}: {status.server} {status.version}, {state}")
+    shown.print(table)
+    return 0 if status.ready else 3
+
+
+def _tell(told: Console, name: str, value: str) -> None:
+    told.print(f"[dim]{name:>8}[/dim]  ", end="")
+    told.print(value, markup=False, soft_wrap=True)
+
+
+# ----------------------------------------------------------------------------------------------------------- files
+
+
+def _write(
+    arguments: argparse.Namespace,
+    product: Product,
+    options: TextOptions,
+    pieces: Sequence[Piece],
+    tags: Sequence[Tag],
+    seconds: dict[str, float],
+) -> list[Path]:
+    """`DIR/<slug>.txt` with the text and `DIR/<slug>.json` with all that is known of it."""
+    text, last = "".join(piece.text for piece in pieces), pieces[-1]
+    record: dict[str, Any] = {
+        "title": product.title,
+        "image": None if arguments.image is None else str(arguments.image),
+        "attributes": dict(product.attributes),
+        **{name: value for name, value in options.items() if name != "sampling"},
+        "text": text,
+        "finish_reason": last.finish_reason,
+        "prompt_tokens": last.prompt_tokens,
+        "completion_tokens": last.completion_tokens,
+        "tags": [{"name": tag.name, "score": round(tag.score, 4)} for tag in tags],
+        "seconds": {name: round(value, 4) for name, value in seconds.items()},
+    }
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    base = arguments.out / slug(product.title or (arguments.image.stem if arguments.image else ""))
+    paths = [base.with_name(base.name + suffix) for suffix in (".txt", ".json")]
+    paths[0].write_text(text + "\n", encoding="utf-8")
+    paths[1].write_text(json.dumps(record, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    return paths
+
+
+def slug(title: str) -> str:
+    """A file name for a title, in any script: ``"Enamel mug, 350 ml"`` → ``enamel-mug-350-ml``."""
+    return re.sub(r"[\W_]+", "-", title.lower()).strip("-")[:60].rstrip("-") or "product"
+
+
+# ------------------------------------------------------------------------------------------------------- arguments
+
+
+def _product(arguments: argparse.Namespace) -> Product:
+    if not arguments.title and arguments.image is None:
+        raise InvalidInput("give --title, --image or both")
+    return Product(arguments.title, arguments.image, dict(getattr(arguments, "attribute", ())))
+
+
+def _options(arguments: argparse.Namespace) -> TextOptions:
+    names = ("max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "stop")
+    sampling = Sampling(**{name: getattr(arguments, name) for name in names})
+    options = TextOptions(sampling=sampling)
+    if arguments.task is not None:
+        options["task"] = arguments.task
+    if arguments.language is not None:
+        options["language"] = arguments.language
+    if arguments.question is not None:
+        options["question"] = arguments.question
+    if arguments.history is not None:
+        options["history"] = json.loads(arguments.history.read_text(encoding="utf-8"))
+    return options
+
+
+def _attribute(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected name=value")
+    return name, value
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(Timeout(total=float(text)).total or 0)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected seconds above 0") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    server = argparse.ArgumentParser(add_help=False)
+    url = os.environ.get("VITRINA_URL") or DEFAULT_URL
+    server.add_argument(
+        "--url", default=url, help="grpc://host:port or http://host:port (VITRINA_URL; now %(default)s)"
+    )
+    server.add_argument(
+        "--timeout", type=_seconds, default=120.0, metavar="SECONDS", help="for the whole call (%(default)g)"
+    )
+    product = argparse.ArgumentParser(add_help=False)
+    product.add_argument("--title", default="", help="the product's title")
+    product.add_argument("--image", type=Path, help="a picture of it: JPEG, PNG or WebP")
+
+    parser = argparse.ArgumentParser(
+        prog="vitrina",
+        description="Listing content from product titles and photos.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"vitrina {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    generate = commands.add_parser("generate", parents=[product, server], help="write copy, shown as it comes")
+    generate.set_defaults(run=_generate)
+    _text_arguments(generate)
+    embed = commands.add_parser("embed", parents=[product, server], help="the product's vector for search")
+    embed.set_defaults(run=_embed)
+    embed.add_argument(
+        "--out", type=Path, metavar="FILE.npy", help="write it there, instead of JSON to standard output"
+    )
+    status = commands.add_parser("status", parents=[server], help="what the server says of itself and its models")
+    status.set_defaults(run=_status)
+    return parser
+
+
+def _text_arguments(generate: argparse.ArgumentParser) -> None:
+    add = generate.add_argument
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for <slug>.txt and <slug>.json")
+    add("--task", help="description, ad, review, question, reply, promotion or delivery")
+    add("--language", help="en or zh")
+    add("--question", help="what the shopper asks, for --task question")
+    add("--history", type=Path, metavar="FILE.json", help='for --task reply: [{"role": "customer", "text": "…"}, …]')
+    add("--attribute", type=_attribute, action="append", default=[], metavar="NAME=VALUE", help="may be given again")
+    add("--max-tokens", type=int, metavar="N", help="most tokens to write")
+    add("--temperature", type=float, metavar="T", help="0 for greedy")
+    add("--top-p", type=float, metavar="P", help="share of probability to draw from")
+    add("--top-k", type=int, metavar="K", help="number of tokens to draw from")
+    add("--repetition-penalty", type=float, metavar="R", help="above 1 makes repeats less likely")
+    add("--seed", type=int, metavar="N", help="the same seed gives the same text")
+    add("--stop", action="append", default=[], metavar="TEXT", help="ends the copy; may be given again")

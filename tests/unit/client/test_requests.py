@@ -1,0 +1,213 @@
+"""What is asked of which ensemble, and what is made of the answer."""
+
+import json
+
+import numpy as np
+import pytest
+from vitrina_client import InvalidInput, Listing, Product, Sampling, ServerError, Tag, TooLarge
+from vitrina_client import _requests as core
+
+from export import pipeline
+from tests.unit.client.answers import answer
+
+MUG = Product(title="Enamel mug")
+
+
+def words(array):
+    return [value.decode() for value in array.ravel()]
+
+
+@pytest.mark.parametrize(("image", "ensemble"), [(None, "content"), (b"jpeg", "content_image")])
+def test_the_ensemble_goes_by_what_is_given(image, ensemble):
+    request = core.content(MUG, image, {"tags"})
+    assert request.model == ensemble
+    assert ("IMAGE" in request.inputs) == (image is not None)
+    assert request.outputs == ("TAGS", "TAG_SCORES")
+    assert request.inputs["TITLE"].shape == (1, 1)
+
+
+def test_only_what_is_wanted_is_asked_for_and_text_fields_go_with_text():
+    full = Product("Mug", attributes={"颜色": "red"})
+    options = {"task": "question", "question": "Dishwasher?", "sampling": Sampling(seed=3)}
+    with_text = core.content(full, None, {"embedding", "text"}, options)
+    assert with_text.outputs == (*core.TEXT_OUTPUTS, "EMBEDDING")
+    assert words(with_text.inputs["TASK"]) == ["question"]
+    assert json.loads(words(with_text.inputs["ATTRIBUTES"])[0]) == {"颜色": "red"}
+    without = core.content(full, None, {"embedding"}, options)
+    assert without.inputs.keys() == {"TITLE"}
+    assert not without.timed
+
+
+def test_sampling_travels_with_its_dtypes():
+    sampling = Sampling(5, 0.7, 0.9, 40, 1.1, 2**40, ("\n", "停"))
+    fields = core.content(MUG, None, {"text"}, {"sampling": sampling}).inputs
+    kinds = {name: (str(array.dtype), array.shape) for name, array in fields.items()}
+    assert kinds == {
+        "TITLE": ("object", (1, 1)),
+        "MAX_TOKENS": ("int32", (1, 1)),
+        "TEMPERATURE": ("float32", (1, 1)),
+        "TOP_P": ("float32", (1, 1)),
+        "TOP_K": ("int32", (1, 1)),
+        "REPETITION_PENALTY": ("float32", (1, 1)),
+        "SEED": ("int64", (1, 1)),
+        "STOP": ("object", (1, 2)),
+    }
+    assert words(fields["STOP"]) == ["\n", "停"]
+    assert words(core.content(MUG, None, {"text"}, {"sampling": Sampling(stop="ab")}).inputs["STOP"]) == ["ab"]
+
+
+def test_odd_values_are_the_servers_to_judge():
+    sampling = Sampling(max_tokens=-5, temperature=float("nan"), top_p=9.0)
+    fields = core.content(Product("\x00" * 9), None, {"text"}, {"sampling": sampling, "task": "sing"}).inputs
+    assert fields["MAX_TOKENS"].item() == -5
+    assert np.isnan(fields["TEMPERATURE"].item())
+    assert words(fields["TASK"]) == ["sing"]
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"sampling": Sampling(max_tokens=2**31)}, "MAX_TOKENS"),
+        ({"sampling": Sampling(max_tokens=1.5)}, "MAX_TOKENS"),
+        ({"sampling": Sampling(top_k=True)}, "TOP_K"),
+        ({"sampling": Sampling(seed=2**63)}, "SEED"),
+        ({"sampling": Sampling(temperature="hot")}, "TEMPERATURE"),
+        ({"sampling": Sampling(stop=(b"x",))}, "STOP"),
+        ({"sampling": {"max_tokens": 3}}, "sampling"),
+        ({"task": 3}, "TASK"),
+        ({"question": "\ud800"}, "QUESTION"),
+        ({"history": [{"role": object()}]}, "HISTORY"),
+    ],
+)
+def test_what_no_tensor_can_hold_is_refused_here_by_name(options, field):
+    with pytest.raises(InvalidInput) as caught:
+        core.content(MUG, None, {"text"}, options)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("want", [set(), {"text", "video"}, "text", ["embeding"]])
+def test_an_unknown_want_is_refused(want):
+    with pytest.raises(InvalidInput, match="text, tags, embedding, condition"):
+        core.content(MUG, None, want)
+
+
+def test_a_product_of_wrong_types_is_refused():
+    with pytest.raises(InvalidInput, match="expected a Product"):
+        core.check_product({"title": "Mug"})
+    with pytest.raises(InvalidInput) as caught:
+        core.check_product(Product("Mug", image=3))
+    assert caught.value.field == "IMAGE"
+    with pytest.raises(InvalidInput) as caught:
+        core.content(Product(None), None, {"tags"})
+    assert caught.value.field == "TITLE"
+
+
+def test_an_image_over_what_a_message_holds_is_too_large():
+    with pytest.raises(TooLarge, match="2,146,435,072"):
+        core.check_image(HugeBytes())
+
+
+class HugeBytes(bytes):
+    """Says that it is over the limit, without the memory."""
+
+    def __len__(self):
+        return core.MAX_MESSAGE + 1
+
+
+def test_an_unknown_option_is_a_type_error_that_names_the_known():
+    with pytest.raises(TypeError, match="'langauge'; known: task, language"):
+        core.check_options({"langauge": "en"})
+
+
+def test_embeddings_of_several_are_one_request():
+    request = core.embeddings([MUG, Product("Jug")], [b"1", b"22"])
+    assert (request.model, request.rows, request.outputs) == ("content_image", 2, ("EMBEDDING",))
+    assert words(request.inputs["TITLE"]) == ["Enamel mug", "Jug"]
+    assert request.inputs["IMAGE"].shape == (2, 1)
+
+
+def test_the_time_that_is_left_goes_along_only_where_text_is_made():
+    text = core.content(MUG, None, {"text"}).within(1.5)
+    assert text.inputs["TIMEOUT_MS"].dtype == np.int32
+    assert text.inputs["TIMEOUT_MS"].item() == 1500
+    assert core.content(MUG, None, {"text"}).within(1e-9).inputs["TIMEOUT_MS"].item() == 1
+    assert core.content(MUG, None, {"text"}).within(1e12).inputs["TIMEOUT_MS"].item() == 2**31 - 1
+    assert "TIMEOUT_MS" not in core.content(MUG, None, {"text"}).within(None).inputs
+    assert "TIMEOUT_MS" not in core.content(MUG, None, {"tags"}).within(1).inputs
+
+
+def test_from_a_condition_nothing_is_encoded():
+    condition = np.ones((8, 384))
+    request = core.from_condition(MUG, condition, {"text"}, {"language": "zh"})
+    assert request.model == "generate"
+    assert request.inputs["CONDITION"].dtype == np.float32
+    assert request.inputs["CONDITION"].shape == (1, 8, 384)
+    with pytest.raises(InvalidInput, match="embedding cannot be made from a condition"):
+        core.from_condition(MUG, condition, {"text", "embedding"}, {})
+    with pytest.raises(InvalidInput, match=r"got \[384\]"):
+        core.from_condition(MUG, np.ones(384), {"text"}, {})
+    with pytest.raises(InvalidInput, match="expected float32"):
+        core.from_condition(MUG, "condition", {"text"}, {})
+
+
+def test_an_answer_becomes_a_listing():
+    request = core.content(MUG, None, {"text", "tags", "embedding", "condition"})
+    listing = core.listing(answer(), request)
+    assert (listing.text, listing.finish_reason, listing.prompt_tokens, listing.completion_tokens) == (
+        "A mug.",
+        "eos",
+        31,
+        4,
+    )
+    assert listing.tags == (Tag("mug", 0.75), Tag("杯", 0.5))
+    assert (listing.embedding.shape, listing.condition.shape) == ((384,), (8, 384))
+    assert listing.embedding.flags.writeable
+
+
+def test_what_was_not_asked_is_none():
+    listing = core.listing(answer(), core.content(MUG, None, {"tags"}))
+    assert (listing.text, listing.embedding, listing.condition) == (None, None, None)
+    assert repr(Listing(text="x", embedding=np.ones(384))).count("1.") == 0
+
+
+def test_an_answer_that_lacks_an_output_or_a_row_is_a_server_error():
+    request = core.embeddings([MUG, MUG], [None, None])
+    with pytest.raises(ServerError, match="1 rows answered of 2") as caught:
+        core.checked(answer(rows=1), request)
+    assert (caught.value.model, caught.value.field) == ("content", "EMBEDDING")
+    with pytest.raises(ServerError, match="lacks EMBEDDING"):
+        core.checked({}, request)
+
+
+def test_a_products_repr_does_not_print_its_picture():
+    assert repr(Product("Mug", b"x" * 5000)) == "Product(title='Mug', image=<5000 bytes>, attributes={})"
+
+
+def requests_of_every_kind():
+    everything = Sampling(1, 1.0, 1.0, 1, 1.0, 1, ("x",))
+    options = {"task": "ad", "language": "en", "question": "q", "history": [{"role": "shop"}], "sampling": everything}
+    full, wants = Product("Mug", attributes={"a": "b"}), {"text", "tags", "embedding", "condition"}
+    condition = np.ones((8, 384), np.float32)
+    tags = np.array([[b"a"] * 5], object)
+    yield core.content(full, None, wants, options)
+    yield core.content(full, b"jpeg", wants, options)
+    yield core.from_condition(full, condition, {"text", "tags"}, options)
+    yield core.tags_of(condition)
+    yield core.prompt(full, tags, options)
+    yield core.decode(np.array([[b"prompt"]], object), options)
+
+
+@pytest.mark.parametrize("request_", requests_of_every_kind(), ids=lambda request: request.model)
+def test_every_tensor_sent_is_one_the_graph_has(request_):
+    graph = {each.name: each for each in (*pipeline.MODELS, *pipeline.ensembles())}[request_.model]
+    inputs = {tensor.name: tensor for tensor in graph.inputs}
+    sent = request_.within(1.0).inputs
+    assert sent.keys() <= inputs.keys()
+    assert {name for name, tensor in inputs.items() if not tensor.optional} <= sent.keys()
+    assert set(request_.outputs) <= {tensor.name for tensor in graph.outputs}
+    for name, array in sent.items():
+        dtype = {"object": "BYTES", "int32": "INT32", "int64": "INT64", "float32": "FP32"}[str(array.dtype)]
+        assert dtype == inputs[name].dtype
+        dims = inputs[name].shape
+        assert len(array.shape) == len(dims) + 1
+        assert all(dim in (-1, size) for size, dim in zip(array.shape[1:], dims, strict=True))
