@@ -163,6 +163,8 @@ class Server:
         if options.models is not None:
             arguments.append("--model-control-mode=explicit")
             arguments += [f"--load-model={name}" for name in self._expected]
+        if all(model.is_complete() for model in self._expected.values()):
+            arguments.append("--disable-auto-complete-config")
         if options.config_name:
             arguments.append(f"--model-config-name={options.config_name}")
         for purpose in ("http", "grpc", "metrics"):

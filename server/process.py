@@ -66,8 +66,8 @@ class Process:
         return self._popen.poll() if self._popen is not None else None
 
     def tail(self) -> str:
-        """The last lines of its log."""
-        return "\n".join(self._tail)
+        """The last lines of its log, less the tables of settings."""
+        return "\n".join(line for line in self._tail if line and not line.startswith(("|", "+-")))
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Waits for its end; None if the time is over first."""

@@ -29,6 +29,14 @@ class Model:
         """The models that an ensemble runs."""
         return [step.model_name for step in self.config.ensemble_scheduling.step]
 
+    def is_complete(self) -> bool:
+        """Whether Triton need not fill in the configuration, which costs the start of one more stub a model."""
+        config = self.config
+        if config.HasField("ensemble_scheduling"):
+            return True
+        completes_itself = any("auto_complete_config" in code.read_text() for code in self.folder.glob("*/model.py"))
+        return bool(config.backend and config.input and config.output) and not completes_itself
+
     def missing_files(self) -> list[Path]:
         """The files that the backend will look for and not find; empty for ensembles and unknown backends."""
         names = set(self.config.cc_model_filenames.values())
