@@ -16,7 +16,8 @@ details. Rows of an absent modality are zero.
 
 The space is the sentence encoder's: a text passes almost unchanged, and a picture starts as the mean of the label
 embeddings that its class scores weigh (ConSE, Norouzi et al. 2013, arXiv:1312.5650), which learned projections of the
-pooled and spatial features correct. A further modality is a projector and a line in :data:`MODALITIES`.
+pooled and spatial features correct. A further modality is a projector, a line in
+:data:`MODALITIES` and its arguments of `forward`.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class ImageProjector(nn.Module):
 
     def classes(self, scores: Tensor, sharpness: Tensor | float = 1.0) -> Tensor:
         """The mean label embedding [B, 384] under the scores, raised to `sharpness` and made to sum to one."""
-        weights = (scores.clamp(min=1e-8).log() * sharpness).softmax(-1)
+        weights = (scores.clamp(min=1e-6).log() * sharpness).softmax(-1)
         return weights @ self.labels
 
     def forward(self, embedding: Tensor, tokens: Tensor, scores: Tensor) -> Projected:
@@ -137,8 +138,17 @@ class Fusion(nn.Module):
         """
         raise NotImplementedError
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        text_embedding: Tensor,
+        text_mask: Tensor,
+        image_embedding: Tensor,
+        image_tokens: Tensor,
+        image_scores: Tensor,
+        image_mask: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         """Tensors in the order of :data:`INPUTS` → condition [B, 8, 384] and embedding [B, 384]."""
+        inputs = text_embedding, text_mask, image_embedding, image_tokens, image_scores, image_mask
         given = dict(zip(INPUTS, inputs, strict=True))
         summaries, masks, tokens, token_masks = [], [], [], []
         for modality, names in MODALITIES.items():

@@ -1,7 +1,7 @@
 """Features of the catalogue under the frozen encoders, computed once and kept in the cache.
 
 One file a product, ``<cache>/features/<encoders>/<key>.npz``: the views as rendered (`VIEWS` rows), the library's own
-picture (one row), and for products that are trained on an altered copy of each of these (`VIEWS` + 1 rows).
+picture (one row), and for products that are trained on altered copies of some of these (`ALTERED`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from training.encoders import SIDE, ImageEncoder, fingerprint, fit
 #: Rows of a product's file that are trained on: the views but the held-out ones, the icon, and the altered copies.
 TRAINED_VIEWS = VIEWS - HELD_OUT_VIEWS
 ICON = VIEWS
+#: Rows of which an altered copy is made.
+ALTERED = (0, 1, 2, 3, 4, ICON)
 
 
 @dataclass
@@ -90,7 +92,7 @@ def _pictures(product: Product) -> NDArray[np.uint8]:
             pictures.append(picture.convert("RGB"))
     pictures.append(icon_picture(product))
     rng = np.random.default_rng([int(product.key, 16), 1])
-    altered = [] if product.held_out else [alter(picture, rng) for picture in pictures]
+    altered = [] if product.held_out else [alter(pictures[row], rng) for row in ALTERED]
     return np.stack([fit(picture) for picture in (*pictures, *altered)])
 
 
@@ -114,7 +116,5 @@ def read(product: Product) -> Features:
         return Features(file["embedding"], file["tokens"], file["scores"])
 
 
-def trained_rows(count: int) -> NDArray[np.int64]:
-    """Rows of a product's `count` features that may be trained on (a held-out view's altered copy may not)."""
-    rows = np.arange(count)
-    return rows[(rows % (VIEWS + 1) < TRAINED_VIEWS) | (rows % (VIEWS + 1) == ICON)]
+#: Rows of a product's features that may be trained on: all but the held-out views.
+TRAINED_ROWS = np.r_[:TRAINED_VIEWS, ICON, VIEWS + 1 : VIEWS + 1 + len(ALTERED)]

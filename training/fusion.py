@@ -19,15 +19,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from networks.fusion import Fusion, create
+from networks.fusion import CLASSES, POOLED, SPATIAL, WIDTH, Fusion, create
 from training.catalogue import Product
 from training.encoders import TextEncoder
-from training.features import Features, join, read, trained_rows
+from training.features import TRAINED_ROWS, Features, join, read
 from training.texts import NEUTRAL, embed, titles
 from training.vocabulary import imagenet_labels
 
 SEED = 7
-STEPS = 1500
+STEPS = 1000
 BATCH = 192
 LEARNING_RATE = 1e-3
 WARM_UP = 50
@@ -71,47 +71,61 @@ def image_only(features: Features) -> Batch:
     """Pictures without a title."""
     image = tensors(features)
     count = len(image[0])
-    return Batch(torch.zeros(count, 384), torch.zeros(count, 1), image, torch.ones(count, 1))
+    return Batch(torch.zeros(count, WIDTH), torch.zeros(count, 1), image, torch.ones(count, 1))
 
 
 def text_only(text: Tensor) -> Batch:
     """Titles without a picture: one zero token stands for the absent ones."""
     count = len(text)
-    image = torch.zeros(count, 1280), torch.zeros(count, 1, 320), torch.zeros(count, 1000)
+    image = torch.zeros(count, POOLED), torch.zeros(count, 1, SPATIAL), torch.zeros(count, CLASSES)
     return Batch(text, torch.ones(count, 1), image, torch.zeros(count, 1))
 
 
+@dataclass
 class Data:
-    """Everything that the training draws from, in memory: about 40 kB a picture."""
+    """Everything that the training draws from, in memory: about 40 kB a picture.
 
-    def __init__(self, products: list[Product], encoder: TextEncoder) -> None:
-        self.products = [p for p in products if not p.held_out]
-        parts = []
-        for product in self.products:
-            features = read(product)
-            parts.append(features[trained_rows(len(features))])
-        self.rows_each = len(parts[0])
-        self.features = join(parts)
-        forms = [titles(p) for p in self.products]
-        self.titles = torch.from_numpy(embed([t for f in forms for t in f], encoder)).view(len(forms), -1, 384)
-        names = sorted({p.name for p in self.products})
-        self.names = torch.from_numpy(embed(names, encoder))
-        self.name_of = torch.tensor([names.index(p.name) for p in self.products])
-        self.neutral = torch.from_numpy(embed(list(NEUTRAL), encoder))
+    P products with R pictures each and F titles each: `features` [P*R], `titles` [P, F, 384]; their N different names:
+    `names` [N, 384], `name_of` [P] into them; `neutral` [len(NEUTRAL), 384].
+    """
+
+    features: Features
+    titles: Tensor
+    names: Tensor
+    name_of: Tensor
+    neutral: Tensor
+
+    @classmethod
+    def read(cls, products: list[Product], encoder: TextEncoder) -> Data:
+        """Of the products that are trained on, what may be trained on."""
+        kept = [p for p in products if not p.held_out]
+        names = sorted({p.name for p in kept})
+        forms = [titles(p) for p in kept]
+        return cls(
+            features=join([read(product)[TRAINED_ROWS] for product in kept]),
+            titles=torch.from_numpy(embed([t for f in forms for t in f], encoder)).view(len(forms), -1, WIDTH),
+            names=torch.from_numpy(embed(names, encoder)),
+            name_of=torch.tensor([names.index(p.name) for p in kept]),
+            neutral=torch.from_numpy(embed(list(NEUTRAL), encoder)),
+        )
+
+    def targets(self) -> Tensor:
+        """[N, N]: for each name the names that it should be near: itself, and a little those that mean the same."""
         alike = (self.names @ self.names.T / SOFT_TEMPERATURE).softmax(-1)
-        self.targets = (1 - SOFT_SHARE) * torch.eye(len(names)) + SOFT_SHARE * alike
+        return (1 - SOFT_SHARE) * torch.eye(len(self.names)) + SOFT_SHARE * alike
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, Batch, Batch, Batch]:
         """Chosen products [n] and their batches: title alone, picture alone, both."""
-        chosen = rng.choice(len(self.products), BATCH, replace=False)
-        rows = chosen * self.rows_each + rng.integers(self.rows_each, size=BATCH)
-        image = tensors(self.features[rows])
-        one, two = (self.titles[chosen, rng.integers(self.titles.shape[1], size=BATCH)] for _ in range(2))
-        says_nothing = torch.from_numpy(rng.random(BATCH) < NEUTRAL_SHARE)
-        which = torch.from_numpy(rng.integers(len(NEUTRAL), size=BATCH))
+        count = min(BATCH, len(self.titles))
+        each = len(self.features) // len(self.titles)
+        chosen = rng.choice(len(self.titles), count, replace=False)
+        image = tensors(self.features[chosen * each + rng.integers(each, size=count)])
+        one, two = (self.titles[chosen, rng.integers(self.titles.shape[1], size=count)] for _ in range(2))
+        says_nothing = torch.from_numpy(rng.random(count) < NEUTRAL_SHARE)
+        which = torch.from_numpy(rng.integers(len(NEUTRAL), size=count))
         beside = torch.where(says_nothing[:, None], self.neutral[which], two)
         mask = 1 - (says_nothing & (which == NEUTRAL.index(""))).float().unsqueeze(1)
-        ones, zeros = torch.ones(BATCH, 1), torch.zeros(BATCH, 1)
+        ones, zeros = torch.ones(count, 1), torch.zeros(count, 1)
         both = Batch(beside * mask, mask, image, ones)
         return torch.from_numpy(chosen), text_only(one), Batch(beside * 0, zeros, image, ones), both
 
@@ -123,13 +137,13 @@ def contrast(a: Tensor, b: Tensor, same: Tensor) -> Tensor:
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def losses(network: Fusion, data: Data, rng: np.random.Generator) -> dict[str, Tensor]:
-    """One step's terms, whose sum is minimised."""
+def losses(network: Fusion, data: Data, targets: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
+    """One step's terms, whose sum is minimised; `targets` as :meth:`Data.targets` gives them."""
     chosen, text, image, both = data.draw(rng)
     names = data.name_of[chosen]
     (_, t), (_, i), (_, b) = (network(*batch.inputs()) for batch in (text, image, both))
     _, bank = network(*text_only(data.names).inputs())
-    target = data.targets[names]
+    target = targets[names]
     same = (names[:, None] == names[None]).float()
     return {
         "image→name": F.cross_entropy(i @ bank.T / TEMPERATURE, target),
@@ -156,6 +170,7 @@ def train(variant: str, data: Data, labels: Tensor, checkpoint: Path, report: Ca
     network = create(variant, labels)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate)
+    targets = data.targets()
     start = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -164,7 +179,7 @@ def train(variant: str, data: Data, labels: Tensor, checkpoint: Path, report: Ca
         schedule.load_state_dict(state["schedule"])
         start = state["step"]
     for step in range(start, STEPS):
-        terms = losses(network, data, np.random.default_rng([SEED, step]))
+        terms = losses(network, data, targets, np.random.default_rng([SEED, step]))
         optimizer.zero_grad()
         sum(terms.values()).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

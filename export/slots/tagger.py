@@ -1,0 +1,28 @@
+"""The tagger's table: words and their vectors in the fused space, as `python -m training tags` wrote them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from export.recipe import Slot
+
+_KEYS = {"words", "fused", "named", "image_scale", "named_scale", "text_scale", "least"}
+
+
+def build(checkpoint: Path, slot: Slot, out: Path) -> None:
+    """Copies ``tags.npz``.
+
+    Raises:
+        ValueError: it lacks an array, or its vectors are not one to a word.
+    """
+    path = checkpoint / "tags.npz" if checkpoint.is_dir() else checkpoint
+    with np.load(path) as table:
+        if missing := _KEYS - set(table.files):
+            raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; write it with `python -m training tags`")
+        shapes = {name: table[name].shape for name in ("words", "fused", "named")}
+        if shapes["fused"] != shapes["named"] or shapes["fused"][:1] != shapes["words"]:
+            raise ValueError(f"{path}: vectors and words do not match: {shapes}")
+    shutil.copy(path, out / "tags.npz")

@@ -1,0 +1,126 @@
+"""Every variant of fusion keeps the one contract: shapes, unit length, absent modalities, rows of the condition."""
+
+import pytest
+import torch
+
+from export import onnx, pipeline
+from export.slots import fusion as slot
+from networks.fusion import CLASSES, CONDITION_TOKENS, INPUTS, VARIANTS, WIDTH, create
+
+LABELS = torch.nn.functional.normalize(torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(1)), dim=-1)
+
+
+def features(batch: int, tokens: int = 49, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Random inputs with everything present."""
+    g = torch.Generator().manual_seed(seed)
+    text = torch.nn.functional.normalize(torch.randn(batch, WIDTH, generator=g), dim=-1)
+    return {
+        "text_embedding": text,
+        "text_mask": torch.ones(batch, 1),
+        "image_embedding": torch.rand(batch, 1280, generator=g),
+        "image_tokens": torch.randn(batch, tokens, 320, generator=g),
+        "image_scores": torch.randn(batch, CLASSES, generator=g).mul(4).softmax(-1),
+        "image_mask": torch.ones(batch, 1),
+    }
+
+
+def absent(given: dict[str, torch.Tensor], modality: str, rows: slice = slice(None)) -> dict[str, torch.Tensor]:
+    """The same with zeros and a zero mask for one modality."""
+    given = {name: value.clone() for name, value in given.items()}
+    for name in given:
+        if name.startswith(modality):
+            given[name][rows] = 0
+    return given
+
+
+@pytest.fixture(params=VARIANTS)
+def network(request):
+    """A variant with random weights everywhere, so that every layer matters."""
+    torch.manual_seed(0)
+    network = create(request.param, LABELS)
+    for parameter in network.parameters():
+        if parameter.dim() and not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05)
+    return network.eval()
+
+
+def run(network, given):
+    with torch.inference_mode():
+        return network(*(given[name] for name in INPUTS))
+
+
+@pytest.mark.parametrize("tokens", [1, 49])
+def test_shapes_and_unit_length_whatever_is_there(network, tokens):
+    everything = features(4, tokens)
+    for given in (
+        everything,
+        absent(everything, "text"),
+        absent(everything, "image"),
+        absent(absent(everything, "text"), "image"),
+    ):
+        condition, embedding = run(network, given)
+        assert condition.shape == (4, CONDITION_TOKENS, WIDTH)
+        assert condition.isfinite().all()
+        torch.testing.assert_close(embedding.norm(dim=-1), torch.ones(4))
+        torch.testing.assert_close(embedding, torch.nn.functional.normalize(condition[:, 0], dim=-1))
+
+
+def test_a_row_is_the_same_alone_and_among_others(network):
+    mixed = absent(absent(features(4), "text", slice(1, 2)), "image", slice(2, 3))
+    together = run(network, mixed)
+    for row in range(4):
+        alone = run(network, {name: value[row : row + 1] for name, value in mixed.items()})
+        for part, whole in zip(alone, together, strict=True):
+            torch.testing.assert_close(part[0], whole[row], atol=2e-6, rtol=1e-5)
+
+
+def test_one_zero_token_stands_for_an_absent_picture(network):
+    none, single = absent(features(2, 49), "image"), absent(features(2, 1), "image")
+    for a, b in zip(run(network, none), run(network, single), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
+def test_what_the_mask_hides_has_no_effect(network):
+    hidden = features(2)
+    hidden["image_mask"][:] = 0
+    for a, b in zip(run(network, hidden), run(network, absent(hidden, "image")), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
+def test_rows_of_an_absent_modality_are_zero(network):
+    condition, _ = run(network, absent(features(2), "image"))
+    assert not condition[:, [1, 3]].any()
+    assert condition[:, [0, 2]].any()
+    condition, _ = run(network, absent(features(2), "text"))
+    assert not condition[:, 2].any()
+    assert condition[:, [0, 1, 3]].any()
+
+
+def test_row_one_holds_the_named_classes_as_words(network):
+    given = features(1)
+    given["image_scores"] = torch.zeros(1, CLASSES)
+    given["image_scores"][0, 281] = 1
+    condition, _ = run(network, given)
+    assert torch.cosine_similarity(condition[0, 1], LABELS[281], dim=0) > 0.99
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_before_training_a_text_is_its_own_embedding(variant):
+    given = absent(features(3), "image")
+    _, embedding = run(create(variant, LABELS).eval(), given)
+    torch.testing.assert_close(embedding, given["text_embedding"], atol=1e-5, rtol=1e-4)
+
+
+def test_an_unknown_variant_names_the_known_ones():
+    with pytest.raises(ValueError, match=r"'best'.*concat, mean, weighted, attention, deep"):
+        create("best")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's exporter warns of its own use of torch
+def test_onnx_gives_the_same_for_every_batch_and_count_of_tokens(network, tmp_path):
+    model = pipeline.model("fusion")
+    onnx.export(network, model, slot.sample, tmp_path / "fusion.onnx")
+    rows, _ = onnx.parity(network, model, slot.sample, tmp_path / "fusion.onnx")
+    assert len(rows) >= 16  # four batch sizes, at least two counts of tokens, two outputs
+    assert max(row["torch_onnx"] for row in rows) < 1e-5
