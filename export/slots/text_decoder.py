@@ -1,0 +1,205 @@
+"""Causal language model with a KV cache (SmolLM2, or any Llama-shaped checkpoint) → ONNX with GroupQueryAttention.
+
+Built by onnxruntime-genai's model builder with the embedding table left out, so that a soft prefix may stand beside
+token embeddings; `decoding` runs it. Source: Allal et al. 2025, SmolLM2; Ainslie et al. 2023, GQA.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from export.parity import BATCHES, ParityError
+from export.recipe import Slot
+
+PRECISIONS = ("fp32", "int8", "int4")
+#: Prompt lengths, in tokens, that parity is measured at, and the tokens forced after each prompt.
+LENGTHS, FORCED = (8, 32, 96), 16
+#: Longest prompt and answer together, in tokens, that the served decoder takes unless the recipe says otherwise.
+MAX_LENGTH = 1024
+_TEXT = """<|im_start|>user
+Write a short product description for a red ceramic coffee mug with a bamboo lid.<|im_end|>
+<|im_start|>assistant
+Start your morning with a splash of colour. This red ceramic mug holds 350 ml, keeps your coffee warm under its snug
+bamboo lid, and is safe in the dishwasher and the microwave. The wide handle is easy to hold, the glazed inside does
+not stain, and the matte outside feels soft in the hand. A thoughtful gift for friends, family and colleagues who
+cannot begin the day without a good cup. Made in small batches, so that every piece has a character of its own.
+"""
+
+
+def build(checkpoint: Path, slot: Slot, out: Path) -> None:
+    """Writes what the text_decoder model needs into `out`.
+
+    Files: ``model.onnx`` with ``model.onnx.data``; ``embeddings.npy`` FP32 [vocabulary, hidden], the input table;
+    ``tokenizer.json``; ``chat_template.jinja``; ``decoder.json``, the network's shape and end tokens;
+    ``genai_config.json``, with which onnxruntime-genai itself reads the same folder.
+
+    Args:
+        checkpoint: a GGUF file, or a folder in the hub's layout.
+        slot: `precision` fp32, int8 or int4; option `max_length`, in tokens.
+
+    Raises:
+        ValueError: another precision, or a checkpoint without end-of-text token or chat template.
+        RuntimeError: the builder failed; its last lines are in the message.
+    """
+    if slot.precision not in PRECISIONS:
+        raise ValueError(f"text_decoder: precision {slot.precision!r} cannot be built; use {', '.join(PRECISIONS)}")
+    with tempfile.TemporaryDirectory(prefix="text-decoder-") as scratch:
+        folder = Path(scratch) / "checkpoint"
+        network = _load(checkpoint)
+        _write_folder(checkpoint, network, folder)
+        built = Path(scratch) / "onnx"
+        _run_builder(folder, slot.precision, built)
+        for name in ("model.onnx", "model.onnx.data", "genai_config.json", "tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(built / name, out / name)
+        template = folder / "chat_template.jinja"
+        if not template.exists():
+            raise ValueError(f"{checkpoint} has no chat template; add chat_template.jinja to the checkpoint's folder")
+        shutil.copy(template, out / template.name)
+    table = network.get_input_embeddings().weight.detach().to(torch.float32).numpy()
+    np.save(out / "embeddings.npy", table)
+    (out / "decoder.json").write_text(json.dumps(_shape(network, slot), indent=1))
+
+
+@lru_cache(maxsize=1)  # building and parity want the same one, and reading a GGUF takes half a minute
+def _load(checkpoint: Path) -> torch.nn.Module:
+    """The network in fp32, from a GGUF file or a folder, without the mark that it was quantised once."""
+    if checkpoint.is_dir():
+        return AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32, local_files_only=True).eval()
+    loaded = AutoModelForCausalLM.from_pretrained(
+        str(checkpoint.parent), gguf_file=checkpoint.name, dtype=torch.float32, local_files_only=True
+    )
+    config = loaded.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    network = AutoModelForCausalLM.from_config(config)  # a fresh one: the loaded one refuses to be saved as plain
+    network.load_state_dict(loaded.state_dict())
+    network.generation_config = loaded.generation_config
+    return network.eval()
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(checkpoint: Path):
+    if checkpoint.is_dir():
+        return AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
+    return AutoTokenizer.from_pretrained(str(checkpoint.parent), gguf_file=checkpoint.name, local_files_only=True)
+
+
+def _write_folder(checkpoint: Path, network: torch.nn.Module, folder: Path) -> None:
+    """A checkpoint in the hub's layout: the builder reads no Q4_1 GGUF."""
+    network.save_pretrained(folder)
+    _tokenizer(checkpoint).save_pretrained(folder)
+
+
+def _run_builder(folder: Path, precision: str, built: Path) -> None:
+    """onnxruntime-genai's builder in a process of its own; it logs much and keeps gigabytes."""
+    command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", folder, "-o", built, "-p", precision]
+    command += ["-e", "cpu", "-c", folder.parent / "cache"]
+    # prune_lm_head: logits of the last position only; prefill needs no others and 27% of its work is saved
+    command += ["--extra_options", "exclude_embeds=true", "prune_lm_head=true"]
+    environment = os.environ | {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"onnxruntime-genai's builder failed on {folder}:\n{done.stderr[-2000:]}")
+
+
+def _shape(network: torch.nn.Module, slot: Slot) -> dict:
+    """decoder.json: what `decoding.network.Shape` reads."""
+    config, generation = network.config, network.generation_config
+    ends = generation.eos_token_id if generation.eos_token_id is not None else config.eos_token_id
+    if ends is None:
+        raise ValueError("the checkpoint names no end-of-text token (eos_token_id); decoding would never end by itself")
+    return {
+        "layers": config.num_hidden_layers,
+        "kv_heads": config.num_key_value_heads,
+        "head_dim": getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
+        "hidden": config.hidden_size,
+        "vocabulary": config.vocab_size,
+        "end_ids": [ends] if isinstance(ends, int) else list(ends),
+        "max_length": min(int(slot.options.get("max_length", MAX_LENGTH)), config.max_position_embeddings),
+        "precision": slot.precision,
+    }
+
+
+def parity(checkpoint: Path, slot: Slot, out: Path) -> list[dict]:
+    """Teacher-forced logits of torch fp32 beside those of ``out/model.onnx``, at four batch sizes and three lengths.
+
+    The ONNX side reads each prompt in one pass and then the forced tokens one by one through its cache, as it is
+    served; torch reads all of it at once.
+
+    Returns:
+        One row a case with ``max_abs`` and ``relative`` (L2 norm of the difference over that of torch's logits) and
+        ``agreement`` (share of positions with the same best token); last, over all cases, ``top1_agreement``.
+
+    Raises:
+        ParityError: NaN or Inf in either.
+    """
+    network, shape = _load(checkpoint), json.loads((out / "decoder.json").read_text())
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 2
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = ort.InferenceSession(out / "model.onnx", options, providers=["CPUExecutionProvider"])
+    table = np.load(out / "embeddings.npy", mmap_mode="r")
+    text = np.asarray(_tokenizer(checkpoint)(_TEXT, add_special_tokens=False)["input_ids"])
+    rows, same, seen = [], 0, 0
+    for length in LENGTHS:
+        ids = np.stack([np.roll(text, -7 * row)[: length + FORCED] for row in range(max(BATCHES))])
+        with torch.no_grad():
+            every = network(torch.from_numpy(ids)).logits[:, length - 1 : -1].numpy()
+        for batch in BATCHES:
+            case, want = f"batch={batch} length={length}", every[:batch]
+            have = _forced(session, shape, table[ids[:batch]].astype(np.float32), length)
+            for name, logits in (("torch", want), ("ONNX", have)):
+                if not np.isfinite(logits).all():
+                    raise ParityError(f"text_decoder {case}: {name} gives NaN or Inf")
+            hits = want.argmax(-1) == have.argmax(-1)
+            same, seen = same + int(hits.sum()), seen + hits.size
+            rows.append(
+                {
+                    "case": case,
+                    "output": "logits",
+                    "max_abs": float(np.abs(want - have).max()),
+                    "relative": float(np.linalg.norm(want - have) / np.linalg.norm(want)),
+                    "agreement": float(hits.mean()),
+                }
+            )
+    return [*rows, {"case": f"all {seen} positions", "output": "logits", "top1_agreement": same / seen}]
+
+
+def _forced(session: ort.InferenceSession, shape: dict, embeddings: np.ndarray, length: int) -> np.ndarray:
+    """Logits FP32 [B, FORCED, vocabulary] after a prompt of `length` and each forced token but the last.
+
+    Args:
+        embeddings: FP32 [B, length + FORCED, hidden].
+    """
+    batch, total = embeddings.shape[:2]
+    past = {
+        f"past_key_values.{layer}.{part}": np.zeros((batch, shape["kv_heads"], 0, shape["head_dim"]), np.float32)
+        for layer in range(shape["layers"])
+        for part in ("key", "value")
+    }
+    names = [output.name for output in session.get_outputs()]
+    logits, begin = [], 0
+    for end in range(length, total):
+        feeds = {"inputs_embeds": np.ascontiguousarray(embeddings[:, begin:end])}
+        feeds |= past | {"attention_mask": np.ones((batch, end), np.int64)}
+        answers = dict(zip(names, session.run(names, feeds), strict=True))
+        logits.append(answers.pop("logits")[:, -1])
+        past = {name.replace("present", "past_key_values"): value for name, value in answers.items()}
+        begin = end
+    return np.stack(logits, 1)
+
+
+logging.getLogger("transformers.modeling_gguf_pytorch_utils").setLevel(logging.ERROR)
