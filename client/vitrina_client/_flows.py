@@ -136,17 +136,22 @@ def stream(
     state.tags = core.tags(answer)
     answer = yield from _send(policy, first, core.prompt(product, answer["TAGS"], options))
     request = core.decode(answer["PROMPT"], options)
+    ended = False
     try:
         said = yield from _retried(policy, first, lambda: _open(state, deadline, first, request))
         while said is not None:
             piece = core.piece(core.checked(said, request))
-            yield piece
             if piece.finish_reason is not None:
+                # Read to its end before the last piece is handed on, the stream needs no cancelling (which Triton
+                # bears badly at that very moment: server#7368, #8034) and its connection serves again.
+                ended = (yield _receive(state, deadline)) is None
+                yield piece
                 return
+            yield piece
             said = yield _receive(state, deadline)
         raise ServerError("the stream ended before the text did", model=request.model)
     finally:
-        if state.handle is not None:
+        if state.handle is not None and not ended:
             state.handle.cancel()
 
 

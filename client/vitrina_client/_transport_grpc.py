@@ -15,6 +15,7 @@ import grpc.aio  # type: ignore[import-untyped]
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub  # type: ignore[import-untyped]
 
 from vitrina_client import _wire_grpc as wire
+from vitrina_client._errors import VitrinaError
 from vitrina_client._requests import Request
 from vitrina_client._timeout import Deadline, Timeout
 from vitrina_client._types import Array
@@ -38,8 +39,7 @@ class GrpcTransport:
 
     def open(self, request: Request, deadline: Deadline) -> GrpcStream:
         left = deadline.left(request.model)
-        message = wire.message(request, left)
-        call = self._stub.ModelStreamInfer(iter([message]), timeout=left, metadata=wire.STREAM_METADATA)
+        call = self._stub.ModelStreamInfer(iter([wire.message(request, left)]), timeout=left)
         return GrpcStream(call, self._address, request, deadline)
 
     def ask(self, what: str, deadline: Deadline) -> dict[str, Any]:
@@ -76,7 +76,11 @@ class GrpcStream:
             timer.daemon = True
             timer.start()
         try:
-            return wire.streamed(next(self._call), self._request)
+            said = wire.streamed(next(self._call), self._request)
+            if isinstance(said, VitrinaError):
+                next(self._call, None)  # the stream ends after an error; read so far, it needs no cancelling
+                raise said
+            return said
         except StopIteration:
             return None
         except grpc.RpcError as failure:
@@ -109,8 +113,7 @@ class AsyncGrpcTransport:
 
     async def open(self, request: Request, deadline: Deadline) -> AsyncGrpcStream:
         left = deadline.left(request.model)
-        message = wire.message(request, left)
-        call = self._stub.ModelStreamInfer(iter([message]), timeout=left, metadata=wire.STREAM_METADATA)
+        call = self._stub.ModelStreamInfer(iter([wire.message(request, left)]), timeout=left)
         return AsyncGrpcStream(call, self._address, request, deadline)
 
     async def ask(self, what: str, deadline: Deadline) -> dict[str, Any]:
@@ -142,12 +145,19 @@ class AsyncGrpcStream:
     async def receive(self, deadline: Deadline) -> Mapping[str, Array] | None:
         left = deadline.left(self._request.model) if deadline.end < self._deadline.end else None
         try:
-            response = await asyncio.wait_for(self._call.read(), left)
+            async with asyncio.timeout(left):
+                response = await self._call.read()
+                if response is grpc.aio.EOF:
+                    return None
+                said = wire.streamed(response, self._request)
+                if isinstance(said, VitrinaError):
+                    await self._call.read()  # as above
+                    raise said
+                return said
         except TimeoutError as passed:
             raise deadline.passed(self._request.model) from passed
         except grpc.RpcError as failure:
             raise wire.error(failure, self._address, self._deadline, self._request.model) from failure
-        return None if response is grpc.aio.EOF else wire.streamed(response, self._request)
 
     def cancel(self) -> None:
         self._call.cancel()

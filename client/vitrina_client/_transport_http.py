@@ -7,6 +7,7 @@ connections are not.
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import time
 from collections import deque
@@ -187,7 +188,9 @@ class AsyncHttpTransport:
         return await self._session.request(
             exchange.method,
             exchange.path,
-            data=exchange.body,
+            data=None
+            if exchange.body is None
+            else io.BytesIO(exchange.body),  # written in chunks, the loop free between
             headers=exchange.headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect),
         )

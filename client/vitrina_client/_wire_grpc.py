@@ -16,9 +16,6 @@ from vitrina_client._requests import MAX_MESSAGE, Request
 from vitrina_client._timeout import Deadline, Timeout
 from vitrina_client._types import Array
 
-#: Without it Triton reports errors inside a stream as bare sentences, with no status.
-STREAM_METADATA = (("triton_grpc_error", "true"),)
-
 #: What gRPC's library says where there was never a connection to send on.
 _NEVER_SENT = ("failed to connect", "DNS resolution failed")
 
@@ -67,10 +64,10 @@ def arrays(response: Any, request: Request) -> Mapping[str, Array]:
     return {name: array for name in request.outputs if (array := result.as_numpy(name)) is not None}
 
 
-def streamed(response: Any, request: Request) -> Mapping[str, Array]:
-    """The outputs of a `ModelStreamInferResponse`; raises the error it holds instead."""
+def streamed(response: Any, request: Request) -> Mapping[str, Array] | VitrinaError:
+    """The outputs of a `ModelStreamInferResponse`, or the error that it holds instead."""
     if response.error_message:
-        raise from_server(response.error_message, None, request.model)
+        return from_server(response.error_message, None, request.model)
     return arrays(response.infer_response, request)
 
 

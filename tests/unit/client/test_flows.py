@@ -183,7 +183,7 @@ def test_a_refused_batch_says_which_products_it_held():
 
 
 def test_a_stream_is_tags_then_prompt_then_pieces():
-    state, script = StreamState(), Script(answer(), PROMPT, piece("A "), piece("mug.", "eos"))
+    state, script = StreamState(), Script(answer(), PROMPT, piece("A "), piece("mug.", "eos"), None)
     pieces = list(stream(script, state))
     assert [request.model for request in script.asked] == ["content", "prompter", "text_decoder"]
     assert [(each.text, each.finish_reason) for each in pieces] == [("A ", None), ("mug.", "eos")]
@@ -191,10 +191,11 @@ def test_a_stream_is_tags_then_prompt_then_pieces():
     assert script.asked[1].inputs["TAGS"].ravel()[0] == b"mug"
     assert script.asked[2].inputs["PROMPT"].item() == b"<prompt>"
     assert 0 < script.asked[2].inputs["TIMEOUT_MS"].item() <= 120_000
+    assert script.cancelled == 0
 
 
 def test_a_stream_from_a_condition_encodes_nothing():
-    script = Script(answer(), PROMPT, piece("x", "eos"))
+    script = Script(answer(), PROMPT, piece("x", "eos"), None)
     list(stream(script, condition=np.ones((8, 384))))
     assert [request.model for request in script.asked] == ["tagger", "prompter", "text_decoder"]
 
