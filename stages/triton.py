@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from stages.errors import TRITON_CODE, StageError
 
 log = logging.getLogger("vitrina")
+
+Row = TypeVar("Row")
+Result = TypeVar("Result")
 
 
 def triton_error(error: Exception) -> Any:
@@ -19,6 +22,28 @@ def triton_error(error: Exception) -> Any:
         log.error("step failed", exc_info=error)
         error = StageError("internal", "-", f"{type(error).__name__}: {error}")
     return pb_utils.TritonError(error.wire(), getattr(pb_utils.TritonError, TRITON_CODE[error.code]))
+
+
+def field(request: Any, name: str) -> list[bytes] | None:
+    """The rows of a BYTES [rows, 1] tensor of the request; None where it is absent."""
+    import triton_python_backend_utils as pb_utils
+
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return None if tensor is None else tensor.as_numpy().reshape(-1).tolist()
+
+
+def each_row(rows: Iterable[Row], read: Callable[[Row], Result]) -> list[Result]:
+    """`read` of every row; the error of a request of several rows says which one is at fault."""
+    results = []
+    rows = list(rows)
+    for number, row in enumerate(rows):
+        try:
+            results.append(read(row))
+        except StageError as error:
+            if len(rows) == 1:
+                raise
+            raise StageError(error.code, error.field, f"row {number} of {len(rows)}: {error.message}") from error
+    return results
 
 
 def respond(requests: Sequence[Any], answer: Callable[[Any], list[Any]]) -> list[Any]:
