@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from export.parity import Sample, cases, difference, dynamic_axes, session
+from export.parity import ParityError, Sample, cases, difference, dynamic_axes, session
 from export.pipeline import AXES, Model
 
 
@@ -60,7 +60,11 @@ def parity(network: nn.Module, model: Model, sample: Sample, path: Path) -> tupl
         with torch.inference_mode():
             given = network(*(torch.from_numpy(inputs[tensor.name]) for tensor in model.inputs))
         wanted = [t.numpy() for t in (given if isinstance(given, tuple) else (given,))]
-        for name, want, have in zip(names, wanted, run.run(names, inputs), strict=True):
+        try:
+            given = run.run(names, inputs)
+        except Exception as error:  # onnxruntime raises its own types; a frozen axis is the usual reason
+            raise ParityError(f"{model.name} {case}: the exported graph refuses what torch took: {error}") from error
+        for name, want, have in zip(names, wanted, given, strict=True):
             rows.append(
                 {"case": case, "output": name, "torch_onnx": difference(f"{model.name} {case} {name}", want, have)}
             )

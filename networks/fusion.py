@@ -245,7 +245,7 @@ class AttentionFusion(Fusion):
 
     def mix(self, summaries: Tensor, masks: Tensor, tokens: Tensor, token_masks: Tensor) -> tuple[Tensor, Tensor]:
         sequence, mask = self.sequence(summaries, masks, tokens, token_masks)
-        queries = self.queries.expand(len(masks), -1, -1)
+        queries = self.queries.expand(masks.shape[0], -1, -1)
         seen = masked_attention(queries, self.key(sequence), self.value(sequence), mask)
         gates = self.gate(seen[:, 0]).exp() * masks
         return masked_mean(summaries, gates) + self.correction(seen[:, 0]), seen[:, 1:]
