@@ -18,6 +18,7 @@ it. Whatever has not that form is judged by its status and by Triton's own sente
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Literal
 
@@ -181,6 +182,13 @@ def _by_sentence(message: str, model: str | None) -> VitrinaError | None:
         if sentence in message:
             return kind(message, model=model)
     return None
+
+
+def unless_task_cancelled(model: str | None) -> None:
+    """For an await that ended in CancelledError: raises :class:`Cancelled` if the call was closed, not the task."""
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        raise Cancelled("the call was given up", model=model)
 
 
 def not_connected(address: str, reason: str, model: str | None) -> ConnectionFailed:

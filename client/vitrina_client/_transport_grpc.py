@@ -15,7 +15,7 @@ import grpc.aio  # type: ignore[import-untyped]
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub  # type: ignore[import-untyped]
 
 from vitrina_client import _wire_grpc as wire
-from vitrina_client._errors import VitrinaError
+from vitrina_client._errors import VitrinaError, unless_task_cancelled
 from vitrina_client._requests import Request
 from vitrina_client._timeout import Deadline, Timeout
 from vitrina_client._types import Array
@@ -107,6 +107,9 @@ class AsyncGrpcTransport:
         left = deadline.left(request.model)
         try:
             response = await self._stub.ModelInfer(wire.message(request, left), timeout=left)
+        except asyncio.CancelledError:
+            unless_task_cancelled(request.model)
+            raise
         except grpc.RpcError as failure:
             raise wire.error(failure, self._address, deadline, request.model) from failure
         return wire.arrays(response, request)
@@ -154,6 +157,9 @@ class AsyncGrpcStream:
                     await self._call.read()  # as above
                     raise said
                 return said
+        except asyncio.CancelledError:
+            unless_task_cancelled(self._request.model)
+            raise
         except TimeoutError as passed:
             raise deadline.passed(self._request.model) from passed
         except grpc.RpcError as failure:

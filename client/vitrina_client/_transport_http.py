@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ import aiohttp
 import urllib3
 
 from vitrina_client import _wire_http as wire
-from vitrina_client._errors import Cancelled, VitrinaError, disconnected, not_connected
+from vitrina_client._errors import Cancelled, VitrinaError, disconnected, not_connected, unless_task_cancelled
 from vitrina_client._requests import Request
 from vitrina_client._timeout import Deadline, Timeout
 from vitrina_client._types import Array
@@ -40,16 +41,15 @@ class HttpTransport:
 
     def infer(self, request: Request, deadline: Deadline) -> Mapping[str, Array]:
         exchange = wire.infer(request, deadline.left(request.model))
-        response = self._begin(exchange, deadline, request.model)
-        body = self._rest(response, deadline, request.model)
-        return wire.arrays(response.status, response.headers, body, request)
+        response = self._exchange(exchange, deadline, request.model)
+        return wire.arrays(response.status, response.headers, response.data, request)
 
     def open(self, request: Request, deadline: Deadline) -> HttpStream:
-        return HttpStream(self, request, deadline)
+        return HttpStream(self._address, self._connect, request)
 
     def ask(self, what: str, deadline: Deadline) -> dict[str, Any]:
-        response = self._begin(wire.QUESTIONS[what], deadline, None)
-        return wire.answer(what, response.status, self._rest(response, deadline, None))
+        response = self._exchange(wire.QUESTIONS[what], deadline, None)
+        return wire.answer(what, response.status, response.data)
 
     def read(self, path: str | os.PathLike[str]) -> bytes:
         return Path(path).read_bytes()
@@ -60,87 +60,92 @@ class HttpTransport:
     def close(self) -> None:
         self._pool.close()
 
-    def _begin(self, exchange: wire.Exchange, deadline: Deadline, model: str | None) -> urllib3.BaseHTTPResponse:
-        """Sends and waits for the head of the answer."""
+    def _exchange(self, exchange: wire.Exchange, deadline: Deadline, model: str | None) -> urllib3.BaseHTTPResponse:
         left = deadline.left(model)
-        connect = min((value for value in (left, self._connect) if value is not None), default=None)
         try:
             return self._pool.urlopen(
                 exchange.method,
                 exchange.path,
                 body=exchange.body,
                 headers=exchange.headers,
-                timeout=urllib3.Timeout(connect=connect, read=left),
-                preload_content=False,
+                timeout=urllib3.Timeout(connect=_shorter(left, self._connect), read=left),
             )
         except (urllib3.exceptions.HTTPError, OSError) as failure:
-            raise self.error(failure, deadline, model) from failure
-
-    def _rest(self, response: urllib3.BaseHTTPResponse, deadline: Deadline, model: str | None) -> bytes:
-        try:
-            return response.read()
-        except (urllib3.exceptions.HTTPError, OSError) as failure:
-            raise self.error(failure, deadline, model) from failure
-        finally:
-            response.release_conn()
-
-    def error(self, failure: Exception, deadline: Deadline, model: str | None) -> VitrinaError:
-        """Our error for one of urllib3's."""
-        if isinstance(failure, urllib3.exceptions.ConnectTimeoutError | urllib3.exceptions.NewConnectionError):
-            return not_connected(self._address, str(failure).rsplit(": ", 1)[-1], model)
-        if isinstance(failure, urllib3.exceptions.TimeoutError | TimeoutError):
-            return deadline.passed(model)
-        return disconnected(self._address, str(failure), model)
+            raise _error(failure, self._address, deadline, model) from failure
 
 
 class HttpStream:
-    """The events of one request; it is sent when the first is awaited."""
+    """The events of one request; it is sent when the first is awaited.
 
-    def __init__(self, transport: HttpTransport, request: Request, deadline: Deadline) -> None:
-        self._transport = transport
+    On a connection of its own, because a pooled one can't be closed by another thread while the answer is awaited.
+    """
+
+    def __init__(self, address: str, connect: float | None, request: Request) -> None:
+        self._address = address
+        self._connect = connect
         self._request = request
-        self._deadline = deadline
         self._events = wire.Events(request)
-        self._ready: deque[Mapping[str, Array]] = deque()
+        self._ready: deque[Mapping[str, Array] | VitrinaError] = deque()
+        host, _, port = address.rpartition(":")
+        self._connection = urllib3.connection.HTTPConnection(host, int(port))
         self._response: urllib3.BaseHTTPResponse | None = None
         self._cancelled = False
 
     def receive(self, deadline: Deadline) -> Mapping[str, Array] | None:
         model = self._request.model
-        if self._response is None:
-            self._response = self._transport._begin(wire.stream(self._request), deadline, model)
-            if self._response.status != 200:
-                body = self._transport._rest(self._response, deadline, model)
-                raise wire.error(self._response.status, body, model)
-        while not self._ready:
-            data = self._chunk(self._response, deadline)
-            if not data:
-                self._response.release_conn()
-                return None
-            self._ready.extend(self._events.feed(data))
-        return self._ready.popleft()
+        try:
+            if self._response is None:
+                self._response = self._begin(deadline)
+            while not self._ready:
+                self._wait_until(deadline)
+                data = self._response.read1(CHUNK)
+                if not data:
+                    self._connection.close()
+                    return None
+                self._ready.extend(self._events.feed(data))
+        # Closed under a waiting thread, the connection raises what it will: a missing socket, a closed file.
+        except (urllib3.exceptions.HTTPError, OSError, AttributeError, ValueError) as failure:
+            if self._cancelled:
+                raise Cancelled("the stream was closed", model=model) from failure
+            raise _error(failure, self._address, deadline, model) from failure
+        return _given(self._ready.popleft())
 
     def cancel(self) -> None:
         """Closes the connection, by which the server knows."""
         self._cancelled = True
-        if self._response is not None:
-            with suppress(OSError, ValueError, RuntimeError):  # it has ended already
-                self._response.shutdown()  # wakes a thread that waits in it, which closing does not
-            self._response.close()
+        if (connected := self._connection.sock) is not None:
+            with suppress(OSError):  # the other side was faster
+                connected.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits in it, which closing does not
+        self._connection.close()
 
-    def _chunk(self, response: urllib3.BaseHTTPResponse, deadline: Deadline) -> bytes:
-        if self._cancelled:
-            response.close()
-            raise Cancelled("the stream was closed", model=self._request.model)
-        connection = response.connection
-        if isinstance(connection, urllib3.connection.HTTPConnection) and connection.sock is not None:
-            connection.sock.settimeout(deadline.left(self._request.model))
-        try:
-            return response.read1(CHUNK)
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as failure:
-            if self._cancelled:
-                raise Cancelled("the stream was closed", model=self._request.model) from failure
-            raise self._transport.error(failure, deadline, self._request.model) from failure
+    def _begin(self, deadline: Deadline) -> urllib3.BaseHTTPResponse:
+        exchange = wire.stream(self._request)
+        self._connection.timeout = _shorter(deadline.left(self._request.model), self._connect)
+        self._connection.connect()
+        self._wait_until(deadline)
+        self._connection.request(
+            exchange.method, exchange.path, body=exchange.body, headers=exchange.headers, preload_content=False
+        )
+        response = self._connection.getresponse()
+        if response.status != 200:
+            raise wire.error(response.status, response.read(), self._request.model)
+        return response
+
+    def _wait_until(self, deadline: Deadline) -> None:
+        self._connection.sock.settimeout(deadline.left(self._request.model))
+
+
+def _shorter(one: float | None, other: float | None) -> float | None:
+    return min((seconds for seconds in (one, other) if seconds is not None), default=None)
+
+
+def _error(failure: Exception, address: str, deadline: Deadline, model: str | None) -> VitrinaError:
+    """Our error for one of urllib3's."""
+    if isinstance(failure, urllib3.exceptions.ConnectTimeoutError | urllib3.exceptions.NewConnectionError):
+        return not_connected(address, str(failure).rsplit(": ", 1)[-1], model)
+    if isinstance(failure, urllib3.exceptions.TimeoutError | TimeoutError):
+        return deadline.passed(model)
+    return disconnected(address, str(failure) or type(failure).__name__, model)
 
 
 class AsyncHttpTransport:
@@ -178,12 +183,12 @@ class AsyncHttpTransport:
     ) -> tuple[aiohttp.ClientResponse, bytes]:
         try:
             async with asyncio.timeout(deadline.left(model)):
-                response = await self._begin(exchange)
+                response = await self.begin(exchange)
                 return response, await response.read()
         except (aiohttp.ClientError, OSError) as failure:
             raise self.error(failure, deadline, model) from failure
 
-    async def _begin(self, exchange: wire.Exchange) -> aiohttp.ClientResponse:
+    async def begin(self, exchange: wire.Exchange) -> aiohttp.ClientResponse:
         # The deadline is asyncio's to keep, around this; aiohttp's own default of five minutes is not wanted.
         return await self._session.request(
             exchange.method,
@@ -212,29 +217,32 @@ class AsyncHttpStream:
         self._transport = transport
         self._request = request
         self._events = wire.Events(request)
-        self._ready: deque[Mapping[str, Array]] = deque()
+        self._ready: deque[Mapping[str, Array] | VitrinaError] = deque()
         self._response: aiohttp.ClientResponse | None = None
-        self._cancelled = False
+        self._waiting: asyncio.Future[Mapping[str, Array] | None] | None = None
 
     async def receive(self, deadline: Deadline) -> Mapping[str, Array] | None:
         model = self._request.model
+        self._waiting = asyncio.ensure_future(self._next())
         try:
             async with asyncio.timeout(deadline.left(model)):
-                return await self._next()
+                return await self._waiting
+        except asyncio.CancelledError:
+            unless_task_cancelled(model)
+            raise
         except (aiohttp.ClientError, OSError) as failure:
-            if self._cancelled:
-                raise Cancelled("the stream was closed", model=model) from failure
             raise self._transport.error(failure, deadline, model) from failure
 
     def cancel(self) -> None:
         """Closes the connection, by which the server knows."""
-        self._cancelled = True
+        if self._waiting is not None:
+            self._waiting.cancel()
         if self._response is not None:
             self._response.close()
 
     async def _next(self) -> Mapping[str, Array] | None:
         if self._response is None:
-            self._response = await self._transport._begin(wire.stream(self._request))
+            self._response = await self._transport.begin(wire.stream(self._request))
             if self._response.status != 200:
                 raise wire.error(self._response.status, await self._response.read(), self._request.model)
         while not self._ready:
@@ -243,4 +251,10 @@ class AsyncHttpStream:
                 self._response.release()
                 return None
             self._ready.extend(self._events.feed(data))
-        return self._ready.popleft()
+        return _given(self._ready.popleft())
+
+
+def _given(said: Mapping[str, Array] | VitrinaError) -> Mapping[str, Array]:
+    if isinstance(said, VitrinaError):
+        raise said
+    return said

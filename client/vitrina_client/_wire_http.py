@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -102,26 +102,24 @@ def error(status: int, body: bytes, model: str | None) -> VitrinaError:
 
 
 class Events:
-    """An event stream, fed as it comes: gives the arrays of every whole event."""
+    """An event stream, fed as it comes: gives the arrays of every whole event, or the error it holds."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
         self._rest = b""
 
-    def feed(self, data: bytes) -> Iterator[Mapping[str, Array]]:
-        """The events that `data` completes; raises the error that one of them holds."""
+    def feed(self, data: bytes) -> list[Mapping[str, Array] | VitrinaError]:
+        """What `data` completes, in order."""
         *whole, self._rest = (self._rest + data).split(b"\n\n")
-        for event in whole:
-            if event.strip():
-                yield self._event(event)
+        return [self._event(event) for event in whole if event.strip()]
 
-    def _event(self, event: bytes) -> Mapping[str, Array]:
+    def _event(self, event: bytes) -> Mapping[str, Array] | VitrinaError:
         try:
             said = json.loads(event.strip().removeprefix(b"data:"))
-        except ValueError as failure:
-            raise ServerError(f"an event that is no JSON: {event[:80]!r}", model=self._request.model) from failure
+        except ValueError:
+            return ServerError(f"an event that is no JSON: {event[:80]!r}", model=self._request.model)
         if "error" in said:
-            raise from_server(str(said["error"]), None, self._request.model)
+            return from_server(str(said["error"]), None, self._request.model)
         return {name: _row(said[name]) for name in self._request.outputs if name in said}
 
 

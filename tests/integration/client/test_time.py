@@ -78,12 +78,33 @@ def test_a_stream_that_was_never_begun_costs_nothing(vitrina, journal, title):
 
 
 def test_closing_a_stream_wakes_the_thread_that_reads_it(url, journal, title):
-    words = f"pieces:2 every:60 {title}"
+    words = f"pieces:3 every:2 {title}"
     with Vitrina(url) as vitrina:
         stream = vitrina.stream(Product(words))
         with journal.once_begun(words, "text_decoder", stream.close), pytest.raises(Cancelled):
             next(stream)
     assert journal.awaited(words, "text_decoder") == ["cancelled"]
+
+
+async def test_closing_a_stream_wakes_the_task_that_reads_it(url, journal, title):
+    words = f"pieces:3 every:2 {title}"
+    async with AsyncVitrina(url) as vitrina:
+        stream = vitrina.stream(Product(words))
+        task = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0.5)
+        await stream.close()
+        with pytest.raises(Cancelled):
+            await task
+    assert await asyncio.to_thread(journal.awaited, words, "text_decoder") == ["cancelled"]
+
+
+async def test_closing_an_async_grpc_client_ends_its_calls(stand_in):
+    vitrina = AsyncVitrina(stand_in.grpc_url)
+    task = asyncio.create_task(vitrina.generate(Product("wait:1")))
+    await asyncio.sleep(0.3)
+    await vitrina.close()
+    with pytest.raises(Cancelled):
+        await task
 
 
 def test_closing_a_grpc_client_ends_its_calls(stand_in, journal, title):
