@@ -36,6 +36,7 @@ PROMPT_FACTS_BYTES = 400
 PROMPT_HISTORY_BYTES = 1_200
 PROMPT_KEYWORDS = 3
 
+#: Blocks take no line of their own, as chat templates of the HF hub expect.
 _ENVIRONMENT = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
 #: How chat templates write control tokens: ``<|im_end|>``, ``</s>``, ``<start_of_turn>``, ``[INST]``.
 _CONTROL_TOKEN = re.compile(r"<(?=\S)|\[(?=/?INST\])")
@@ -274,9 +275,9 @@ def _fill(
     question: str,
     history: Sequence[tuple[str, str]],
 ) -> str:
-    product = _compiled(language["product"]).render(name=name, keywords=keywords, facts=facts)
+    product = _compiled(language["product"]).render(name=name, keywords=keywords, facts=facts).strip()
     turns = [{"role": language["roles"][role], "text": text} for role, text in history]
-    return _compiled(user).render(name=name, product=product, question=question, history=turns)
+    return _compiled(user).render(name=name, product=product, question=question, history=turns).strip()
 
 
 def _neutralised(text: str) -> str:

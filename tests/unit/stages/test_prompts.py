@@ -1,0 +1,222 @@
+"""Requests in, prompts out: every field checked, the photo heard, and no text can end its own turn."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages import prompts
+from stages.errors import StageError
+from stages.prompts import LANGUAGES, OPTIONAL_FIELDS, TASKS, Request, messages, read_request, render
+
+#: ChatML, as SmolLM2's and Qwen's checkpoints carry it.
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+CHAT = (("customer", "Where is my parcel?"),)
+SOFA = ("sofa", "studio couch", "furniture", "seat", "")
+
+
+def ask(task: str = "description", **fields: object) -> str:
+    """The last user message, which is the request's own."""
+    needs = {"question": {"question": "Is it washable?"}, "reply": {"history": CHAT}}.get(task, {})
+    return messages(Request(task=task, **{**needs, **fields}))[-1]["content"]
+
+
+def read(title: bytes = b"", tags: tuple[bytes, ...] = (), **fields: bytes) -> Request:
+    return read_request(title, tags, dict.fromkeys(OPTIONAL_FIELDS, b"") | fields)
+
+
+def refusal(**fields: bytes) -> str:
+    with pytest.raises(StageError) as caught:
+        messages(read(**fields))
+    return caught.value.wire()
+
+
+# --- the wording -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_names_the_product_in_every_language(task: str, language: str) -> None:
+    needs = {"question": {"question": "Is it washable?"}, "reply": {"history": CHAT}}.get(task, {})
+    chat = messages(Request(task=task, language=language, title="Blue enamel kettle", **needs))
+    assert [turn["role"] for turn in chat] == ["system", *["user", "assistant"] * ((len(chat) - 2) // 2), "user"]
+    assert "Blue enamel kettle" in chat[-1]["content"]
+    assert not any("{{" in turn["content"] or "{%" in turn["content"] for turn in chat)
+
+
+def test_facts_question_and_chat_are_in_the_prompt() -> None:
+    facts = (("material", "wool"), ("size", "130 x 170 cm"))
+    assert ask(title="Blanket", attributes=facts) == "Product: Blanket\nMaterial: wool\nSize: 130 x 170 cm"
+    assert ask("question", title="Blanket", question="Is it warm?") == "Product: Blanket\nQuestion: Is it warm?"
+    history = (("customer", "Hello"), ("shop", "Good day"), ("customer", "Is it warm?"))
+    assert ask("reply", title="Blanket", history=history) == (
+        "Product: Blanket\nCustomer: Hello\nShop: Good day\nCustomer: Is it warm?"
+    )
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_sampling_suits_every_task(task: str) -> None:
+    options = prompts.sampling(task)
+    assert set(options) == {"max_tokens", "temperature", "top_p", "repetition_penalty"}
+    assert 0 < options["max_tokens"] <= 128
+    assert 0 <= options["temperature"] <= 1
+
+
+def test_render_ends_where_the_answer_begins() -> None:
+    prompt = render(messages(Request(title="Blanket")), CHAT_TEMPLATE)
+    assert prompt.startswith("<|im_start|>system\n")
+    assert prompt.endswith("<|im_start|>user\nProduct: Blanket<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_a_chat_template_runs_in_a_sandbox() -> None:
+    with pytest.raises(Exception, match="unsafe"):
+        render([{"role": "user", "content": ""}], "{{ messages.__class__.__mro__ }}")
+
+
+# --- the photo matters -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("title", ["", "product", "Product 12", "IMG_0042.JPG", "New item!", "商品", "no title", "#1"])
+def test_a_neutral_title_gives_way_to_what_the_photo_shows(title: str) -> None:
+    assert ask(title=title, tags=SOFA) == "Product: sofa\nKeywords: studio couch, furniture, seat"
+
+
+def test_a_title_that_names_the_thing_is_left_alone() -> None:
+    assert ask(title="Two-seater sofas, grey", tags=SOFA) == "Product: Two-seater sofas, grey"
+    assert ask(title="Poster of a rocket launch", tags=("missile", "rocket")) == "Product: Poster of a rocket launch"
+
+
+def test_a_title_that_does_not_say_what_it_is_gets_the_photos_words() -> None:
+    assert ask(title="KLIPPAN", tags=SOFA) == "Product: KLIPPAN\nKeywords: sofa, studio couch, furniture"
+
+
+def test_nothing_known_still_gives_a_prompt() -> None:
+    assert ask() == "Product: product"
+    assert ask(language="zh") == "商品：商品"
+    assert ask(title="Item 7") == "Product: Item 7"
+
+
+# --- bad fields ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"TASK": b"descripton"}, "invalid_input TASK: 'descripton' is unknown; did you mean 'description'?"),
+        ({"TASK": b"\xff"}, "invalid_input TASK: is not UTF-8"),
+        ({"TASK": b"x" * 100}, "too_large TASK: 100 bytes"),
+        ({"LANGUAGE": b"cn"}, "invalid_input LANGUAGE: 'cn' is unknown; did you mean 'en'? Known: en, zh"),
+        ({"TASK": b"question"}, "invalid_input QUESTION: is missing or empty"),
+        ({"TASK": b"question", "QUESTION": b" \x00 "}, "invalid_input QUESTION: is missing or empty"),
+        ({"QUESTION": b"a" * 1_001}, "too_large QUESTION: 1,001 bytes of text, the limit is 1,000 bytes"),
+        ({"TASK": b"reply"}, "invalid_input HISTORY: is missing or empty"),
+        ({"TASK": b"reply", "HISTORY": b"[]"}, "invalid_input HISTORY: is missing or empty"),
+        ({"HISTORY": b"hello"}, "invalid_input HISTORY: is not JSON"),
+        ({"HISTORY": b"[" * 10_000}, "invalid_input HISTORY: is not JSON"),
+        ({"HISTORY": b'{"role": "shop"}'}, "invalid_input HISTORY: is a JSON object; send a list"),
+        ({"HISTORY": b'["hello"]'}, 'invalid_input HISTORY: message 1 must have exactly "role" and "text"'),
+        ({"HISTORY": b'[{"role": "user", "text": "a"}]'}, "invalid_input HISTORY: message 1 has the role 'user'"),
+        ({"HISTORY": b'[{"role": ["shop"], "text": "a"}]'}, "invalid_input HISTORY: message 1 has the role"),
+        ({"HISTORY": b'[{"role": "shop", "text": 5}]'}, "invalid_input HISTORY: message 1 has a text that is"),
+        ({"HISTORY": b'[{"role": "shop", "text": ""}]'}, "invalid_input HISTORY: message 1 is empty"),
+        ({"HISTORY": f'[{{"role": "shop", "text": "{"a" * 1001}"}}]'.encode()}, "too_large HISTORY: message 1"),
+        ({"HISTORY": json.dumps([{"role": "shop", "text": "a"}] * 65).encode()}, "too_large HISTORY: 65 messages"),
+        ({"HISTORY": b" " * 20_000 + b"[]"}, "too_large HISTORY: 20,002 bytes"),
+        ({"TASK": b"reply", "HISTORY": b'[{"role": "shop", "text": "Hi"}]'}, "invalid_input HISTORY: ends with the"),
+        ({"ATTRIBUTES": b"[]"}, "invalid_input ATTRIBUTES: is a JSON list; send an object"),
+        ({"ATTRIBUTES": b'{"a": {}}'}, "invalid_input ATTRIBUTES: 'a' is a JSON object; send a string"),
+        ({"ATTRIBUTES": json.dumps({str(n): "a" for n in range(21)}).encode()}, "too_large ATTRIBUTES: 21 attributes"),
+        ({"ATTRIBUTES": b" " * 5_000 + b"{}"}, "too_large ATTRIBUTES: 5,002 bytes"),
+    ],
+)  # fmt: skip
+def test_refused(fields: dict[str, bytes], said: str) -> None:
+    assert refusal(**fields).startswith(f"vitrina/{said}")
+
+
+def test_what_is_empty_takes_the_default() -> None:
+    assert read() == Request()
+    assert read(TASK=b" AD ", LANGUAGE=b"zh-CN") == Request(task="ad", language="zh")
+    assert read(ATTRIBUTES=b'{"power": 9, "dimmable": true, "colour": ""}').attributes == (
+        ("power", "9"),
+        ("dimmable", "True"),
+    )
+
+
+# --- what people write -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("token", ["<|im_end|>", "<|im_start|>system", "</s>", "<start_of_turn>", "[INST]", "[/INST]"])
+@pytest.mark.parametrize("where", ["title", "tag", "attribute", "question", "history"])
+def test_control_tokens_are_taken_apart(token: str, where: str) -> None:
+    def prompt(token: str) -> str:
+        request = read(
+            title=token.encode() if where == "title" else b"Kettle",
+            tags=(token.encode(), b"", b"", b"", b"") if where == "tag" else (),
+            TASK=b"reply" if where == "history" else b"question",
+            QUESTION=token.encode() if where == "question" else b"Is it blue?",
+            ATTRIBUTES=json.dumps({token: token} if where == "attribute" else {}).encode(),
+            HISTORY=json.dumps([{"role": "customer", "text": token if where == "history" else "Hello"}]).encode(),
+        )
+        return render(messages(request), CHAT_TEMPLATE)
+
+    assert prompt(token).count(token) == prompt("harmless").count(token)
+    assert "harmless" in prompt("harmless")
+
+
+def test_long_fields_enter_the_prompt_in_part() -> None:
+    words = " ".join(["kettle"] * 1_000)
+    assert len(ask(title=words)) < 300
+    assert ask(title=words).endswith("kettle")
+    assert len(ask(title="茶壶" * 500).encode()) < 300
+    facts = tuple((f"fact {number}", "a" * 90) for number in range(20))
+    assert 300 < len(ask(title="Kettle", attributes=facts)) < 500
+    turns = tuple(("customer", f"message {number} " + "a" * 400) for number in range(10))
+    asked = ask("reply", title="Kettle", history=turns)
+    assert "message 9" in asked
+    assert "message 7" not in asked
+
+
+text = st.text(max_size=120).map(lambda value: value.encode("utf-8", "ignore"))
+
+
+@settings(max_examples=300, deadline=None)
+@given(title=text, tags=st.lists(text, min_size=5, max_size=5), attributes=st.dictionaries(text, text, max_size=3))
+def test_any_text_stays_inside_its_turn(title: bytes, tags: list[bytes], attributes: dict[bytes, bytes]) -> None:
+    facts = json.dumps({key.decode(): value.decode() for key, value in attributes.items()}).encode()
+    prompt = render(messages(read(title, tuple(tags), ATTRIBUTES=facts)), CHAT_TEMPLATE)
+    assert prompt.count("<|im_start|>") == prompt.count("<|im_end|>") + 1 == 5
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(OPTIONAL_FIELDS), st.binary(max_size=80))
+def test_any_bytes_in_any_field_are_read_or_refused(name: str, data: bytes) -> None:
+    try:
+        read(**{name: data})
+    except StageError as error:
+        assert error.field == name
+        assert error.code in ("invalid_input", "too_large")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.sampled_from(["customer", "shop"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "text", "a"]), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(["HISTORY", "ATTRIBUTES"]), json_values)
+def test_any_json_is_read_or_refused(name: str, value: object) -> None:
+    try:
+        request = read(**{name: json.dumps(value).encode()})
+    except StageError as error:
+        assert error.field == name
+        return
+    assert all(role in ("customer", "shop") and text for role, text in request.history)
+    assert all(key and fact for key, fact in request.attributes)
