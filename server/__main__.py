@@ -100,8 +100,7 @@ def run(options: ServerOptions) -> int:
     try:
         server.start()
         out.print(f"ready  http {server.http_url}  grpc {server.grpc_url}  metrics {server.metrics_url}/metrics")
-        code = server.wait()
-        raise server.failure(f"tritonserver ended by itself with code {code}.")
+        raise server.wait()
     except KeyboardInterrupt as why:
         out.print(f"stopping ({why}): letting requests in flight end, at most {options.exit_timeout_s:g} s")
         in_time = server.stop()

@@ -16,10 +16,7 @@ import tritonclient.http as triton_http
 from server.errors import ServerFailed
 
 MODEL = "canary"
-MEND = (
-    "install the locked environment anew (`make demo` does), or `python -m pip install 'numpy<2'`;"
-    " and take any other numpy out of PYTHONPATH"
-)
+MEND = "install the locked environment anew (`make demo` does), or `python -m pip install 'numpy<2'`"
 
 
 def check_numpy(environment: Mapping[str, str]) -> None:
@@ -36,8 +33,11 @@ def check_numpy(environment: Mapping[str, str]) -> None:
 
 
 def stub_numpy(environment: Mapping[str, str]) -> str | None:
-    """The version of numpy that the stubs will import, None if they find none."""
-    command = [sys.executable, "-c", "import numpy; print(numpy.__version__)"]
+    """The version of numpy that the stubs will import, None if they find none.
+
+    Isolated (-I), as the Python inside the stub is: it takes neither PYTHONPATH nor the user's own packages.
+    """
+    command = [sys.executable, "-I", "-c", "import numpy; print(numpy.__version__)"]
     done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, timeout=120)
     return done.stdout.strip() if done.returncode == 0 else None
 
@@ -53,7 +53,7 @@ def check_tensors(url: str, environment: Mapping[str, str], timeout_s: float = 3
             try:
                 answers = _ask(client, case)
             except Exception as error:  # whatever the client raises, the canary is dead
-                raise _refused(f"it failed on {_shapes(case)}: {error}", environment) from error
+                raise _refused(f"it failed on {_shapes(case)}: {str(error).rstrip('.')}", environment) from error
             for name, sent in case.items():
                 if not same(sent, answers[name]):
                     raise _refused(f"it got {name} {sent[:4]!r}… and gave back {answers[name]!r}", environment)

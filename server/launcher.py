@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -16,7 +17,7 @@ from types import TracebackType
 from server import canary, segments
 from server.errors import ServerFailed
 from server.log import Loading, passes
-from server.options import ServerOptions
+from server.options import ServerOptions, cache_folder
 from server.ports import Ports
 from server.process import Process
 from server.repository import BUILD_WEIGHTS, Model, check_files, read_models, select
@@ -127,8 +128,8 @@ class Server:
             self._wait_until_ready()
             if canary.MODEL in self._expected:
                 canary.check_tensors(self.http_url, environment)
-        except BaseException as error:
-            self._clean_up(keep_log=isinstance(error, ServerFailed) and error.log_path is not None)
+        except BaseException:
+            self.stop()
             raise
         finally:
             self._ports.release()
@@ -139,16 +140,24 @@ class Server:
         Returns:
             Whether Triton drained and exited by itself in time.
         """
-        return self._clean_up(keep_log=False)
+        process, self._process = self._process, None
+        in_time = True
+        if process is not None:
+            in_time = process.stop(self.options.exit_timeout_s + GRACE_S)
+        if self._ports is not None:
+            self._ports.release()
+        if self._prefix:
+            segments.remove(self._prefix)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+        return in_time
 
-    def wait(self, timeout_s: float | None = None) -> int | None:
-        """Waits until Triton ends by itself (then it crashed); its return code, None if the time is over first."""
-        return self._process.wait(timeout_s) if self._process is not None else None
-
-    def failure(self, reason: str, mend: str = "") -> ServerFailed:
-        """A :class:`ServerFailed` with what Triton said last."""
-        tail = self._process.tail() if self._process is not None else ""
-        return ServerFailed(reason, mend, tail, self.log_path)
+    def wait(self) -> ServerFailed:
+        """Waits until Triton ends without having been asked to; why it did."""
+        if self._process is None:
+            raise RuntimeError("the server is not running; start() it first")
+        return self._explain(self._process.wait() or 0)
 
     def _url(self, purpose: str) -> str:
         if self._ports is None:
@@ -199,11 +208,10 @@ class Server:
         deadline = time.monotonic() + self.options.start_timeout_s
         while not self._answers():
             if (code := self._process.returncode()) is not None:
-                self._process.kill()  # reads the log to its end
                 raise self._explain(code)
             if time.monotonic() > deadline:
                 waiting = ", ".join(sorted(self._expected.keys() - self._loading.took_s.keys())) or "its ports"
-                raise self.failure(
+                raise self._failure(
                     f"Not ready after {self.options.start_timeout_s:g} s; waiting for: {waiting}.",
                     "give more seconds with --start-timeout, or look into the log for what hangs",
                 )
@@ -230,25 +238,26 @@ class Server:
             return response.status, response.read()
 
     def _explain(self, code: int) -> ServerFailed:
-        """Why Triton ended before it was ready: the models that failed, else its own errors."""
+        """Why Triton ended: the models that failed, else its own errors."""
+        assert self._process is not None
+        self._process.kill()  # its stubs; and reads the log to its end
         failed = self._loading.failed
         if failed:
-            reasons = "".join(f"\n  {name}: {why.strip()}" for name, why in failed.items())
+            reasons = "".join(f"\n  {name}: {why}" for name, why in failed.items())
             absent = any(word in reasons for word in ("No such file", "FileNotFoundError", "unable to find '"))
-            return self.failure(f"{len(failed)} model(s) did not load:{reasons}", BUILD_WEIGHTS if absent else "")
+            return self._failure(f"{len(failed)} model(s) did not load:{reasons}", BUILD_WEIGHTS if absent else "")
+        ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        loading = ", ".join(sorted(self._loading.since.keys() - self._loading.took_s.keys()))
+        during = f" while it loaded {loading}" if loading else ""
         said = "; ".join(self._loading.errors[-3:])
-        return self.failure(f"tritonserver ended with code {code} before it was ready: {said or 'it said nothing'}")
+        return self._failure(f"tritonserver {ended}{during}{': ' if said else '.'}{said}")
 
-    def _clean_up(self, *, keep_log: bool) -> bool:
-        process, self._process = self._process, None
-        in_time = True
-        if process is not None:
-            in_time = process.stop(self.options.exit_timeout_s + GRACE_S)
-        if self._ports is not None:
-            self._ports.release()
-        if self._prefix:
-            segments.remove(self._prefix)
-        if self._folder is not None and not keep_log:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-        return in_time
+    def _failure(self, reason: str, mend: str = "") -> ServerFailed:
+        """A :class:`ServerFailed` with what Triton said last, and its log kept where the next failure overwrites it."""
+        assert self._process is not None
+        kept = self.options.log_path
+        if kept is None:
+            kept = cache_folder() / "logs" / "failed.log"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.log_path, kept)
+        return ServerFailed(reason, mend, self._process.tail(), Path(kept))

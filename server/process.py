@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from server.options import REPOSITORY
+
 EXEC = Path(__file__).resolve().parent / "exec_triton.py"
 TAIL_LINES = 60
 LOG_BYTES = 20_000_000  # then the file turns over once, so that a server that stays up for weeks fills no disk
@@ -84,7 +86,7 @@ class Process:
             Whether it exited by itself in time.
         """
         in_time = True
-        if self.returncode() is None:
+        if self._popen is not None and self._popen.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
             in_time = self.wait(timeout_s) is not None
@@ -93,6 +95,8 @@ class Process:
 
     def kill(self) -> None:
         """Kills what is left of its session, and waits until it is gone."""
+        if self._popen is None:  # it could not be started
+            return
         deadline = time.monotonic() + 10
         while (left := self._members()) and time.monotonic() < deadline:
             for process in left:
@@ -118,6 +122,7 @@ class Process:
             try:
                 self._popen = subprocess.Popen(
                     self._command,
+                    cwd=REPOSITORY,  # where the python stubs find `stages` and `decoding`
                     env=self._environment,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,

@@ -42,8 +42,8 @@ class Triton:
         env = dict(os.environ)
         # The stub asks the first `python3` of PATH for its prefix: this Python's, or it takes another one's numpy.
         env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"
-        # Before the repository, so that a caller can put a package in front of ours.
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, [env.get("PYTHONPATH"), str(REPOSITORY)]))
+        # The stub of Triton 24.10 looks into its working folder (see Process) and at no PYTHONPATH; later ones do.
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), env.get("PYTHONPATH")]))
         env["ORT_DISABLE_TELEMETRY"] = "1"
         env.setdefault("PYTHONUNBUFFERED", "1")
         if self.libraries is not None:
