@@ -48,7 +48,8 @@ class Projected:
 
 def unit(x: Tensor) -> Tensor:
     """`x` over its length along the last axis; zero stays zero."""
-    return x / (x.square().sum(-1, keepdim=True) + 1e-12).sqrt()
+    # A clamp, not an added epsilon: the ONNX exporter takes a tiny addend for zero and drops it, which gave NaN.
+    return F.normalize(x, dim=-1, eps=1e-6)
 
 
 class Residual(nn.Module):
