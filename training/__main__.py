@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from training.cache import FetchError
+from training.encoders import REPOSITORY
+
+if TYPE_CHECKING:
+    from training.catalogue import Product
+
+WEIGHTS = REPOSITORY / "weights"
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 console = Console()
 
@@ -54,5 +63,89 @@ def catalogue(
     console.print(f"{len(products) - len(good)} broken and {len(skipped)} skipped ones are listed there too")
 
 
+@app.command()
+def fusion(
+    variant: Annotated[str, typer.Option(help="A variant of networks/fusion.py, or all.")] = "all",
+) -> None:
+    """Trains fusion on the catalogue and writes weights/fusion/<variant>.safetensors; goes on where it was stopped."""
+    import torch
+
+    from networks.fusion import VARIANTS, create
+    from training import card
+    from training.cache import cache_folder
+    from training.encoders import TextEncoder
+    from training.fusion import STEPS, Data, label_embeddings, save, train
+
+    torch.set_num_threads(1)
+    wanted = list(VARIANTS) if variant == "all" else [variant]
+    create(wanted[0])  # an unknown one is said before the features are computed
+    products = _features()
+    encoder = TextEncoder()
+    with console.status("reading features, embedding titles"):
+        data, labels = Data.read(products, encoder), label_embeddings(encoder)
+    for name in wanted:
+        with progress_bar() as bar:
+            task = bar.add_task(name, total=STEPS)
+            checkpoint = cache_folder() / "training" / f"fusion-{name}-{card.fingerprint()}.pt"
+            started = time.perf_counter()
+            network = train(name, data, labels, checkpoint, lambda step, _, task=task: bar.update(task, completed=step))
+        path = WEIGHTS / "fusion" / f"{name}.safetensors"
+        save(network, path, {"variant": name, "steps": str(STEPS), "seconds": f"{time.perf_counter() - started:.0f}"})
+        console.print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
+def tags(
+    variant: Annotated[str, typer.Option(help="The fusion variant whose space the words lie in.")],
+) -> None:
+    """Embeds the vocabulary in a fusion variant's space and fits the scores; writes weights/tags/tags.npz."""
+    import torch
+
+    from training.encoders import TextEncoder
+    from training.fusion import load
+    from training.tags import fit_table, write
+
+    torch.set_num_threads(1)
+    network = load(variant, WEIGHTS / "fusion" / f"{variant}.safetensors")
+    table = fit_table(network, _features(), TextEncoder())
+    path = write(table, WEIGHTS / "tags")
+    scales = f"image {table.image_scale:.1f}, classes {table.named_scale:.1f}, text {table.text_scale:.1f}"
+    console.print(f"{path.relative_to(REPOSITORY)}: {len(table.words)} words; scales: {scales}")
+
+
+@app.command()
+def evaluate() -> None:
+    """Prints recall of every variant and what the tags get right; writes docs/fusion.md and weights/*/…json."""
+    import torch
+
+    from training import card
+    from training.encoders import TextEncoder
+    from training.evaluation import everything
+
+    torch.set_num_threads(1)
+    products = _features()
+    with console.status("evaluating"):
+        results = everything(products, TextEncoder())
+    for table in card.write(results, products):
+        console.print(table)
+
+
+def _features() -> list[Product]:
+    """The catalogue's products, their features computed."""
+    from training.catalogue import read_index
+    from training.encoders import ImageEncoder
+    from training.features import compute
+
+    products = read_index()
+    with progress_bar() as bar:
+        task = bar.add_task("encoding pictures", total=len(products))
+        for _ in compute(products, ImageEncoder()):
+            bar.advance(task)
+    return products
+
+
 if __name__ == "__main__":
-    app()
+    try:
+        app()
+    except (FetchError, FileNotFoundError, ValueError) as error:
+        sys.exit(f"python -m training: {error}")
