@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -178,6 +177,8 @@ class TextStream(Iterator[Piece]):
         return self._state.tags
 
     def __next__(self) -> Piece:
+        if self._state.closed:
+            raise StopIteration
         step = next(self._flow)
         while not isinstance(step, Piece):
             try:
@@ -193,7 +194,7 @@ class TextStream(Iterator[Piece]):
 
     def close(self) -> None:
         """Ends the stream; another thread that awaits a piece gets :class:`Cancelled`. Harmless when it has ended."""
-        _close(self._flow, self._state)
+        self._state.close()
 
 
 class AsyncVitrina(_Client):
@@ -305,6 +306,8 @@ class AsyncTextStream(AsyncIterator[Piece]):
         return self._state.tags
 
     async def __anext__(self) -> Piece:
+        if self._state.closed:
+            raise StopAsyncIteration
         transport = self._connected()
         try:
             step = next(self._flow)
@@ -324,14 +327,7 @@ class AsyncTextStream(AsyncIterator[Piece]):
 
     async def close(self) -> None:
         """See :meth:`TextStream.close`."""
-        _close(self._flow, self._state)
-
-
-def _close(flow: flows.Stream, state: StreamState) -> None:
-    if state.handle is not None:
-        state.handle.cancel()
-    with suppress(ValueError):  # another thread is inside it at this very moment; its handle was cancelled above
-        flow.close()
+        self._state.close()
 
 
 def _products(product: Product | Sequence[Product]) -> list[Product]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrina_client import _requests as core
-from vitrina_client._errors import InvalidInput, ServerError, VitrinaError
+from vitrina_client._errors import Cancelled, InvalidInput, ServerError, VitrinaError
 from vitrina_client._timeout import Deadline, Timeout
 from vitrina_client._types import Array, Listing, ModelStatus, Piece, Product, Status, Tag, TextOptions, Want
 
@@ -71,10 +71,17 @@ class Policy:
 
 
 class StreamState:
-    """What a stream knows beside its pieces."""
+    """What a stream knows beside its pieces; its flow and whoever closes it share it, perhaps in two threads."""
 
     handle: Handle | None = None
     tags: tuple[Tag, ...] | None = None
+    closed = False
+
+    def close(self) -> None:
+        """Ends the stream; whoever awaits its next piece gets :class:`Cancelled`."""
+        self.closed = True
+        if self.handle is not None:
+            self.handle.cancel()
 
 
 # ----------------------------------------------------------------------------------------------------------- flows
@@ -199,6 +206,8 @@ def _open(
     """Opens the stream and gives its first answer, which is where a full queue shows."""
     timed = request.within(deadline.left(request.model))
     state.handle = yield lambda transport: transport.open(timed, deadline)
+    if state.closed:
+        raise Cancelled("the stream was closed", model=request.model)
     answer: Mapping[str, Array] | None = yield _receive(state, first)
     return answer
 
