@@ -130,6 +130,17 @@ def evaluate() -> None:
         console.print(table)
 
 
+@app.command()
+def pack() -> None:
+    """Copies pictures that were not trained on to benchmarks/data/photo_matters, with the words that name them."""
+    from training.catalogue import read_index
+    from training.pack import pack as pack_pictures
+
+    path = pack_pictures(read_index())
+    sizes = [file.stat().st_size for file in path.parent.glob("*.jpg")]
+    console.print(f"{path.relative_to(REPOSITORY)}: {len(sizes)} pictures, {sum(sizes) / 1e6:.2f} MB")
+
+
 def _features() -> list[Product]:
     """The catalogue's products, their features computed."""
     from training.catalogue import read_index

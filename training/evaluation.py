@@ -28,13 +28,13 @@ WAYS = ("fused", "classes", "both")
 
 
 def photos() -> list[dict[str, Any]]:
-    """The real photos: `name`, `path`, `accepted` words."""
+    """The real photos: `name`, `source` as listed, `path`, `accepted` words."""
     folders = {"skimage": Path(skimage.__file__).parent / "data"}
     found = []
     for entry in yaml.safe_load(PHOTOS.read_text()):
         place, _, name = entry["photo"].rpartition(":")
         path = folders[place] / name if place else REPOSITORY / name
-        found.append({"name": path.name, "path": path, "accepted": entry["accepted"]})
+        found.append({"name": path.name, "source": entry["photo"], "path": path, "accepted": entry["accepted"]})
     return found
 
 
