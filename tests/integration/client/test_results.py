@@ -181,13 +181,13 @@ def test_a_model_that_the_server_lacks(stand_in, scheme):
 def test_a_full_queue_is_tried_again(vitrina, journal, title):
     words = f"once:queue_full:{title}"
     assert vitrina.generate(Product(words)).finish_reason == "eos"
-    assert journal.outcomes(words) == ["queue_full", "finished"]
+    assert journal.awaited(words, count=2) == ["queue_full", "finished"]
 
 
 def test_a_stream_refused_by_a_full_queue_is_tried_again(vitrina, journal, title):
     words = f"pieces:2 refuse_once:queue_full:{title}"
     assert len(list(vitrina.stream(Product(words)))) == 2
-    assert journal.outcomes(words, "text_decoder") == ["queue_full", "finished"]
+    assert journal.awaited(words, "text_decoder", 2) == ["queue_full", "finished"]
 
 
 def test_without_retries_a_full_queue_is_told(make, address, journal, title):

@@ -26,9 +26,14 @@ class Journal:
         """What became of the requests with that title so far: ``finished`` or an error code each."""
         return [what for what in self._lines(title, model) if what != "began"]
 
-    def awaited(self, title: str, model: str = "stand_in") -> list[str]:
-        """The same, once there is one."""
-        return self._once(lambda: self.outcomes(title, model), f"nothing became of {title!r} in {model}")
+    def awaited(self, title: str, model: str = "stand_in", count: int = 1) -> list[str]:
+        """The same, once there are `count`: a model writes its line after its last answer."""
+
+        def enough() -> list[str]:
+            found = self.outcomes(title, model)
+            return found if len(found) >= count else []
+
+        return self._once(enough, f"not {count} outcomes of {title!r} in {model}")
 
     @contextmanager
     def once_begun(self, title: str, model: str, act: Callable[[], object]) -> Iterator[None]:
