@@ -26,7 +26,7 @@ export: env  ## Checkpoints to ONNX in model_repository/
 	@$(RUN) python -m export --recipe $(RECIPE)
 
 demo: export  ## Three products: real photos in, listing copy out, through Triton
-	@$(RUN) python samples/demo.py
+	@$(RUN) python -m samples.demo
 
 serve: export  ## Triton on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics), until Ctrl-C
 	@$(RUN) python -m server

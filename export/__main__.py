@@ -16,6 +16,7 @@ from export import configs, lint, recipe, sources
 from export.progress import console
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' bars; ours says what is under way
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
 REPORT = sources.REPOSITORY / "out" / "parity.json"
 

@@ -85,6 +85,7 @@ class _Ensemble:
         self.consumed += list(_ports(self.config, self.config.output, "the answer").items())
         for name, port in self.consumed:
             self._edge(name, port)
+        self._unused()
         self._decoupled()
         return self.found
 
@@ -148,6 +149,13 @@ class _Ensemble:
             )
         if made.optional and not port.optional:
             self._add(port.owner, "missing edge", f"{name!r} may be absent but is required here", "make both optional")
+
+    def _unused(self) -> None:
+        used = {name for name, _ in self.consumed}
+        for name, port in self.produced.items():
+            if name not in used:
+                what = f"{name!r} from {port.owner} goes nowhere, which Triton refuses"
+                self._add("tensors", "unused tensor", what, f"map {name!r} to an input or an output, or unmap it")
 
     def _stems_from(self, name: str, seen: frozenset[str] = frozenset()) -> frozenset[str]:
         if name in seen or name not in self.sources:

@@ -315,10 +315,10 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
     return [*steps, Step("fusion", fused, {"condition": "CONDITION", "embedding": "EMBEDDING"})]
 
 
-def _write(decoder: str) -> list[Step]:
-    """From CONDITION and the text fields to TEXT, through `decoder`."""
+def _write(decoder: str, *tags: str) -> list[Step]:
+    """From CONDITION and the text fields to TEXT, through `decoder`; `tags` are the tagger's outputs besides TAGS."""
     return [
-        Step("tagger", same("CONDITION"), same("TAGS", "TAG_SCORES")),
+        Step("tagger", same("CONDITION"), same("TAGS", *tags)),
         Step("prompter", same("TITLE", "TAGS", *(t.name for t in PROMPT_FIELDS)), same("PROMPT")),
         Step(decoder, same("PROMPT", *(t.name for t in SAMPLING_FIELDS)), same(*(t.name for t in TEXT_OUTPUTS))),
     ]
@@ -333,10 +333,13 @@ def ensembles() -> Iterator[Ensemble]:
                 "_".join(["content", *(m.name for m in present)]),
                 (TITLE, *(m.edge for m in present), *fields),
                 (*TEXT_OUTPUTS, CONDITION, EMBEDDING, *TAG_OUTPUTS),
-                (*_encode(present), *_write("text_collector")),
+                (*_encode(present), *_write("text_collector", "TAG_SCORES")),
             )
     yield Ensemble(
-        "generate", (CONDITION, TITLE, *fields), (*TEXT_OUTPUTS, *TAG_OUTPUTS), tuple(_write("text_collector"))
+        "generate",
+        (CONDITION, TITLE, *fields),
+        (*TEXT_OUTPUTS, *TAG_OUTPUTS),
+        tuple(_write("text_collector", "TAG_SCORES")),
     )
     yield Ensemble(
         "text_stream",
