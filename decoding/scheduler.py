@@ -87,7 +87,7 @@ class Scheduler:
     Args:
         network: whose cache the rows live in.
         tokenizer: that turns ids into text.
-        max_queue: requests that may wait for a slot.
+        max_queue: requests that may wait while every slot is taken.
         chunk: prompt tokens read in a step; 0 for as many as there are slots.
     """
 
@@ -111,14 +111,19 @@ class Scheduler:
             StageError: queue_full.
         """
         with self._lock:
-            if len(self._queue) >= self.max_queue:
+            waiting = len(self._queue) - (self.network.slots - self._active)
+            if waiting >= self.max_queue:
                 self._outcomes["queue_full"] += 1
                 raise StageError(
                     "queue_full",
                     "PROMPT",
-                    f"{len(self._queue)} requests wait already, the limit is {self.max_queue}; send it again later",
+                    f"{waiting} requests wait for a slot already, the limit is {self.max_queue}; send it again later",
                 )
             self._queue.append(handle)
+
+    @property
+    def _active(self) -> int:
+        return len(self._rows) + (self._joining is not None)
 
     @property
     def idle(self) -> bool:
@@ -150,7 +155,7 @@ class Scheduler:
             return Statistics(
                 slots=self.network.slots,
                 max_queue=self.max_queue,
-                active=len(self._rows) + (self._joining is not None),
+                active=self._active,
                 queued=len(self._queue),
                 steps=self._steps,
                 prompt_tokens=self._prompt_tokens,

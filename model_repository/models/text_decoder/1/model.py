@@ -1,0 +1,195 @@
+"""The text decoder: streams deltas of the text that continues PROMPT. Decoupled; all work is `decoding`'s.
+
+Config parameters, each with a default: `slots` 8, `max_queue` 64, `threads` 0 (one a core), `max_length` 0 (of the
+checkpoint), `spinning` 1, `stream_interval_ms` 50, and, where a request has
+none, `max_tokens` 128 and `repetition_penalty` 1.1.
+
+Request parameters that text_collector sets: `whole`, to get an empty response once queued and then all text in one;
+`key`, to be cancelled by; `cancel`, a key: the request does nothing but cancel that one. An error after the first
+response of a `whole` request is a response with FINISH_REASON "error" and the error in TEXT: as an error it would never
+arrive at the caller within Triton (24.10), who would wait for ever.
+"""
+
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from decoding.delivery import Delivery
+from decoding.engine import Engine
+from decoding.sampling import Sampling
+from stages.errors import StageError, invalid
+from stages.triton import triton_error
+
+DEFAULTS = {
+    "slots": 8,
+    "max_queue": 64,
+    "threads": 0,
+    "max_length": 0,
+    "spinning": 1,
+    "stream_interval_ms": 50,
+    "max_tokens": 128,
+    "repetition_penalty": 1.1,
+}
+METRICS_PERIOD_S = 0.25
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.options = read_options(json.loads(args["model_config"]).get("parameters", {}))
+        folder = Path(args["model_repository"]) / args["model_version"]
+        names = ("slots", "max_queue", "threads", "max_length")
+        limits = {name: self.options[name] for name in names}
+        self.engine = Engine(folder, **limits, spinning=bool(self.options["spinning"]))
+        self.delivery = Delivery(interval_s=self.options["stream_interval_ms"] / 1000)
+        self.keyed = {}
+        self.stopping = threading.Event()
+        self.metrics = threading.Thread(target=publish, args=(self.engine, self.stopping), name="metrics", daemon=True)
+        self.metrics.start()
+
+    def execute(self, requests):
+        for request in requests:
+            sender = request.get_response_sender()
+            try:
+                self.begin(request, sender)
+            except Exception as error:
+                send_error(sender, error)
+
+    def begin(self, request, sender):
+        """Hands one request to the engine; its answers go through `sender`, from the delivery's thread."""
+        steering = json.loads(request.parameters() or "{}")
+        if key := steering.get("cancel"):
+            if handle := self.keyed.pop(key, None):
+                handle.cancel()
+            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+            return
+        asked = read_request(request, self.engine, self.options)
+        key, whole = steering.get("key"), bool(steering.get("whole"))
+        handle = self.engine.submit(asked, self.delivery.notify)
+        if key:
+            self.keyed[key] = handle
+        if whole:
+            sender.send(answer("", (), "", asked.prompt_tokens, 0))
+
+        def send(message):
+            last = isinstance(message, StageError) or message.finish
+            if last:
+                self.keyed.pop(key, None)
+            if isinstance(message, StageError) and whole:
+                final = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+                sender.send(answer(message.wire(), (), "error", asked.prompt_tokens, 0), flags=final)
+            elif isinstance(message, StageError):
+                send_error(sender, message)
+            else:
+                flags = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL if last else 0
+                counts = message.prompt_tokens, message.completion_tokens
+                sender.send(answer(message.text, message.ids, message.finish, *counts), flags=flags)
+
+        self.delivery.add(handle, send, sender.is_cancelled, whole)
+
+    def finalize(self):
+        self.engine.close()
+        self.delivery.close()
+        self.stopping.set()
+        self.metrics.join()
+
+
+def read_options(parameters):
+    """The config's parameters as numbers, with the defaults where it has none."""
+    options = dict(DEFAULTS)
+    for name, default in DEFAULTS.items():
+        if name in parameters:
+            text = parameters[name]["string_value"]
+            try:
+                options[name] = type(default)(text)
+            except ValueError as error:
+                raise ValueError(f"text_decoder: parameter {name!r} is {text!r}; write a number") from error
+    return options
+
+
+def read_request(request, engine, options):
+    """The request's tensors as a checked `decoding.request.Request`."""
+    values = {tensor.name(): tensor.as_numpy()[0] for tensor in request.inputs()}
+
+    def number(name, kind, default):
+        return kind(values[name].reshape(-1)[0]) if name in values else default
+
+    sampling = Sampling(
+        temperature=number("TEMPERATURE", float, 0.0),
+        top_p=number("TOP_P", float, 1.0),
+        top_k=number("TOP_K", int, 0),
+        repetition_penalty=number("REPETITION_PENALTY", float, options["repetition_penalty"]),
+        seed=number("SEED", int, None),
+    )
+    return engine.request(
+        text("PROMPT", values["PROMPT"].reshape(-1)[0]),
+        prefix=values.get("PREFIX"),
+        max_tokens=number("MAX_TOKENS", int, min(options["max_tokens"], engine.max_length)),
+        sampling=sampling,
+        stops=[text("STOP", stop) for stop in values.get("STOP", np.empty(0)).reshape(-1)],
+        timeout_ms=number("TIMEOUT_MS", int, None),
+    )
+
+
+def text(field, value):
+    """Bytes of a request as text."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise invalid(field, f"it is not UTF-8: {error}") from error
+
+
+def answer(delta, ids, finish, prompt_tokens, completion_tokens):
+    """One response."""
+    outputs = {
+        "TEXT": np.array([[delta.encode("utf-8")]], np.object_),
+        "TOKEN_IDS": np.array([ids], np.int64),
+        "FINISH_REASON": np.array([[finish.encode()]], np.object_),
+        "PROMPT_TOKENS": np.array([[prompt_tokens]], np.int32),
+        "COMPLETION_TOKENS": np.array([[completion_tokens]], np.int32),
+    }
+    return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in outputs.items()])
+
+
+def send_error(sender, error):
+    """Ends a request with a typed error."""
+    response = pb_utils.InferenceResponse([], error=triton_error(error))
+    sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+
+def publish(engine, stopping):
+    """Keeps Triton's metrics in step with the engine's statistics until `stopping` is set."""
+    kinds = pb_utils.MetricFamily.GAUGE, pb_utils.MetricFamily.COUNTER
+    families = {
+        "active": pb_utils.MetricFamily("vitrina_decoder_active", "requests that hold a slot", kinds[0]),
+        "queued": pb_utils.MetricFamily("vitrina_decoder_queued", "requests that wait for a slot", kinds[0]),
+        "rate": pb_utils.MetricFamily("vitrina_decoder_tokens_per_second", "written, over ten seconds", kinds[0]),
+        "steps": pb_utils.MetricFamily("vitrina_decoder_steps_total", "steps of the network", kinds[1]),
+        "tokens": pb_utils.MetricFamily("vitrina_decoder_tokens_total", "tokens read and written", kinds[1]),
+        "ended": pb_utils.MetricFamily("vitrina_decoder_requests_total", "ended requests by outcome", kinds[1]),
+    }
+    series, counted = {}, {}
+
+    def write(family, value, **labels):
+        key = family, *labels.values()
+        if key not in series:
+            series[key] = families[family].Metric(labels=labels)
+        if family in ("active", "queued", "rate"):
+            if counted.get(key) != value:
+                series[key].set(value)
+        elif value > counted.get(key, 0):
+            series[key].increment(value - counted.get(key, 0))
+        counted[key] = value
+
+    while not stopping.wait(METRICS_PERIOD_S):
+        now = engine.statistics()
+        write("active", now.active)
+        write("queued", now.queued)
+        write("rate", now.tokens_per_second)
+        write("steps", now.steps)
+        write("tokens", now.prompt_tokens, kind="prompt")
+        write("tokens", now.completion_tokens, kind="completion")
+        for outcome, count in now.outcomes.items():
+            write("ended", count, outcome=outcome)
