@@ -58,6 +58,7 @@ class Server:
         self._prefix = ""
         self._loading = Loading()
         self._expected: dict[str, Model] = {}
+        self._ready = False
 
     def __enter__(self) -> Server:
         self.start()
@@ -128,6 +129,7 @@ class Server:
             self._wait_until_ready()
             if canary.MODEL in self._expected:
                 canary.check_tensors(self.http_url, environment)
+            self._ready = True
         except BaseException:
             self.stop()
             raise
@@ -140,7 +142,7 @@ class Server:
         Returns:
             Whether Triton drained and exited by itself in time.
         """
-        process, self._process = self._process, None
+        process, self._process, self._ready = self._process, None, False
         in_time = True
         if process is not None:
             in_time = process.stop(self.options.exit_timeout_s + GRACE_S)
@@ -191,7 +193,6 @@ class Server:
             f"--exit-timeout-secs={max(1, round(options.exit_timeout_s))}",
             f"--log-verbose={int(options.log_level == 'verbose')}",
             "--log-info=true",  # the launcher reads from it what is loaded
-            *options.extra_arguments,
         ]
 
     def _read(self, line: str) -> None:
@@ -200,7 +201,9 @@ class Server:
         if ready is not None:
             done, took = len(self._loading.took_s), self._loading.took_s[ready]
             self._on_progress(f"[{done}/{len(self._expected)}] {ready} ready after {took:.1f} s")
-        if passes(line, self.options.log_level):
+        # Before it is ready, what goes wrong is told by the exception, not twice.
+        wanted = self._ready or self.options.log_level in ("info", "verbose")
+        if wanted and passes(line, self.options.log_level):
             self._on_log(line)
 
     def _wait_until_ready(self) -> None:
@@ -245,19 +248,20 @@ class Server:
         if failed:
             reasons = "".join(f"\n  {name}: {why}" for name, why in failed.items())
             absent = any(word in reasons for word in ("No such file", "FileNotFoundError", "unable to find '"))
-            return self._failure(f"{len(failed)} model(s) did not load:{reasons}", BUILD_WEIGHTS if absent else "")
+            mend = BUILD_WEIGHTS if absent else ""
+            return self._failure(f"{len(failed)} model(s) did not load:{reasons}", mend, tail=False)
         ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         loading = ", ".join(sorted(self._loading.since.keys() - self._loading.took_s.keys()))
         during = f" while it loaded {loading}" if loading else ""
         said = "; ".join(self._loading.errors[-3:])
         return self._failure(f"tritonserver {ended}{during}{': ' if said else '.'}{said}")
 
-    def _failure(self, reason: str, mend: str = "") -> ServerFailed:
-        """A :class:`ServerFailed` with what Triton said last, and its log kept where the next failure overwrites it."""
+    def _failure(self, reason: str, mend: str = "", *, tail: bool = True) -> ServerFailed:
+        """A :class:`ServerFailed`, with what Triton said last; the log is kept where the next failure overwrites it."""
         assert self._process is not None
         kept = self.options.log_path
         if kept is None:
             kept = cache_folder() / "logs" / "failed.log"
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.log_path, kept)
-        return ServerFailed(reason, mend, self._process.tail(), Path(kept))
+        return ServerFailed(reason, mend, self._process.tail() if tail else "", Path(kept))

@@ -5,16 +5,25 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from server.options import REPOSITORY
 
 LINE = re.compile(r"^(?P<level>[EWIV])\d{4} \d\d:\d\d:\d\d\.\d+ \d+ \S+:\d+\] ?(?P<text>.*)$")
 LOADING = re.compile(r"^loading: (?P<name>.+):\d+$")
 LOADED = re.compile(r"^successfully loaded '(?P<name>[^']+)'")
 FAILED = re.compile(r"^failed to load '(?P<name>[^']+)' version \d+: (?P<why>.*)", re.DOTALL)
+FRAME = re.compile(r"^  (?P<file>.+)\((?P<line>\d+)\): ", re.MULTILINE)
 REFUSED = re.compile(r"^Poll failed for model directory '(?P<name>[^']+)': (?P<why>.*)", re.DOTALL)
 RANK = {"error": 0, "warning": 1, "info": 2, "verbose": 3}
 
 #: Said at every start on a machine without a GPU; of no use to anybody.
-NOISE = ("Unable to allocate pinned system memory", "CudaDriverHelper has not been", "DCGM unable to start")
+NOISE = (
+    "Unable to allocate pinned system memory",
+    "failed to allocate pinned system memory",
+    "CudaDriverHelper has not been",
+    "DCGM unable to start",
+)
 
 
 def parse(line: str) -> tuple[str, str] | None:
@@ -69,6 +78,13 @@ class Loading:
 
 
 def plain(why: str) -> str:
-    """A reason less what only the stub's programmers need: the exception's type where it says nothing, the stack."""
-    message = why.replace("TritonModelException: ", "", 1)
-    return message.partition("\n\nAt:\n")[0].strip() if message != why else why.strip()
+    """A reason, with the innermost line of this repository in place of the stack that pybind11 adds.
+
+    ``TritonModelException`` is raised to say something in its own words: its name and place add nothing.
+    """
+    message, _, stack = why.partition("\n\nAt:\n")
+    if "TritonModelException: " in message:
+        return message.replace("TritonModelException: ", "", 1)
+    places = [place for place in FRAME.findall(stack) if place[0].startswith(f"{REPOSITORY}/")]
+    where = f" ({Path(places[0][0]).relative_to(REPOSITORY)}:{places[0][1]})" if places else ""
+    return message.strip() + where

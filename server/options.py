@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -42,7 +42,6 @@ class ServerOptions:
     shm_prefix: str = "vitrina"
     start_timeout_s: float = 300.0
     exit_timeout_s: float = 30.0
-    extra_arguments: Sequence[str] = field(default=())
 
     def __post_init__(self) -> None:
         if not self.model_roots:
