@@ -86,6 +86,7 @@ class _Ensemble:
         for name, port in self.consumed:
             self._edge(name, port)
         self._unused()
+        self._pruned()
         self._decoupled()
         return self.found
 
@@ -156,6 +157,17 @@ class _Ensemble:
             if name not in used:
                 what = f"{name!r} from {port.owner} goes nowhere, which Triton refuses"
                 self._add("tensors", "unused tensor", what, f"map {name!r} to an input or an output, or unmap it")
+
+    def _pruned(self) -> None:
+        """Triton drops a step of which no output is asked for, also where another step reads one of them."""
+        given = {output.name for output in self.config.output}
+        read = {name for name, port in self.consumed if port.owner != "the answer"}
+        for index, step in enumerate(self.config.ensemble_scheduling.step):
+            made = set(step.output_map.values())
+            if made and made <= given and (both := sorted(made & read)):
+                what = f"{', '.join(both)} would be missing inside when a request does not ask for it"
+                mend = "give the step another output for the inside, a copy, that the ensemble does not give"
+                self._add(f"step {index} ({step.model_name})", "pruning", what, mend)
 
     def _stems_from(self, name: str, seen: frozenset[str] = frozenset()) -> frozenset[str]:
         if name in seen or name not in self.sources:

@@ -256,12 +256,22 @@ MODELS: tuple[Model, ...] = (
             Tensor("image_scores", "FP32", (1000,)),
             Tensor("image_mask", "FP32", (1,)),
         ),
-        (Tensor("condition", "FP32", CONDITION.dims), Tensor("embedding", "FP32", EMBEDDING.dims)),
+        (
+            Tensor("condition", "FP32", CONDITION.dims),
+            Tensor("embedding", "FP32", EMBEDDING.dims),
+            Tensor("condition_copy", "FP32", CONDITION.dims),  # for the next steps, see `_encode`
+        ),
         parameters=_ONE_THREAD,
         engine=True,
         files={"model.onnx": "fusion"},
     ),
-    Model("tagger", "python", (CONDITION,), TAG_OUTPUTS, files={"tags.npz": "tagger"}),
+    Model(
+        "tagger",
+        "python",
+        (CONDITION,),
+        (*TAG_OUTPUTS, Tensor("TAGS_COPY", "BYTES", (TAGS,))),
+        files={"tags.npz": "tagger"},
+    ),
     Model(
         "prompter",
         "python",
@@ -296,6 +306,13 @@ MODELS: tuple[Model, ...] = (
 # ------------------------------------------------------------------------------------------------------- ensembles
 
 
+# Triton prunes an ensemble to the outputs asked for, with two traps (`ensemble_scheduler.cc`, seen in 24.10):
+# - it counts an output that is not asked for as unused even where a step reads it, and drops a step of which all outputs
+#   are so counted. So what one step reads of another is never an output of the ensemble, but a copy of it.
+# - it takes an input of the ensemble that is no longer needed for an output of step 0, and may drop that. So the decoder
+#   stands first: where such inputs are, it was the first to go.
+
+
 def _encode(present: tuple[Modality, ...]) -> list[Step]:
     """From what the request carries to condition and embedding; an absent modality is wired to small zeros."""
     read = {"INPUT_IDS": "input_ids", "ATTENTION_MASK": "attention_mask", "TEXT_MASK": "text_mask"}
@@ -312,15 +329,16 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
         Step("tokenizer", same("TITLE"), read),
         Step("text_encoder", same("input_ids", "attention_mask"), {"sentence_embedding": "text_embedding"}),
     ]
-    return [*steps, Step("fusion", fused, {"condition": "CONDITION", "embedding": "EMBEDDING"})]
+    outputs = {"condition": "CONDITION", "embedding": "EMBEDDING", "condition_copy": "condition"}
+    return [*steps, Step("fusion", fused, outputs)]
 
 
-def _write(decoder: str, *tags: str) -> list[Step]:
-    """From CONDITION and the text fields to TEXT, through `decoder`; `tags` are the tagger's outputs besides TAGS."""
+def _write(decoder: str, condition: str, *tags: str) -> list[Step]:
+    """From the tensor `condition` and the text fields to TEXT; `tags` are those of the tagger's outputs to give."""
     return [
-        Step("tagger", same("CONDITION"), same("TAGS", *tags)),
-        Step("prompter", same("TITLE", "TAGS", *(t.name for t in PROMPT_FIELDS)), same("PROMPT")),
         Step(decoder, same("PROMPT", *(t.name for t in SAMPLING_FIELDS)), same(*(t.name for t in TEXT_OUTPUTS))),
+        Step("tagger", {"CONDITION": condition}, {"TAGS_COPY": "tags", **same(*tags)}),
+        Step("prompter", {"TAGS": "tags", **same("TITLE", *(t.name for t in PROMPT_FIELDS))}, same("PROMPT")),
     ]
 
 
@@ -333,19 +351,19 @@ def ensembles() -> Iterator[Ensemble]:
                 "_".join(["content", *(m.name for m in present)]),
                 (TITLE, *(m.edge for m in present), *fields),
                 (*TEXT_OUTPUTS, CONDITION, EMBEDDING, *TAG_OUTPUTS),
-                (*_encode(present), *_write("text_collector", "TAG_SCORES")),
+                (*_write("text_collector", "condition", "TAGS", "TAG_SCORES"), *_encode(present)),
             )
     yield Ensemble(
         "generate",
         (CONDITION, TITLE, *fields),
         (*TEXT_OUTPUTS, *TAG_OUTPUTS),
-        tuple(_write("text_collector", "TAG_SCORES")),
+        tuple(_write("text_collector", "CONDITION", "TAGS", "TAG_SCORES")),
     )
     yield Ensemble(
         "text_stream",
         (CONDITION, TITLE, *fields),
         TEXT_OUTPUTS,
-        tuple(_write("text_decoder")),
+        tuple(_write("text_decoder", "CONDITION")),
         max_batch_size=1,
         decoupled=True,
     )

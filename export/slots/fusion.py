@@ -6,17 +6,39 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from export.recipe import Slot
 from networks.fusion import CLASSES, POOLED, SPATIAL, WIDTH, create
+
+
+class Served(nn.Module):
+    """The network with its condition given twice: for the caller and for the next steps (see `export.pipeline`)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        text_embedding: Tensor,
+        text_mask: Tensor,
+        image_embedding: Tensor,
+        image_tokens: Tensor,
+        image_scores: Tensor,
+        image_mask: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        condition, embedding = self.network(
+            text_embedding, text_mask, image_embedding, image_tokens, image_scores, image_mask
+        )
+        return condition, embedding, condition.clone()
 
 
 def load(checkpoint: Path, slot: Slot) -> nn.Module:
     """The variant that the recipe's option `variant` names; its file is half precision, the network float32."""
     network = create(str(slot.options["variant"]))
     network.load_state_dict({name: value.float() for name, value in load_file(checkpoint).items()})
-    return network.eval()
+    return Served(network).eval()
 
 
 def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:

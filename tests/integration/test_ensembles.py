@@ -1,6 +1,7 @@
 """The ensembles over gRPC and HTTP: the same answers, pruned to what is asked, and CONDITION as the way back in."""
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -65,6 +66,33 @@ def test_content_image_gives_everything_at_once(ask, products):
     assert np.linalg.norm(got["EMBEDDING"]) == pytest.approx(1.0, abs=1e-5)
     assert got["TEXT"][0, 0].decode().strip()
     assert got["FINISH_REASON"][0, 0] in (b"eos", b"length", b"stop") and 0 < got["COMPLETION_TOKENS"][0, 0] <= 12
+
+
+OUTPUTS = ("TEXT", "CONDITION", "EMBEDDING", "TAGS", "TAG_SCORES")
+SUBSETS = [list(names) for count in range(1, 6) for names in combinations(OUTPUTS, count)]
+SHORT = {"MAX_TOKENS": np.array([[2]], np.int32)}
+OPTIONS = SHORT | {"TASK": _bytes(b"ad"), "LANGUAGE": _bytes(b"en"), "TEMPERATURE": np.array([[0.5]], np.float32)}
+
+
+@pytest.mark.parametrize("ensemble", ["content", "content_image", "generate"])
+def test_every_subset_of_outputs(ask, products, ensemble):
+    """Triton prunes to what is asked for; no subset may lose a step that another output needs."""
+    title, photo = products[0]
+    given = {"TITLE": _bytes(title)}
+    if ensemble == "content_image":
+        given["IMAGE"] = _bytes(photo)
+    if ensemble == "generate":
+        given |= ask("content", given, ["CONDITION"])
+    names = {"generate": ("TEXT", "TAGS", "TAG_SCORES")}.get(ensemble, OUTPUTS)
+    whole = ask(ensemble, given | SHORT, list(names))
+    for subset in SUBSETS:
+        if not set(subset) <= set(names):
+            continue
+        for options in (SHORT, OPTIONS):
+            got = ask(ensemble, given | options, subset)
+            assert set(got) == set(subset) and all(len(array) == 1 for array in got.values())
+            for name in set(subset) - {"TEXT"}:
+                np.testing.assert_array_equal(got[name], whole[name])
 
 
 def test_embedding_alone_runs_no_decoder(ask, server, products):

@@ -98,6 +98,14 @@ def test_unused_tensor_is_what_triton_refuses(graph):
     assert "'TAG_SCORES' from step 0 (tagger) goes nowhere" in said
 
 
+def test_step_that_pruning_would_drop(graph):
+    config = graph["generate"]
+    del _step(config, "tagger").output_map["TAGS_COPY"]
+    _step(config, "prompter").input_map["TAGS"] = "TAGS"
+    said = _only(lint.lint(graph), "pruning")
+    assert "TAGS would be missing inside" in said and "a copy" in said
+
+
 def test_two_producers(graph):
     _step(graph["content"], "tagger").output_map["TAG_SCORES"] = "EMBEDDING"
     assert "two producers" in {p.rule for p in lint.lint(graph)}

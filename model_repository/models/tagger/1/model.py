@@ -22,4 +22,6 @@ class TritonPythonModel:
         rows = [tags(condition, self.table) for condition in conditions]
         words = np.array([[word.encode() for word in words] for words, _ in rows], object)
         scores = np.stack([scores for _, scores in rows])
-        return [pb_utils.Tensor("TAGS", words), pb_utils.Tensor("TAG_SCORES", scores)]
+        tensors = {"TAGS": words, "TAG_SCORES": scores, "TAGS_COPY": words}
+        asked = request.requested_output_names()
+        return [pb_utils.Tensor(name, array) for name, array in tensors.items() if name in asked]
