@@ -307,10 +307,10 @@ MODELS: tuple[Model, ...] = (
 
 
 # Triton prunes an ensemble to the outputs asked for, with two traps (`ensemble_scheduler.cc`, seen in 24.10):
-# - it counts an output that is not asked for as unused even where a step reads it, and drops a step of which all outputs
-#   are so counted. So what one step reads of another is never an output of the ensemble, but a copy of it.
-# - it takes an input of the ensemble that is no longer needed for an output of step 0, and may drop that. So the decoder
-#   stands first: where such inputs are, it was the first to go.
+# - an output that is not asked for counts as unused even where a step reads it, and a step of which all outputs are so
+#   counted is dropped. So what one step reads of another is never an output of the ensemble, but a copy of it.
+# - an input of the ensemble that is no longer needed is taken for an output of step 0, which may be dropped for it. So
+#   the decoder stands first: where there are such inputs, it has gone already.
 
 
 def _encode(present: tuple[Modality, ...]) -> list[Step]:

@@ -36,12 +36,16 @@ def show(vitrina: Vitrina, entry: dict[str, str]) -> None:
 def main() -> None:
     """Starts the server on free ports, sends every sample, and stops it."""
     started = time.perf_counter()
-    with console.status("starting Triton"), Server(ServerOptions(http_port=0, grpc_port=0, metrics_port=0)) as server:
-        console.print(f"[green]✓[/] Triton is ready  gRPC {server.grpc_url}  {time.perf_counter() - started:.1f} s\n")
-        console.clear_live()
+    server = Server(ServerOptions(http_port=0, grpc_port=0, metrics_port=0))
+    with console.status("starting Triton and warming every model"):
+        server.start()
+    try:
+        console.print(f"[green]✓[/] Triton is ready: gRPC {server.grpc_url}  {time.perf_counter() - started:.1f} s\n")
         with Vitrina(f"grpc://{server.grpc_url}") as vitrina:
             for entry in json.loads((FOLDER / "products.json").read_text(encoding="utf-8")):
                 show(vitrina, entry)
+    finally:
+        server.stop()
     console.print(f"[green]✓[/] everything is stopped; {time.perf_counter() - started:.1f} s in all")
 
 

@@ -72,6 +72,7 @@ def test_unbatched_step_is_a_shape_fault_too(graph):
 
 def test_decoupled_step_beside_other_branches(graph):
     stream = graph["text_stream"]
+    _step(stream, "tagger").output_map["TAGS"] = "TAGS"
     stream.output.add(name="TAGS", data_type=graph["tagger"].output[0].data_type, dims=[5])
     said = _only(lint.lint(graph), "decoupled")
     assert "text_decoder" in said and "ensemble of their own" in said
@@ -95,7 +96,7 @@ def test_unknown_model(graph):
 def test_unused_tensor_is_what_triton_refuses(graph):
     _step(graph["text_stream"], "tagger").output_map["TAG_SCORES"] = "TAG_SCORES"
     said = _only(lint.lint(graph), "unused tensor")
-    assert "'TAG_SCORES' from step 0 (tagger) goes nowhere" in said
+    assert "'TAG_SCORES' from step 1 (tagger) goes nowhere" in said
 
 
 def test_step_that_pruning_would_drop(graph):

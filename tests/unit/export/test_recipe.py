@@ -65,7 +65,8 @@ def test_not_yaml_names_the_file(tmp_path):
 def test_extends_takes_the_other_slots_from_the_base(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(
-        f"name: mine\nextends: offline\nslots:\n  text_encoder: {{source: 'file:x', sha256: '{'0' * 64}', licence: MIT}}\n"
+        "name: mine\nextends: offline\nslots:\n"
+        f"  text_encoder: {{source: 'file:x', sha256: '{'0' * 64}', licence: MIT}}\n"
     )
     mine, offline = recipe.load(str(path)), recipe.load("offline")
     assert mine.slot("text_encoder").source == "file:x" and mine.name == "mine"
