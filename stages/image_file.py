@@ -96,18 +96,22 @@ def _name(data: bytes) -> str:
 
 
 def _check_jpeg(data: bytes) -> None:
-    # FF DA begins a scan wherever it stands in entropy-coded data (ITU T.81, B.1.1.5).
-    scans = data.count(b"\xff\xda")
-    if scans > MAX_SCANS:
-        raise too_large("IMAGE", f"a JPEG of {scans:,} scans, the limit is {MAX_SCANS}; save it as baseline JPEG")
-    at, walked = 2, 0
+    at, walked, components, progressive = 2, 0, 0, False
     while walked <= MAX_METADATA:
         marker = data.find(b"\xff", at)
-        if marker < 0 or marker + 4 > len(data):
+        if marker < 0 or marker + 10 > len(data):
             raise broken("JPEG", "it ends before its pixels begin; save it again")
         kind = data[marker + 1]
         if kind == 0xDA:
+            # A baseline picture in one scan ends with it. Otherwise FF DA begins a scan wherever it stands (B.1.1.5).
+            several = progressive or data[marker + 4] < components
+            if several and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
+                raise too_large(
+                    "IMAGE", f"a JPEG of {scans:,} scans, the limit is {MAX_SCANS}; save it as baseline JPEG"
+                )
             return
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):  # a frame header (table B.1)
+            components, progressive = data[marker + 9], kind & 3 == 2
         walked += 1 + marker - at  # junk between segments is skipped byte by byte, so each byte counts
         # A stuffed zero, TEM, RSTn, SOI, EOI and a fill byte have no length and no payload (B.1.1.3).
         alone = kind in (0x00, 0x01, 0xFF) or 0xD0 <= kind <= 0xD9
