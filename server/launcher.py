@@ -8,13 +8,12 @@ import json
 import shutil
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from server import canary, segments
+from server import canary, leftovers
 from server.errors import ServerFailed
 from server.log import Loading, passes
 from server.options import ServerOptions, cache_folder
@@ -24,7 +23,7 @@ from server.repository import BUILD_WEIGHTS, Model, check_files, read_models, se
 from server.triton import Triton, find_triton
 
 GRACE_S = 15.0  # what tritonserver may take beyond its exit timeout, to unload its models
-SHM_BYTES = 16 * 1024 * 1024  # first size of a stub's segment; it grows by as much, and growing costs a remap
+SHM_GROWTH_BYTES = 4 * 1024 * 1024  # a stub's segment starts at Triton's 1 MB; a batch of photos then needs one step
 
 
 class Server:
@@ -54,7 +53,6 @@ class Server:
         self._on_log = on_log
         self._process: Process | None = None
         self._ports: Ports | None = None
-        self._folder: Path | None = None
         self._prefix = ""
         self._loading = Loading()
         self._expected: dict[str, Model] = {}
@@ -116,16 +114,15 @@ class Server:
         environment = triton.environment()
         if triton.from_wheel:
             canary.check_numpy(environment)
-        segments.remove_stale(options.shm_prefix)
-        self._prefix = segments.unique_prefix(options.shm_prefix)
+        leftovers.remove_stale(options.shm_prefix)
+        self._prefix = leftovers.unique_prefix(options.shm_prefix)
+        self.log_path = Path(options.log_path or leftovers.log_path(self._prefix))
         self._loading = Loading()
         ports = {"http": options.http_port, "grpc": options.grpc_port, "metrics": options.metrics_port}
         self._ports = Ports(options.host, ports)
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix="vitrina-server-"))
-            self.log_path = Path(options.log_path or self._folder / "triton.log")
             self._process = Process(self._command(triton, roots), environment, self.log_path, self._read)
-            self._process.start()
+            self._start_process()
             self._wait_until_ready()
             if canary.MODEL in self._expected:
                 canary.check_tensors(self.http_url, environment)
@@ -149,10 +146,7 @@ class Server:
         if self._ports is not None:
             self._ports.release()
         if self._prefix:
-            segments.remove(self._prefix)
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+            leftovers.remove(self._prefix)
         return in_time
 
     def wait(self) -> ServerFailed:
@@ -164,8 +158,8 @@ class Server:
     def _url(self, purpose: str) -> str:
         if self._ports is None:
             raise RuntimeError("the server is not running; start() it first")
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.options.host, self.options.host)
-        return f"[{host}]:{self._ports.number[purpose]}" if ":" in host else f"{host}:{self._ports.number[purpose]}"
+        address = "127.0.0.1" if self._ports.address == "0.0.0.0" else self._ports.address
+        return f"{address}:{self._ports.number[purpose]}"
 
     def _command(self, triton: Triton, roots: list[Path]) -> list[str]:
         options, ports = self.options, self._ports
@@ -180,7 +174,7 @@ class Server:
             arguments.append(f"--model-config-name={options.config_name}")
         for purpose in ("http", "grpc", "metrics"):
             arguments.append(f"--{purpose}-port={ports.number[purpose]}")
-            arguments.append(f"--{purpose}-address={options.host}")
+            arguments.append(f"--{purpose}-address={ports.address}")
         return [
             str(triton.binary),
             *arguments,
@@ -188,12 +182,19 @@ class Server:
             f"--cache-directory={triton.caches}",
             # A python-based backend takes the settings of the python backend.
             f"--backend-config=python,shm-region-prefix-name={self._prefix}",
-            f"--backend-config=python,shm-default-byte-size={SHM_BYTES}",
-            f"--backend-config=python,shm-growth-byte-size={SHM_BYTES}",
+            f"--backend-config=python,shm-growth-byte-size={SHM_GROWTH_BYTES}",
             f"--exit-timeout-secs={max(1, round(options.exit_timeout_s))}",
             f"--log-verbose={int(options.log_level == 'verbose')}",
             "--log-info=true",  # the launcher reads from it what is loaded
         ]
+
+    def _start_process(self) -> None:
+        assert self._process is not None
+        try:
+            self._process.start()
+        except OSError as error:
+            reason = f"tritonserver cannot be started: {error}"
+            raise ServerFailed(reason, "see that the file can be run, and that the log can be written") from error
 
     def _read(self, line: str) -> None:
         """Takes one line of the log; runs on the reading thread."""
@@ -225,7 +226,7 @@ class Server:
         try:
             for url in (self.grpc_url, self.metrics_url):
                 host, port = url.rsplit(":", 1)
-                socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+                socket.create_connection((host, int(port)), timeout=5).close()
             if self._call("GET", "/v2/health/ready")[0] != 200:
                 return False
             status, index = self._call("POST", "/v2/repository/index", json.dumps({"ready": True}))

@@ -17,7 +17,7 @@ class Ports:
     three of its listeners. A free port is bound without it first, so that two launchers are never given the same one.
 
     Args:
-        host: address to bind.
+        host: address or name of this machine; tritonserver takes numbers only, so `address` is what it is told.
         wanted: purpose (``"http"``) → port, 0 for a free one.
 
     Raises:
@@ -25,11 +25,15 @@ class Ports:
     """
 
     def __init__(self, host: str, wanted: dict[str, int]) -> None:
+        try:
+            self.address = socket.gethostbyname(host)
+        except OSError as error:
+            raise ServerFailed(f"Host {host!r} has no IPv4 address: {error}.", "give 127.0.0.1 or 0.0.0.0") from error
         self.number: dict[str, int] = {}
         self._sockets: list[socket.socket] = []
         try:
             for purpose, port in wanted.items():
-                self.number[purpose] = self._hold(host, purpose, port)
+                self.number[purpose] = self._hold(self.address, purpose, port)
         except BaseException:
             self.release()
             raise
@@ -40,18 +44,18 @@ class Ports:
             holder.close()
         self._sockets.clear()
 
-    def _hold(self, host: str, purpose: str, port: int) -> int:
-        holder = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    def _hold(self, address: str, purpose: str, port: int) -> int:
+        holder = socket.socket()
         self._sockets.append(holder)
         if port:
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            holder.bind((host, port))
+            holder.bind((address, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                reason = f"The {purpose} port {port} on {host} is taken{_taken_by(port)}."
+                reason = f"The {purpose} port {port} on {address} is taken{_taken_by(port)}."
                 raise ServerFailed(reason, f"stop that process, or give --{purpose}-port 0 for a free one") from error
-            reason = f"The {purpose} server cannot listen on {host}:{port}: {error.strerror or error}."
+            reason = f"The {purpose} server cannot listen on {address}:{port}: {error.strerror or error}."
             raise ServerFailed(reason, "give an address of this machine with --host, and a port above 1023") from error
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return int(holder.getsockname()[1])

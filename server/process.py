@@ -117,32 +117,32 @@ class Process:
 
     def _run(self) -> None:
         """Starts the process and reads its log to the end."""
-        handler = logging.handlers.RotatingFileHandler(self._log_path, maxBytes=LOG_BYTES, backupCount=1)
         try:
-            try:
-                self._popen = subprocess.Popen(
-                    self._command,
-                    cwd=REPOSITORY,  # where the python stubs find `stages` and `decoding`
-                    env=self._environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    errors="replace",
-                    start_new_session=True,
-                )
-            except OSError as error:
-                self._failure = error
-                return
-            finally:
-                self._started.set()
-            assert self._popen.stdout is not None
-            for line in self._popen.stdout:
+            self._popen = subprocess.Popen(
+                self._command,
+                cwd=REPOSITORY,  # where the python stubs find `stages` and `decoding`
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+            # After the start: a log that no process names is a dead server's (see leftovers.py).
+            handler = logging.handlers.RotatingFileHandler(self._log_path, maxBytes=LOG_BYTES, backupCount=1)
+        except OSError as error:
+            self._failure = error
+            return
+        finally:
+            self._started.set()
+        assert self._popen.stdout is not None
+        with contextlib.closing(handler), self._popen.stdout as lines:
+            for line in lines:
                 line = line.rstrip("\n")
                 self._tail.append(line)
                 handler.emit(logging.LogRecord("triton", logging.INFO, "", 0, line, None, None))
-                self._on_line(line)
-            self._popen.stdout.close()
-            self._popen.wait()
-        finally:
-            handler.close()
+                # What listens may fail (a closed pipe); if this thread ended, Triton would too.
+                with contextlib.suppress(Exception):
+                    self._on_line(line)
+        self._popen.wait()

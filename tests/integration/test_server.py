@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 import urllib.request
 import venv
@@ -59,17 +60,21 @@ def models(tmp_path) -> Path:
 
 @pytest.fixture
 def prefix() -> Iterator[str]:
-    """Names in /dev/shm that only this test has; fails the test that leaves one."""
+    """Beginning of names in /dev/shm and of a log that only this test has; fails the test that leaves a segment."""
     name = f"vitrinatest{os.getpid()}x{time.monotonic_ns()}"
     yield name
     left = segments_of(name)
-    for path in left:
+    for path in left + logs_of(name):
         path.unlink()
     assert not left
 
 
 def segments_of(prefix: str) -> list[Path]:
     return list(Path("/dev/shm").glob(f"{prefix}*"))
+
+
+def logs_of(prefix: str) -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob(f"{prefix}*"))
 
 
 def processes_of(prefix: str) -> list[psutil.Process]:
@@ -124,20 +129,21 @@ def test_ready_then_nothing_stays(models, prefix):
         assert psutil.pid_exists(server.pid)
         assert len(processes_of(prefix)) == 4  # tritonserver and a stub a model
         assert segments_of(prefix)
-        ports, pid, folder = ports_of(server), server.pid, server.log_path.parent
+        ports, pid, log = ports_of(server), server.pid, server.log_path
     assert sorted(line.split()[1] for line in lines) == ["canary", "double", "slow"]
     assert lines[-1].startswith("[3/3] ")
     assert not psutil.pid_exists(pid)
     assert not processes_of(prefix)
     assert not segments_of(prefix)
     assert all(is_free(port) for port in ports)
-    assert not folder.exists()
+    assert not log.exists()
     with pytest.raises(RuntimeError, match="not running"):
         _ = server.pid
 
 
 def test_starts_again(models, prefix):
-    server = Server(ServerOptions(model_roots=[models], models=["double"], shm_prefix=prefix, **FREE))
+    options = ServerOptions(model_roots=[models], models=["double"], host="localhost", shm_prefix=prefix, **FREE)
+    server = Server(options)
     for _ in range(2):
         with server:
             assert ask(server.http_url, "double", 1) == 2
@@ -294,7 +300,9 @@ def test_next_start_removes_what_killed_processes_left(models, prefix):
         assert eventually(lambda: {process.pid for process in processes_of(prefix)} == mine)
         left = set(segments_of(prefix))
         assert left == living
+        assert len(logs_of(prefix)) == 2
         with Server(options) as after:
+            assert set(logs_of(prefix)) == {beside.log_path, after.log_path}
             assert ask(after.http_url, "double", 1) == 2
             assert ask(beside.http_url, "double", 1) == 2
         assert len(segments_of(prefix)) == 2  # those of the server that goes on: `double` and the canary
@@ -363,6 +371,12 @@ def test_command_says_what_is_missing_without_a_stack(models, tmp_path):
         assert f"Model root {tmp_path / 'nowhere'} is no folder." in launched.said
         assert "--model-root" in launched.said
         assert "Traceback" not in launched.said
+
+
+def test_log_that_cannot_be_written(models, tmp_path, prefix):
+    failed = fails(models, models=["double"], log_path=tmp_path / "no" / "folder.log", shm_prefix=prefix)
+    assert "folder.log" in failed.reason
+    assert not processes_of(prefix)
 
 
 def test_python_model_that_raises_is_quoted(models, prefix):

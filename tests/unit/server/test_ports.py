@@ -41,3 +41,14 @@ def test_taken_port_names_its_owner():
 def test_foreign_address():
     with pytest.raises(ServerFailed, match="--host"):
         Ports("203.0.113.7", {"http": 0})
+
+
+def test_name_becomes_a_number():
+    ports = Ports("localhost", WANTED)
+    assert ports.address == "127.0.0.1"
+    ports.release()
+
+
+def test_name_of_nothing():
+    with pytest.raises(ServerFailed, match=r"no-such-host\.invalid"):
+        Ports("no-such-host.invalid", WANTED)

@@ -1,0 +1,66 @@
+"""What a killed server leaves: segments of its stubs in shared memory, and its log; named so that they can be told.
+
+Triton removes its segments when it exits in order, the launcher its log when it stops.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from pathlib import Path
+
+import psutil
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def unique_prefix(prefix: str) -> str:
+    """A prefix that only one server has; the process namespace is in it, since /dev/shm may be shared by containers."""
+    return f"{_family(prefix)}{uuid.uuid4().hex[:12]}_"
+
+
+def log_path(prefix: str) -> Path:
+    """Where a server with this prefix writes its log if it is not told where."""
+    return Path(tempfile.gettempdir()) / f"{prefix}triton.log"
+
+
+def remove(prefix: str) -> list[Path]:
+    """Removes what one server left that is gone; the files."""
+    return [path for path in _files(prefix) if _unlink(path)]
+
+
+def remove_stale(prefix: str) -> list[Path]:
+    """Removes what this user's dead servers of this process namespace left; the files.
+
+    A server is alive as long as any process names its prefix: tritonserver and every stub have it in their arguments.
+    """
+    files = [path for path in _files(_family(prefix)) if _owner(path) == os.getuid()]
+    if not files:
+        return []
+    commands = "\0".join(" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
+    length = len(unique_prefix(prefix))
+    return [path for path in files if path.name[:length] not in commands and _unlink(path)]
+
+
+def _family(prefix: str) -> str:
+    return f"{prefix}_{Path('/proc/self/ns/pid').stat().st_ino}_"
+
+
+def _files(prefix: str) -> list[Path]:
+    return [path for folder in (SHARED_MEMORY, Path(tempfile.gettempdir())) for path in folder.glob(f"{prefix}*")]
+
+
+def _owner(path: Path) -> int | None:
+    try:
+        return path.stat().st_uid
+    except FileNotFoundError:
+        return None
+
+
+def _unlink(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,46 @@
+"""Which segments and logs are a dead server's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+from server import leftovers
+
+
+def segment(prefix: str) -> Path:
+    path = leftovers.SHARED_MEMORY / f"{prefix}{uuid.uuid4()}"
+    path.touch()
+    return path
+
+
+def log(prefix: str) -> Path:
+    path = leftovers.log_path(prefix)
+    path.touch()
+    return path
+
+
+def test_prefixes_are_unique_and_of_one_length():
+    first, second = leftovers.unique_prefix("v"), leftovers.unique_prefix("v")
+    assert first != second
+    assert len(first) == len(second)
+
+
+def test_removes_the_dead_and_spares_the_living_and_strangers():
+    family = f"t{uuid.uuid4().hex[:8]}"
+    dead, living = leftovers.unique_prefix(family), leftovers.unique_prefix(family)
+    left, used = {segment(dead), log(dead)}, {segment(living), log(living)}
+    other_namespace = segment(f"{family}_1_{uuid.uuid4().hex[:12]}_")
+    stub = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", f"{living}0"])
+    try:
+        assert set(leftovers.remove_stale(family)) == left
+        assert all(path.exists() for path in used)
+        assert other_namespace.exists()
+        assert set(leftovers.remove(living)) == used
+    finally:
+        stub.kill()
+        stub.wait()
+        other_namespace.unlink()
+    assert not any(path.exists() for path in left | used)
