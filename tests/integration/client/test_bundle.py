@@ -1,0 +1,116 @@
+"""The client against the whole bundle: its networks' answers, its stages' errors, its decoder's places."""
+
+import asyncio
+import re
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from vitrina_client import AsyncVitrina, DeadlineExceeded, InvalidInput, Product, Sampling, Timeout, VitrinaError
+
+from tests.integration.client.stand_in.faces import FACES
+
+SAMPLES = Path(__file__).resolve().parents[3] / "samples"
+CUP = Product("Espresso cup and saucer, terracotta red", SAMPLES / "espresso-cup.jpg")
+GREEDY = Sampling(max_tokens=16, temperature=0)
+
+
+@pytest.fixture
+def address(face, server) -> str:
+    return getattr(server, f"{FACES[face][0]}_url")
+
+
+def active(server) -> float:
+    """Places of the decoder that are taken, by its own account."""
+    with urllib.request.urlopen(f"http://{server.metrics_url}/metrics", timeout=10) as answer:
+        found = re.findall(r"^vitrina_decoder_active\S* (\S+)$", answer.read().decode(), re.MULTILINE)
+    return sum(map(float, found))
+
+
+def test_everything_at_once_and_from_its_condition(vitrina):
+    whole = vitrina.generate(CUP, want={"text", "tags", "embedding", "condition"}, sampling=GREEDY)
+    assert whole.text.strip()
+    assert whole.finish_reason in ("eos", "length")
+    assert 0 < whole.completion_tokens <= 16
+    assert whole.tags
+    assert np.linalg.norm(whole.embedding) == pytest.approx(1, abs=1e-4)
+    again = vitrina.generate(Product(CUP.title), condition=whole.condition, sampling=GREEDY)
+    assert (again.text, again.tags) == (whole.text, whole.tags)
+
+
+def test_the_stream_is_the_text(vitrina):
+    whole = vitrina.generate(CUP, want={"text", "tags"}, sampling=GREEDY)
+    with vitrina.stream(CUP, sampling=GREEDY) as stream:
+        pieces = list(stream)
+        assert stream.tags == whole.tags
+    assert "".join(piece.text for piece in pieces) == whole.text
+    assert [piece.finish_reason for piece in pieces[:-1]] == [None] * (len(pieces) - 1)
+    last = pieces[-1]
+    assert (last.finish_reason, last.completion_tokens) == (whole.finish_reason, whole.completion_tokens)
+    assert last.prompt_tokens == whole.prompt_tokens
+
+
+def test_embeddings_of_many_are_those_of_each(vitrina):
+    products = [CUP, Product("Bunch of ten pink tulips"), Product("", SAMPLES / "tulips.jpg"), Product("Tulips")] * 3
+    together = vitrina.embed(products)
+    alone = np.stack([vitrina.embed(product) for product in products[:4]])
+    np.testing.assert_allclose(together, np.tile(alone, (3, 1)), atol=1e-4)
+    tulips, cup = together[1] @ together[3], together[1] @ together[0]
+    assert tulips > cup
+
+
+@pytest.mark.parametrize(
+    ("product", "options", "field"),
+    [
+        (Product("Mug", b"no picture"), {}, "IMAGE"),
+        (Product("Mug", b""), {}, "IMAGE"),
+        (Product("x" * 100_000), {}, "TITLE"),
+        (Product("Mug"), {"task": "sing"}, "TASK"),
+        (Product("Mug"), {"language": "tlh"}, "LANGUAGE"),
+        (Product("Mug"), {"sampling": Sampling(max_tokens=0)}, "MAX_TOKENS"),
+        (Product("Mug"), {"sampling": Sampling(max_tokens=-1)}, "MAX_TOKENS"),
+        (Product("Mug"), {"sampling": Sampling(temperature=float("nan"))}, "TEMPERATURE"),
+    ],
+)
+def test_what_the_stages_refuse_names_its_field(vitrina, product, options, field):
+    for call in (lambda: vitrina.generate(product, **options), lambda: next(vitrina.stream(product, **options))):
+        with pytest.raises(InvalidInput) as caught:
+            call()
+        assert caught.value.field == field
+
+
+def test_a_stream_that_is_left_frees_its_place(vitrina, server):
+    with vitrina.stream(CUP, sampling=Sampling(max_tokens=400, temperature=0.8, seed=1)) as stream:
+        next(stream)
+    end = time.monotonic() + 20
+    while active(server) > 0:
+        assert time.monotonic() < end, "the decoder goes on for a caller that has left"
+        time.sleep(0.1)
+
+
+def test_total_ends_the_decoders_work(vitrina, server):
+    with pytest.raises(DeadlineExceeded):
+        vitrina.generate(CUP, sampling=Sampling(max_tokens=400, temperature=0.8), timeout=Timeout(total=0.6))
+    end = time.monotonic() + 20
+    while active(server) > 0:
+        assert time.monotonic() < end, "the decoder goes on after TIMEOUT_MS"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+async def test_many_at_once_get_their_own_answers(server, scheme):
+    titles = ["Red sneakers", "Cordless drill", "Floor lamp", "Sofa", "Teapot"]
+    async with AsyncVitrina(f"{scheme}://{getattr(server, f'{scheme}_url')}") as vitrina:
+
+        async def both(title: str) -> tuple[str, str]:
+            streamed = [piece.text async for piece in vitrina.stream(Product(title), sampling=GREEDY)]
+            whole = await vitrina.generate(Product(title), want={"text"}, sampling=GREEDY)
+            return "".join(streamed), whole.text
+
+        alone = {title: await both(title) for title in titles}
+        together = await asyncio.gather(*(both(title) for title in titles * 3), return_exceptions=True)
+    assert not [each for each in together if isinstance(each, VitrinaError)]
+    assert together == [alone[title] for title in titles * 3]
+    assert all(streamed == whole for streamed, whole in alone.values())
