@@ -50,9 +50,10 @@ class TritonPythonModel:
         self.run = session._sess.run
         self.run_options = ort_config.run_options(config)
         self.batches = config["max_batch_size"] > 0
-        outputs = ort_config.tensors(session.get_outputs())
         inputs = ort_config.tensors(session.get_inputs()) | ort_config.tensors(session.get_overridable_initializers())
-        self.scalar_inputs = {name for name, tensor in inputs.items() if not tensor.dims}
+        outputs = ort_config.tensors(session.get_outputs())
+        self.strings = [name for name, tensor in inputs.items() if tensor.dtype == "TYPE_STRING"]
+        self.scalar_inputs = [name for name, tensor in inputs.items() if not tensor.dims]
         self.scalar_outputs = {io["name"]: io["dims"] for io in config["output"] if not outputs[io["name"]].dims}
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
@@ -83,53 +84,58 @@ class TritonPythonModel:
             Exception: what onnxruntime raised, or an output that has not one row an input row.
         """
         asked = [request.requested_output_names() for request in requests]
-        names = asked[0] if len(asked) == 1 else list(dict.fromkeys(name for some in asked for name in some))
-        feeds, rows = self.feeds(requests)
-        outputs = dict(zip(names, self.run(names, feeds, self.run_options), strict=True))
-        for name, dims in self.scalar_outputs.items():
-            if name in outputs:
-                outputs[name] = np.reshape(outputs[name], dims)
-        if self.batches:
-            check_rows(outputs, sum(rows))
+        # Views of shared memory: nothing is copied but where requests are merged, and where the answers are written.
+        inputs = [{tensor.name(): tensor.as_numpy() for tensor in request.inputs()} for request in requests]
+        rows = [len(next(iter(own.values()))) for own in inputs] if self.batches else [1]
         if len(requests) == 1:
-            tensors = [pb_utils.Tensor(name, output) for name, output in outputs.items()]
-            return [pb_utils.InferenceResponse(tensors)]
-        responses, start = [], 0
-        for some, count in zip(asked, rows, strict=True):
+            names, feeds = asked[0], inputs[0]
+        else:
+            names = list(dict.fromkeys(name for own in asked for name in own))
+            feeds = {name: np.concatenate([own[name] for own in inputs]) for name in inputs[0]}
+        outputs = self.run(names, self.fit(feeds), self.run_options)
+        if self.scalar_outputs:
+            dims = self.scalar_outputs
+            outputs = [
+                np.reshape(out, dims[name]) if name in dims else out for name, out in zip(names, outputs, strict=True)
+            ]
+        if self.batches:
+            check_rows(names, outputs, sum(rows))
+        if len(requests) == 1:
+            return [pb_utils.InferenceResponse(list(map(pb_utils.Tensor, names, outputs)))]
+        found, responses, start = dict(zip(names, outputs, strict=True)), [], 0
+        for own, count in zip(asked, rows, strict=True):
             part = slice(start, start := start + count)
-            responses.append(pb_utils.InferenceResponse([pb_utils.Tensor(name, outputs[name][part]) for name in some]))
+            responses.append(pb_utils.InferenceResponse([pb_utils.Tensor(name, found[name][part]) for name in own]))
         return responses
 
-    def feeds(self, requests: Sequence[Any]) -> tuple[dict[str, np.ndarray], list[int]]:
-        """The model's inputs for all requests together, and the rows that each request has."""
-        first, *others = [
-            {tensor.name(): tensor.as_numpy() for tensor in request.inputs()} for request in requests
-        ]  # views of shared memory: nothing is copied yet
-        feeds, rows = {}, [1]
-        for name, array in first.items():
-            if others:
-                parts = [array, *(other[name] for other in others)]
-                rows = [len(part) for part in parts]
-                array = np.concatenate(parts)
-            elif array.ndim:
-                rows = [len(array)]
-            if array.dtype == np.object_:  # onnxruntime would take the bytes b"a" for the string "b'a'"
-                array = np.array([value.decode() for value in array.flat], dtype=object).reshape(array.shape)
-            feeds[name] = array.reshape(()) if name in self.scalar_inputs else array
-        return feeds, rows
+    def fit(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The inputs as onnxruntime wants them: text for strings, no dims for scalars; changes `feeds`.
+
+        Raises:
+            UnicodeDecodeError: a string is not UTF-8.
+        """
+        for name in self.strings:
+            if name in feeds:  # onnxruntime would take the bytes b"a" for the string "b'a'"
+                text = [value.decode() for value in feeds[name].flat]
+                feeds[name] = np.array(text, dtype=object).reshape(feeds[name].shape)
+        for name in self.scalar_inputs:
+            if name in feeds:
+                feeds[name] = feeds[name].reshape(())
+        return feeds
 
 
-def check_rows(outputs: dict[str, np.ndarray], rows: int) -> None:
+def check_rows(names: Sequence[str], outputs: Sequence[np.ndarray], rows: int) -> None:
     """Every output has one row an input row: Triton does not notice if a python model gives fewer.
 
     Raises:
         ValueError: one has not.
     """
-    for name, output in outputs.items():
-        if output.ndim == 0 or len(output) != rows:
+    for name, output in zip(names, outputs, strict=True):
+        got = len(output) if output.ndim else 0
+        if got != rows:
             raise ValueError(
                 f"failed to split the output tensor '{name}' in responses: expected batch size of at least {rows} in"
-                f" model output, got {len(output) if output.ndim else 0}"
+                f" model output, got {got}"
             )
 
 
