@@ -151,23 +151,21 @@ class Fusion(nn.Module):
         """Tensors in the order of :data:`INPUTS` → condition [B, 8, 384] and embedding [B, 384]."""
         inputs = text_embedding, text_mask, image_embedding, image_tokens, image_scores, image_mask
         given = dict(zip(INPUTS, inputs, strict=True))
-        summaries, masks, tokens, token_masks = [], [], [], []
-        for modality, names in MODALITIES.items():
-            mask = given[f"{modality}_mask"]
-            projected = self.projectors[modality](*(given[name] for name in names))
-            summaries.append(projected.summary * mask)
-            tokens.append(projected.tokens * mask.unsqueeze(-1))
-            masks.append(mask)
-            token_masks.append(mask.expand(-1, projected.tokens.shape[1]))
-        fused, details = self.mix(
-            torch.stack(summaries, 1), torch.cat(masks, 1), torch.cat(tokens, 1), torch.cat(token_masks, 1)
-        )
-        nothing = 1 - torch.cat(masks, 1).amax(1, keepdim=True)
-        fused = fused * (1 - nothing) + self.empty * nothing
-        named = self.projectors["image"].classes(given["image_scores"]) * given["image_mask"]
-        rows = [fused.unsqueeze(1), named.unsqueeze(1), torch.stack(summaries, 1), details]
-        condition = torch.cat(rows, 1)
+        masks = [given[f"{modality}_mask"] for modality in MODALITIES]
+        projected = [self.projectors[m](*(given[name] for name in names)) for m, names in MODALITIES.items()]
+        fused, summaries, details = self.combine(projected, masks)
+        named = self.projectors["image"].classes(image_scores) * image_mask
+        condition = torch.cat([fused.unsqueeze(1), named.unsqueeze(1), summaries, details], 1)
         return condition, unit(condition[:, 0])
+
+    def combine(self, projected: list[Projected], masks: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Modalities in the order of :data:`MODALITIES` with masks [B, 1] → fused [B, D], summaries and details."""
+        summaries = torch.stack([p.summary * mask for p, mask in zip(projected, masks, strict=True)], 1)
+        tokens = torch.cat([p.tokens * mask.unsqueeze(-1) for p, mask in zip(projected, masks, strict=True)], 1)
+        token_masks = [mask.expand(-1, p.tokens.shape[1]) for p, mask in zip(projected, masks, strict=True)]
+        fused, details = self.mix(summaries, torch.cat(masks, 1), tokens, torch.cat(token_masks, 1))
+        nothing = 1 - torch.cat(masks, 1).amax(1, keepdim=True)
+        return fused * (1 - nothing) + self.empty * nothing, summaries, details
 
 
 def masked_mean(x: Tensor, weights: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from networks.fusion import CLASSES, POOLED, SPATIAL, WIDTH, Fusion, create
+from networks.fusion import CLASSES, POOLED, SPATIAL, WIDTH, Fusion, create, unit
 from training.catalogue import Product
 from training.encoders import TextEncoder
 from training.features import TRAINED_ROWS, Features, join, read
@@ -27,7 +27,7 @@ from training.texts import NEUTRAL, embed, titles
 from training.vocabulary import imagenet_labels
 
 SEED = 7
-STEPS = 1000
+STEPS = 400
 BATCH = 192
 LEARNING_RATE = 1e-3
 WARM_UP = 50
@@ -114,8 +114,8 @@ class Data:
         alike = (self.names @ self.names.T / SOFT_TEMPERATURE).softmax(-1)
         return (1 - SOFT_SHARE) * torch.eye(len(self.names)) + SOFT_SHARE * alike
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Batch, Batch, Batch]:
-        """Chosen products [n] and their batches: title alone, picture alone, both."""
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Batch]:
+        """Chosen products [n], a title of each [n, 384], and another one or none beside a picture."""
         count = min(BATCH, len(self.titles))
         each = len(self.features) // len(self.titles)
         chosen = rng.choice(len(self.titles), count, replace=False)
@@ -125,9 +125,7 @@ class Data:
         which = torch.from_numpy(rng.integers(len(NEUTRAL), size=count))
         beside = torch.where(says_nothing[:, None], self.neutral[which], two)
         mask = 1 - (says_nothing & (which == NEUTRAL.index(""))).float().unsqueeze(1)
-        ones, zeros = torch.ones(count, 1), torch.zeros(count, 1)
-        both = Batch(beside * mask, mask, image, ones)
-        return torch.from_numpy(chosen), text_only(one), Batch(beside * 0, zeros, image, ones), both
+        return torch.from_numpy(chosen), one, Batch(beside * mask, mask, image, torch.ones(count, 1))
 
 
 def contrast(a: Tensor, b: Tensor, same: Tensor) -> Tensor:
@@ -139,9 +137,15 @@ def contrast(a: Tensor, b: Tensor, same: Tensor) -> Tensor:
 
 def losses(network: Fusion, data: Data, targets: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
     """One step's terms, whose sum is minimised; `targets` as :meth:`Data.targets` gives them."""
-    chosen, text, image, both = data.draw(rng)
+    chosen, title, both = data.draw(rng)
     names = data.name_of[chosen]
-    (_, t), (_, i), (_, b) = (network(*batch.inputs()) for batch in (text, image, both))
+    text, beside = (network.projectors["text"](x) for x in (title, both.text))
+    image = network.projectors["image"](*both.image)
+    present, absent = torch.ones_like(both.text_mask), torch.zeros_like(both.text_mask)
+    # A picture is projected once for all three ways to present a product.
+    t = unit(network.combine([text, image], [present, absent])[0])
+    i = unit(network.combine([beside, image], [absent, present])[0])
+    b = unit(network.combine([beside, image], [both.text_mask, present])[0])
     _, bank = network(*text_only(data.names).inputs())
     target = targets[names]
     same = (names[:, None] == names[None]).float()
@@ -151,7 +155,7 @@ def losses(network: Fusion, data: Data, targets: Tensor, rng: np.random.Generato
         "text→name": 0.5 * F.cross_entropy(t @ bank.T / TEMPERATURE, target),
         "text↔image": 0.5 * contrast(t, i, same),
         "both↔image": 0.25 * contrast(b, i, same),
-        "anchor": ANCHOR * (1 - (t * text.text).sum(-1)).mean(),
+        "anchor": ANCHOR * (1 - (t * title).sum(-1)).mean(),
     }
 
 
@@ -198,6 +202,7 @@ def save(network: Fusion, path: Path, metadata: dict[str, str]) -> None:
     """Writes the weights, halved: a few MB, and parity is measured after loading."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, path, metadata)
+    path.chmod(0o644)  # safetensors writes for the owner only
 
 
 def load(variant: str, path: Path) -> Fusion:
