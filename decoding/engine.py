@@ -21,6 +21,7 @@ from stages.errors import StageError, invalid, too_large
 log = logging.getLogger("vitrina.decoding")
 #: A token is four bytes of text on average; a prompt of more bytes than this times `max_length` is not even tokenised.
 _BYTES_PER_TOKEN = 16
+DEFAULT_MAX_TOKENS = 128
 
 
 class Engine:
@@ -60,7 +61,7 @@ class Engine:
         prompt: str,
         *,
         prefix: np.ndarray | None = None,
-        max_tokens: int = 128,
+        max_tokens: int | None = None,
         sampling: Sampling | None = None,
         stops: Sequence[str] = (),
         timeout_ms: int | None = None,
@@ -70,7 +71,7 @@ class Engine:
         Args:
             prompt: the whole prompt, chat template applied.
             prefix: FP32 [tokens, hidden] soft prefix, put before the prompt; None for none.
-            max_tokens: most tokens to write, 1 to `max_length`.
+            max_tokens: most tokens to write, 1 to `max_length`; 128, or `max_length` if that is less, if None.
             sampling: how tokens are chosen; greedy if None.
             stops: up to 8 strings that end the text.
             timeout_ms: from now until the text must be whole.
@@ -78,6 +79,8 @@ class Engine:
         Raises:
             StageError: invalid_input or too_large, with the field and its limit.
         """
+        if max_tokens is None:
+            max_tokens = min(DEFAULT_MAX_TOKENS, self.max_length)
         if max_tokens < 1:
             raise invalid("MAX_TOKENS", f"{max_tokens} is below 1; send 1 to {self.max_length}")
         if max_tokens > self.max_length:

@@ -2,7 +2,7 @@
 
 Config parameters, each with a default: `slots` 8, `max_queue` 64, `threads` 0 (one a core), `max_length` 0 (of the
 checkpoint), `spinning` 1, `stream_interval_ms` 50, and, where a request has
-none, `max_tokens` 128 and `repetition_penalty` 1.1.
+none, `repetition_penalty` 1.1.
 
 Request parameters that text_collector sets: `whole`, to get an empty response once queued and then all text in one;
 `key`, to be cancelled by; `cancel`, a key: the request does nothing but cancel that one. An error after the first
@@ -30,7 +30,6 @@ DEFAULTS = {
     "max_length": 0,
     "spinning": 1,
     "stream_interval_ms": 50,
-    "max_tokens": 128,
     "repetition_penalty": 1.1,
 }
 METRICS_PERIOD_S = 0.25
@@ -126,7 +125,7 @@ def read_request(request, engine, options):
     return engine.request(
         text("PROMPT", values["PROMPT"].reshape(-1)[0]),
         prefix=values.get("PREFIX"),
-        max_tokens=number("MAX_TOKENS", int, min(options["max_tokens"], engine.max_length)),
+        max_tokens=number("MAX_TOKENS", int, None),
         sampling=sampling,
         stops=[text("STOP", stop) for stop in values.get("STOP", np.empty(0)).reshape(-1)],
         timeout_ms=number("TIMEOUT_MS", int, None),

@@ -1,0 +1,82 @@
+"""The export of the tiny network: parity, files, and what it refuses."""
+
+import json
+import types
+
+import numpy as np
+import onnx
+import pytest
+
+from decoding.network import Network, Shape
+from export.parity import ParityError, check
+from export.slots import text_decoder
+
+
+def test_parity_at_four_batches_and_three_lengths(checkpoint, slot, folder):
+    rows = text_decoder.parity(checkpoint, slot, folder)
+    assert len(rows) == 4 * 3 + 1
+    check(slot, rows, "text_decoder")
+    assert all(row["relative"] < 1e-4 for row in rows[:-1])
+
+
+def test_parity_refuses_broken_weights(checkpoint, slot, folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    table = np.load(folder / "embeddings.npy")
+    table[:] = np.nan
+    np.save(tmp_path / "embeddings.npy", table)
+    with pytest.raises(ParityError, match="ONNX gives NaN or Inf"):
+        text_decoder.parity(checkpoint, slot, tmp_path)
+
+
+def test_the_files_say_what_the_network_is(folder):
+    shape = Shape.read(folder / "decoder.json")
+    assert (shape.layers, shape.kv_heads, shape.head_dim, shape.hidden) == (2, 2, 16, 64)
+    assert (shape.end_ids, shape.max_length, shape.precision) == ((0,), 96, "fp32")
+    assert np.load(folder / "embeddings.npy").shape == (shape.vocabulary, shape.hidden)
+    assert (folder / "chat_template.jinja").read_text().startswith("{% for")
+    inputs = {i.name for i in onnx.load(folder / "model.onnx", load_external_data=False).graph.input}
+    assert "inputs_embeds" in inputs
+    assert "input_ids" not in inputs
+
+
+def test_a_missing_or_incomplete_decoder_json_names_the_mend(folder, tmp_path):
+    with pytest.raises(ValueError, match="python -m export"):
+        Shape.read(tmp_path / "decoder.json")
+    data = json.loads((folder / "decoder.json").read_text())
+    del data["hidden"]
+    (tmp_path / "decoder.json").write_text(json.dumps(data))
+    with pytest.raises(ValueError, match="hidden"):
+        Shape.read(tmp_path / "decoder.json")
+
+
+def test_an_unknown_precision_is_refused(checkpoint, tmp_path):
+    slot = types.SimpleNamespace(precision="fp16", tolerance={}, options={})
+    with pytest.raises(ValueError, match="fp32, int8, int4"):
+        text_decoder.build(checkpoint, slot, tmp_path)
+
+
+def test_rows_of_the_cache_do_not_touch_each_other(folder):
+    """A row's logits are the same bits in any place, beside any others, and after a move."""
+    network = Network(folder, slots=4, threads=1)
+    rng = np.random.default_rng(0)
+    prompts = [rng.integers(1, network.shape.vocabulary, length) for length in (5, 17, 9)]
+
+    def read(row, ids):
+        return network.run(row, network.embed(ids)[None], [len(ids)])[0].copy()
+
+    alone = []
+    for ids in prompts:
+        first = read(0, ids)
+        token = int(first.argmax())
+        alone.append((first, network.run(0, network.embed([[token]]), [len(ids) + 1])[0].copy()))
+    for row, ids in enumerate(prompts):
+        assert (read(row, ids) == alone[row][0]).all()
+    network.move(0, 3, len(prompts[0]))
+    network.move(2, 0, len(prompts[2]))
+    network.move(3, 2, len(prompts[0]))
+    order = [2, 1, 0]
+    tokens = [[int(alone[i][0].argmax())] for i in order]
+    together = network.run(0, network.embed(tokens), [len(prompts[i]) + 1 for i in order])
+    for row, i in enumerate(order):
+        assert (together[row] == alone[i][1]).all()
