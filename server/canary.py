@@ -9,9 +9,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tritonclient.http as triton_http
+from numpy.typing import NDArray
 
 from server.errors import ServerFailed
 
@@ -59,7 +61,7 @@ def check_tensors(url: str, environment: Mapping[str, str], timeout_s: float = 3
                     raise _refused(f"it got {name} {sent[:4]!r}… and gave back {answers[name]!r}", environment)
 
 
-def cases() -> Iterator[dict[str, np.ndarray]]:
+def cases() -> Iterator[dict[str, NDArray[Any]]]:
     """INTS int64 [n], FLOATS float32 [n], WORDS bytes [n]: empty, single, odd and longer than a page."""
     random = np.random.default_rng(0)
     for length in (1, 4, 7, 1500):
@@ -71,14 +73,14 @@ def cases() -> Iterator[dict[str, np.ndarray]]:
         yield {"INTS": ints, "FLOATS": floats, "WORDS": np.array(words, dtype=object)}
 
 
-def same(sent: np.ndarray, got: np.ndarray | None) -> bool:
+def same(sent: NDArray[Any], got: NDArray[Any] | None) -> bool:
     """Whether every element is, bit for bit, what was sent."""
     if got is None or got.shape != sent.shape or got.dtype != sent.dtype:
         return False
     return got.tolist() == sent.tolist() if sent.dtype == object else got.tobytes() == sent.tobytes()
 
 
-def _ask(client: triton_http.InferenceServerClient, case: dict[str, np.ndarray]) -> dict[str, np.ndarray | None]:
+def _ask(client: triton_http.InferenceServerClient, case: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any] | None]:
     inputs = []
     for name, array in case.items():
         kind = {"INTS": "INT64", "FLOATS": "FP32", "WORDS": "BYTES"}[name]
@@ -89,7 +91,7 @@ def _ask(client: triton_http.InferenceServerClient, case: dict[str, np.ndarray])
     return {name: result.as_numpy(f"{name}_ECHO") for name in case}
 
 
-def _shapes(case: dict[str, np.ndarray]) -> str:
+def _shapes(case: dict[str, NDArray[Any]]) -> str:
     return ", ".join(f"{name}{list(array.shape)}" for name, array in case.items())
 
 

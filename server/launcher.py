@@ -22,6 +22,7 @@ from server.process import Process
 from server.repository import BUILD_WEIGHTS, Model, check_files, read_models, select
 from server.triton import Triton, find_triton
 
+WATCH_S = 2.0  # between two looks at the models' processes
 GRACE_S = 15.0  # what tritonserver may take beyond its exit timeout, to unload its models
 SHM_GROWTH_BYTES = 4 * 1024 * 1024  # a stub's segment starts at Triton's 1 MB; a batch of photos then needs one step
 
@@ -56,6 +57,7 @@ class Server:
         self._prefix = ""
         self._loading = Loading()
         self._expected: dict[str, Model] = {}
+        self._stubs: dict[int, str] = {}
         self._ready = False
 
     def __enter__(self) -> Server:
@@ -126,6 +128,7 @@ class Server:
             self._wait_until_ready()
             if canary.MODEL in self._expected:
                 canary.check_tensors(self.http_url, environment)
+            self._stubs = self._process.stubs()
             self._ready = True
         except BaseException:
             self.stop()
@@ -150,10 +153,24 @@ class Server:
         return in_time
 
     def wait(self) -> ServerFailed:
-        """Waits until Triton ends without having been asked to; why it did."""
+        """Waits until Triton, or the process of one of its models, ends without having been asked to; why it did.
+
+        Triton 24.10 does not start a python stub anew: it stays ready, and fails each request to that model.
+        """
         if self._process is None:
             raise RuntimeError("the server is not running; start() it first")
-        return self._explain(self._process.wait() or 0)
+        process = self._process
+        stubs: dict[int, str] = self._stubs
+        suspects: set[int] = set()
+        while (code := process.wait(WATCH_S)) is None:
+            dead = process.dead_children()
+            # Twice in a row: a model that is being unloaded is a zombie for a moment, too.
+            if gone := dead & suspects:
+                names = ", ".join(sorted(stubs.get(pid, f"pid {pid}") for pid in gone))
+                reason = f"The process of {names} died; Triton does not start it anew, and would fail its requests."
+                return self._failure(reason, "start the server again; the kernel's log tells if it ran out of memory")
+            stubs, suspects = stubs | process.stubs(), dead
+        return self._explain(code)
 
     def _url(self, purpose: str) -> str:
         if self._ports is None:

@@ -106,6 +106,23 @@ class Process:
         self.wait(10)
         self._thread.join(10)
 
+    def stubs(self) -> dict[int, str]:
+        """Process → model, of the living python stubs: their first argument is REPOSITORY/MODEL/VERSION/FILE."""
+        found = {}
+        for process in self._members():
+            with contextlib.suppress(psutil.Error):
+                command = process.cmdline()
+                if command[0].endswith("triton_python_backend_stub"):
+                    found[process.pid] = Path(command[1]).parents[1].name
+        return found
+
+    def dead_children(self) -> set[int]:
+        """Children of tritonserver that have ended without it taking notice."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = psutil.Process(self.pid).children()
+            return {child.pid for child in children if child.is_running() and child.status() == psutil.STATUS_ZOMBIE}
+        return set()
+
     def _members(self) -> list[psutil.Process]:
         """Living processes of the session: tritonserver and its stubs."""
         members = []

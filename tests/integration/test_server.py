@@ -141,12 +141,17 @@ def test_ready_then_nothing_stays(models, prefix):
         _ = server.pid
 
 
-def test_starts_again(models, prefix):
+def test_starts_again_and_from_a_passing_thread(models, prefix):
     options = ServerOptions(model_roots=[models], models=["double"], host="localhost", shm_prefix=prefix, **FREE)
     server = Server(options)
-    for _ in range(2):
-        with server:
-            assert ask(server.http_url, "double", 1) == 2
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(server.start).result()
+    try:  # it does not end with the thread that started it
+        assert ask(server.http_url, "double", 1) == 2
+    finally:
+        server.stop()
+    with server:
+        assert ask(server.http_url, "double", 1) == 2
 
 
 def test_two_servers_side_by_side(models, prefix):
@@ -315,6 +320,18 @@ def test_killed_triton_ends_the_command(models, prefix):
         triton.kill()
         assert launched.finish() == 1
         assert "tritonserver was killed by SIGKILL" in launched.said
+    assert not processes_of(prefix)
+    assert not segments_of(prefix)
+
+
+def test_killed_model_ends_the_command(models, prefix):
+    with Launched("--model-root", str(models), "--shm-prefix", prefix, *FREE_FLAGS) as launched:
+        urls = launched.wait_until_ready()
+        assert ask(urls["http"], "double", 1) == 2
+        stub = next(process for process in processes_of(prefix) if "/double/" in process.cmdline()[1])
+        stub.kill()
+        assert launched.finish() == 1
+        assert "The process of double died" in launched.said
     assert not processes_of(prefix)
     assert not segments_of(prefix)
 

@@ -17,6 +17,7 @@ import numpy as np
 import onnxruntime as ort
 import ort_config
 import triton_python_backend_utils as pb_utils
+from numpy.typing import NDArray
 
 ORT_ERROR = re.compile(r"^\[ONNXRuntimeError\] : (?P<code>\d+) : \w+ : (?P<text>.*)$", re.DOTALL)
 PROVIDERS = ["CPUExecutionProvider"]
@@ -108,7 +109,7 @@ class TritonPythonModel:
             responses.append(pb_utils.InferenceResponse([pb_utils.Tensor(name, found[name][part]) for name in own]))
         return responses
 
-    def fit(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def fit(self, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The inputs as onnxruntime wants them: text for strings, no dims for scalars; changes `feeds`.
 
         Raises:
@@ -124,7 +125,7 @@ class TritonPythonModel:
         return feeds
 
 
-def check_rows(names: Sequence[str], outputs: Sequence[np.ndarray], rows: int) -> None:
+def check_rows(names: Sequence[str], outputs: Sequence[NDArray[Any]], rows: int) -> None:
     """Every output has one row an input row: Triton does not notice if a python model gives fewer.
 
     Raises:
