@@ -7,7 +7,7 @@ its dynamic axes from here, and TensorRT its profiles. A new modality is an entr
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 #: A dynamic axis by meaning → (least, usual, most) size. Tensor dims name these; "batch" is never written in dims.
@@ -123,6 +123,8 @@ SAMPLING_FIELDS = (
     Tensor("STOP", "BYTES", ("stops",), optional=True),
     Tensor("TIMEOUT_MS", "INT32", (1,), optional=True),
 )
+#: Of these the prompter fills in what suits the task where the request has none.
+TASK_SAMPLING = ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "REPETITION_PENALTY")
 TEXT_OUTPUTS = (
     Tensor("TEXT", "BYTES", (1,)),
     Tensor("FINISH_REASON", "BYTES", (1,)),
@@ -275,8 +277,11 @@ MODELS: tuple[Model, ...] = (
     Model(
         "prompter",
         "python",
-        (TITLE, TAG_OUTPUTS[0], *PROMPT_FIELDS),
-        (Tensor("PROMPT", "BYTES", (1,)),),
+        (TITLE, *TAG_OUTPUTS, *PROMPT_FIELDS, *(t for t in SAMPLING_FIELDS if t.name in TASK_SAMPLING)),
+        (
+            Tensor("PROMPT", "BYTES", (1,)),
+            *(replace(t, optional=False) for t in SAMPLING_FIELDS if t.name in TASK_SAMPLING),
+        ),
         batches=False,  # optional fields differ from request to request
         files={"chat_template.jinja": "text_decoder"},
     ),
@@ -333,12 +338,20 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
     return [*steps, Step("fusion", fused, outputs)]
 
 
-def _write(decoder: str, condition: str, *tags: str) -> list[Step]:
-    """From the tensor `condition` and the text fields to TEXT; `tags` are those of the tagger's outputs to give."""
+def _write(decoder: str, condition: str, scores: str, *tags: str) -> list[Step]:
+    """From the tensor `condition` and the text fields to TEXT.
+
+    Args:
+        scores: the ensemble's name for the tags' scores.
+        tags: "TAGS" where the ensemble gives them.
+    """
+    chosen = {name: name.lower() for name in TASK_SAMPLING}
+    sampling = {tensor.name: chosen.get(tensor.name, tensor.name) for tensor in SAMPLING_FIELDS}
+    asked = same("TITLE", *(t.name for t in PROMPT_FIELDS), *TASK_SAMPLING)
     return [
-        Step(decoder, same("PROMPT", *(t.name for t in SAMPLING_FIELDS)), same(*(t.name for t in TEXT_OUTPUTS))),
-        Step("tagger", {"CONDITION": condition}, {"TAGS_COPY": "tags", **same(*tags)}),
-        Step("prompter", {"TAGS": "tags", **same("TITLE", *(t.name for t in PROMPT_FIELDS))}, same("PROMPT")),
+        Step(decoder, {"PROMPT": "prompt"} | sampling, same(*(t.name for t in TEXT_OUTPUTS))),
+        Step("tagger", {"CONDITION": condition}, {"TAGS_COPY": "tags", "TAG_SCORES": scores, **same(*tags)}),
+        Step("prompter", {"TAGS": "tags", "TAG_SCORES": scores, **asked}, {"PROMPT": "prompt"} | chosen),
     ]
 
 
@@ -351,19 +364,19 @@ def ensembles() -> Iterator[Ensemble]:
                 "_".join(["content", *(m.name for m in present)]),
                 (TITLE, *(m.edge for m in present), *fields),
                 (*TEXT_OUTPUTS, CONDITION, EMBEDDING, *TAG_OUTPUTS),
-                (*_write("text_collector", "condition", "TAGS", "TAG_SCORES"), *_encode(present)),
+                (*_write("text_collector", "condition", "TAG_SCORES", "TAGS"), *_encode(present)),
             )
     yield Ensemble(
         "generate",
         (CONDITION, TITLE, *fields),
         (*TEXT_OUTPUTS, *TAG_OUTPUTS),
-        tuple(_write("text_collector", "CONDITION", "TAGS", "TAG_SCORES")),
+        tuple(_write("text_collector", "CONDITION", "TAG_SCORES", "TAGS")),
     )
     yield Ensemble(
         "text_stream",
         (CONDITION, TITLE, *fields),
         TEXT_OUTPUTS,
-        tuple(_write("text_decoder", "CONDITION")),
+        tuple(_write("text_decoder", "CONDITION", "tag_scores")),
         max_batch_size=1,
         decoupled=True,
     )

@@ -47,6 +47,7 @@ class Request:
     """What a prompt is made of, checked and clean.
 
     Attributes:
+        tags: words for what the product is, best first; `scores` their probabilities.
         history: (role, text) with roles ``customer`` and ``shop``, oldest first.
     """
 
@@ -54,21 +55,34 @@ class Request:
     language: str = DEFAULT_LANGUAGE
     title: str = ""
     tags: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
     question: str = ""
     history: tuple[tuple[str, str], ...] = ()
 
 
+#: The least probability of a word that may stand beside a title that does not use it.
+SURE = 0.5
+
+#: What a task's sampling sets where the request does not: request tensor → key of `sampling`.
+SAMPLING_FIELDS = {
+    "MAX_TOKENS": "max_tokens",
+    "TEMPERATURE": "temperature",
+    "TOP_P": "top_p",
+    "REPETITION_PENALTY": "repetition_penalty",
+}
+
 #: Request tensors that a prompt can do without.
 OPTIONAL_FIELDS = ("TASK", "LANGUAGE", "ATTRIBUTES", "QUESTION", "HISTORY")
 
 
-def read_request(title: bytes, tags: Sequence[bytes], fields: Mapping[str, bytes]) -> Request:
+def read_request(title: bytes, tags: Sequence[bytes], scores: Sequence[float], fields: Mapping[str, bytes]) -> Request:
     """One product's request, every field checked, also one that its task does not use.
 
     Args:
         title: UTF-8, may be empty.
         tags: words for what the product is, best first, empty ones as padding.
+        scores: the probability of each.
         fields: :data:`OPTIONAL_FIELDS` by name; an empty one counts as absent.
 
     Raises:
@@ -79,6 +93,7 @@ def read_request(title: bytes, tags: Sequence[bytes], fields: Mapping[str, bytes
         language=read_language(fields["LANGUAGE"]),
         title=read_title(title),
         tags=tuple(tag.decode("utf-8") for tag in tags),
+        scores=tuple(float(score) for score in scores),
         attributes=read_attributes(fields["ATTRIBUTES"]),
         question=read_question(fields["QUESTION"]),
         history=read_history(fields["HISTORY"]),
@@ -226,7 +241,8 @@ def _name(request: Request, nothing_known: str, neutral_words: frozenset[str]) -
     """What to call the product, and words that support the name.
 
     A title that says nothing gives way to what the photo shows. A title that already uses one of the photo's words
-    needs no support, and other words would only distract from it ("missile" for a poster of a rocket).
+    needs no support, and other words would only distract from it ("missile" for a poster of a rocket); any other is
+    supported by the words that are more likely right than not.
     """
     title = _cut(request.title, PROMPT_TITLE_BYTES)
     tags = [tag for tag in map(clean, request.tags) if tag]
@@ -234,7 +250,8 @@ def _name(request: Request, nothing_known: str, neutral_words: frozenset[str]) -
         return (tags[0], tags[1 : 1 + PROMPT_KEYWORDS]) if tags else (title or nothing_known, [])
     if _stems([title]) & _stems(tags):
         return title, []
-    return title, tags[:PROMPT_KEYWORDS]
+    sure = [tag for tag, score in zip(map(clean, request.tags), request.scores, strict=True) if tag and score >= SURE]
+    return title, sure[:PROMPT_KEYWORDS]
 
 
 def is_neutral(title: str, neutral_words: frozenset[str]) -> bool:

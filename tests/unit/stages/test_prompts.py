@@ -23,12 +23,13 @@ SOFA = ("sofa", "studio couch", "furniture", "seat", "")
 
 def ask(task: str = "description", **fields: object) -> str:
     """The last user message, which is the request's own."""
+    fields = {"scores": (0.6,) * len(fields.get("tags", ()))} | fields
     needs = {"question": {"question": "Is it washable?"}, "reply": {"history": CHAT}}.get(task, {})
     return messages(Request(task=task, **{**needs, **fields}))[-1]["content"]
 
 
 def read(title: bytes = b"", tags: tuple[bytes, ...] = (), **fields: bytes) -> Request:
-    return read_request(title, tags, dict.fromkeys(OPTIONAL_FIELDS, b"") | fields)
+    return read_request(title, tags, [0.6] * len(tags), dict.fromkeys(OPTIONAL_FIELDS, b"") | fields)
 
 
 def refusal(**fields: bytes) -> str:
@@ -43,6 +44,7 @@ def refusal(**fields: bytes) -> str:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_names_the_product_in_every_language(task: str, language: str) -> None:
+    fields = {"scores": (0.6,) * len(fields.get("tags", ()))} | fields
     needs = {"question": {"question": "Is it washable?"}, "reply": {"history": CHAT}}.get(task, {})
     chat = messages(Request(task=task, language=language, title="Blue enamel kettle", **needs))
     assert [turn["role"] for turn in chat] == ["system", *["user", "assistant"] * ((len(chat) - 2) // 2), "user"]
@@ -94,6 +96,11 @@ def test_a_title_that_names_the_thing_is_left_alone() -> None:
 
 def test_a_title_that_does_not_say_what_it_is_gets_the_photos_words() -> None:
     assert ask(title="KLIPPAN", tags=SOFA) == "Product: KLIPPAN\nKeywords: sofa, studio couch, furniture"
+
+
+def test_a_title_that_says_something_gets_no_doubtful_words() -> None:
+    assert ask(title="KLIPPAN", tags=SOFA, scores=(0.3,) * 5) == "Product: KLIPPAN"
+    assert ask(title="product", tags=SOFA, scores=(0.3,) * 5).startswith("Product: sofa")
 
 
 def test_nothing_known_still_gives_a_prompt() -> None:

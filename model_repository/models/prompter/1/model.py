@@ -1,11 +1,11 @@
-"""Title, tags and what else the request says → PROMPT for the text decoder."""
+"""Title, tags and what else the request says → PROMPT for the text decoder, and the sampling that suits the task."""
 
 from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from stages.prompts import OPTIONAL_FIELDS, messages, read_request, render
+from stages.prompts import OPTIONAL_FIELDS, SAMPLING_FIELDS, messages, read_request, render, sampling
 from stages.triton import each_row, field, respond
 
 
@@ -19,12 +19,18 @@ class TritonPythonModel:
 
     def answer(self, request):
         titles = field(request, "TITLE")
-        tags = pb_utils.get_input_tensor_by_name(request, "TAGS").as_numpy()
+        tags, scores = (pb_utils.get_input_tensor_by_name(request, n).as_numpy() for n in ("TAGS", "TAG_SCORES"))
         fields = {name: field(request, name) or [b""] * len(titles) for name in OPTIONAL_FIELDS}
 
-        def prompt(row):
-            given = {name: values[row] for name, values in fields.items()}
-            return render(messages(read_request(titles[row], tags[row], given)), self.chat_template).encode()
+        def read(row):
+            asked = read_request(titles[row], tags[row], scores[row], {n: rows[row] for n, rows in fields.items()})
+            return asked.task, render(messages(asked), self.chat_template).encode()
 
-        prompts = each_row(range(len(titles)), prompt)
-        return [pb_utils.Tensor("PROMPT", np.array(prompts, object).reshape(-1, 1))]
+        tasks, prompts = zip(*each_row(range(len(titles)), read), strict=True)
+        tensors = [pb_utils.Tensor("PROMPT", np.array(prompts, object).reshape(-1, 1))]
+        for name, key in SAMPLING_FIELDS.items():
+            given = pb_utils.get_input_tensor_by_name(request, name)
+            dtype = np.int32 if name == "MAX_TOKENS" else np.float32
+            suits = given.as_numpy() if given else np.array([[sampling(task)[key]] for task in tasks], dtype)
+            tensors.append(pb_utils.Tensor(name, suits))
+        return tensors
