@@ -115,6 +115,13 @@ def ask(url: str, model: str, x: float) -> np.ndarray:
         return client.infer(model, [tensor]).as_numpy("Y")
 
 
+def ask_grpc(url: str, model: str, x: float) -> np.ndarray:
+    with triton_grpc.InferenceServerClient(url) as client:
+        tensor = triton_grpc.InferInput("X", [1, 1], "FP32")
+        tensor.set_data_from_numpy(np.array([[x]], np.float32))
+        return client.infer(model, [tensor]).as_numpy("Y")
+
+
 def test_ready_then_nothing_stays(models, prefix):
     lines: list[str] = []
     server = Server(ServerOptions(model_roots=[models], shm_prefix=prefix, **FREE), on_progress=lines.append)
@@ -195,10 +202,11 @@ def pending(metrics_url: str) -> int:
 class InFlight:
     """Three requests of a second to `slow`: one runs, two wait, by the time that this is made."""
 
-    def __init__(self, http_url: str, metrics_url: str) -> None:
+    def __init__(self, urls: dict[str, str]) -> None:
         self.pool = ThreadPoolExecutor(3)
-        self.answers = [self.pool.submit(ask, http_url, "slow", 1) for _ in range(3)]
-        assert eventually(lambda: pending(metrics_url) == 2)
+        calls = [(ask, urls["http"]), (ask_grpc, urls["grpc"]), (ask_grpc, urls["grpc"])]
+        self.answers = [self.pool.submit(call, url, "slow", 1) for call, url in calls]
+        assert eventually(lambda: pending(urls["metrics"]) == 2)
 
     def values(self) -> list[float]:
         return [answer.result(60).item() for answer in self.answers]
@@ -206,7 +214,7 @@ class InFlight:
 
 def test_requests_in_flight_are_answered_before_it_stops(models, prefix):
     with Server(ServerOptions(model_roots=[models], shm_prefix=prefix, **FREE)) as server:
-        requests = InFlight(server.http_url, server.metrics_url)
+        requests = InFlight({"http": server.http_url, "grpc": server.grpc_url, "metrics": server.metrics_url})
     assert requests.values() == [2, 2, 2]
     assert not processes_of(prefix)
 
@@ -269,7 +277,7 @@ class Launched:
 def test_command_drains_on_a_signal(models, prefix, how):
     with Launched("--model-root", str(models), "--shm-prefix", prefix, *FREE_FLAGS) as launched:
         urls = launched.wait_until_ready()
-        requests = InFlight(urls["http"], urls["metrics"])
+        requests = InFlight(urls)
         launched.process.send_signal(how)
         assert requests.values() == [2, 2, 2]
         assert launched.finish() == 0
@@ -282,7 +290,7 @@ def test_command_drains_on_a_signal(models, prefix, how):
 def test_killed_launcher_takes_triton_along_in_order(models, prefix):
     with Launched("--model-root", str(models), "--shm-prefix", prefix, *FREE_FLAGS) as launched:
         urls = launched.wait_until_ready()
-        requests = InFlight(urls["http"], urls["metrics"])
+        requests = InFlight(urls)
         launched.process.kill()
         assert requests.values() == [2, 2, 2]
     assert eventually(lambda: not processes_of(prefix))
