@@ -141,8 +141,8 @@ def stream(
         request = core.tags_of(condition)
     answer = yield from _send(policy, first, request)
     state.tags = core.tags(answer)
-    answer = yield from _send(policy, first, core.prompt(product, answer["TAGS"], options))
-    request = core.decode(answer["PROMPT"], options)
+    answer = yield from _send(policy, first, core.prompt(product, answer, options))
+    request = core.decode(answer, options)
     ended = False
     try:
         said = yield from _retried(policy, first, lambda: _open(state, deadline, first, request))

@@ -21,6 +21,8 @@ MAX_ROWS = 8  # the ensembles' max_batch_size
 CONDITION_SHAPE = (8, 384)
 MAX_MESSAGE = 2**31 - 2**20  # bytes; protobuf and Triton's gRPC end at 2 GiB, with room for the other fields
 
+#: The sampling that ``prompter`` fills in as suits the task, where the request leaves it open.
+TASK_SAMPLING = ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "REPETITION_PENALTY")
 TEXT_OUTPUTS = ("TEXT", "FINISH_REASON", "PROMPT_TOKENS", "COMPLETION_TOKENS")
 OUTPUTS: dict[Want, tuple[str, ...]] = {
     "text": TEXT_OUTPUTS,
@@ -90,20 +92,22 @@ def tags_of(condition: Array) -> Request:
     return Request("tagger", {"CONDITION": _condition(condition)}, OUTPUTS["tags"])
 
 
-def prompt(product: Product, tags: Array, options: TextOptions) -> Request:
-    """From title, tags and the text options to the decoder's prompt: ``prompter``."""
-    inputs = {"TITLE": _texts("TITLE", [product.title]), "TAGS": tags, **_prompt_fields(product, options)}
-    return Request("prompter", inputs, ("PROMPT",))
+def prompt(product: Product, tags: Mapping[str, Array], options: TextOptions) -> Request:
+    """From title, tags with their scores and the text options to the decoder's prompt and sampling: ``prompter``."""
+    sampling = _sampling_fields(options.get("sampling", Sampling()))
+    inputs = {"TITLE": _texts("TITLE", [product.title]), **{name: tags[name] for name in OUTPUTS["tags"]}}
+    inputs |= {name: array for name, array in sampling.items() if name in TASK_SAMPLING}
+    return Request("prompter", inputs | _prompt_fields(product, options), ("PROMPT", *TASK_SAMPLING))
 
 
-def decode(prompt: Array, options: TextOptions) -> Request:
-    """From a prompt to a stream of text: ``text_decoder``.
+def decode(prompt: Mapping[str, Array], options: TextOptions) -> Request:
+    """From what ``prompter`` gave to a stream of text: ``text_decoder``.
 
     The decoder itself, not the ``text_stream`` ensemble: inside an ensemble a running step of Triton is never told
     that its caller has gone (triton-inference-server/server#6739), so closing a stream would leave it decoding.
     """
     sampling = _sampling_fields(options.get("sampling", Sampling()))
-    return Request("text_decoder", {"PROMPT": prompt, **sampling}, TEXT_OUTPUTS, timed=True)
+    return Request("text_decoder", {**sampling, **prompt}, TEXT_OUTPUTS, timed=True)
 
 
 def wanted(want: Collection[Want]) -> tuple[str, ...]:

@@ -107,7 +107,11 @@ def piece(text, reason=""):
     return answer(TEXT=np.array([[text.encode()]], object), FINISH_REASON=np.array([[reason.encode()]], object))
 
 
-PROMPT = {"PROMPT": np.array([[b"<prompt>"]], object)}
+PROMPT = {
+    "PROMPT": np.array([[b"<prompt>"]], object),
+    "MAX_TOKENS": np.array([[96]], np.int32),
+    **{name: np.array([[0.5]], np.float32) for name in ("TEMPERATURE", "TOP_P", "REPETITION_PENALTY")},
+}
 
 
 def test_a_full_queue_is_tried_again_with_growing_pauses():
@@ -189,7 +193,9 @@ def test_a_stream_is_tags_then_prompt_then_pieces():
     assert [(each.text, each.finish_reason) for each in pieces] == [("A ", None), ("mug.", "eos")]
     assert state.tags[0].name == "mug"
     assert script.asked[1].inputs["TAGS"].ravel()[0] == b"mug"
+    assert script.asked[1].inputs["TAG_SCORES"].shape == (1, 5)
     assert script.asked[2].inputs["PROMPT"].item() == b"<prompt>"
+    assert script.asked[2].inputs["MAX_TOKENS"].item() == 96
     assert 0 < script.asked[2].inputs["TIMEOUT_MS"].item() <= 120_000
     assert script.cancelled == 0
 

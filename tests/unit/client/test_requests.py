@@ -188,13 +188,13 @@ def requests_of_every_kind():
     options = {"task": "ad", "language": "en", "question": "q", "history": [{"role": "shop"}], "sampling": everything}
     full, wants = Product("Mug", attributes={"a": "b"}), {"text", "tags", "embedding", "condition"}
     condition = np.ones((8, 384), np.float32)
-    tags = np.array([[b"a"] * 5], object)
+    tags = {"TAGS": np.array([[b"a"] * 5], object), "TAG_SCORES": np.ones((1, 5), np.float32)}
     yield core.content(full, None, wants, options)
     yield core.content(full, b"jpeg", wants, options)
     yield core.from_condition(full, condition, {"text", "tags"}, options)
     yield core.tags_of(condition)
     yield core.prompt(full, tags, options)
-    yield core.decode(np.array([[b"prompt"]], object), options)
+    yield core.decode({"PROMPT": np.array([[b"prompt"]], object)}, options)
 
 
 @pytest.mark.parametrize("request_", requests_of_every_kind(), ids=lambda request: request.model)

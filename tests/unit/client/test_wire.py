@@ -67,7 +67,7 @@ def test_an_http_body_is_json_then_binary():
 
 def test_a_stream_request_is_flat_json():
     options = {"sampling": SAMPLING}
-    request = core.decode(np.array([["<p> 杯".encode()]], object), options).within(2.0)
+    request = core.decode({"PROMPT": np.array([["<p> 杯".encode()]], object)}, options).within(2.0)
     exchange = wire_http.stream(request)
     assert exchange.path == "/v2/models/text_decoder/generate_stream"
     assert json.loads(exchange.body) == {
@@ -114,7 +114,7 @@ EVENTS = [
     event(TEXT="词 ", FINISH_REASON="", PROMPT_TOKENS=3, COMPLETION_TOKENS=1, TOKEN_IDS=[1, 2], model_name="x"),
     event(TEXT="b\n\nc", FINISH_REASON="eos", PROMPT_TOKENS=3, COMPLETION_TOKENS=2, TOKEN_IDS=[]),
 ]
-DECODE = core.decode(np.array([[b"p"]], object), {})
+DECODE = core.decode({"PROMPT": np.array([[b"p"]], object)}, {})
 
 
 @given(st.lists(st.integers(0, len(b"".join(EVENTS))), max_size=20))

@@ -44,7 +44,6 @@ def refusal(**fields: bytes) -> str:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_names_the_product_in_every_language(task: str, language: str) -> None:
-    fields = {"scores": (0.6,) * len(fields.get("tags", ()))} | fields
     needs = {"question": {"question": "Is it washable?"}, "reply": {"history": CHAT}}.get(task, {})
     chat = messages(Request(task=task, language=language, title="Blue enamel kettle", **needs))
     assert [turn["role"] for turn in chat] == ["system", *["user", "assistant"] * ((len(chat) - 2) // 2), "user"]

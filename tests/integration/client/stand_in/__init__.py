@@ -48,9 +48,9 @@ def build(folder: Path) -> Path:
     given = {"IMAGE": "STRING [1]"} | CONDITION | optional
     _model(folder, "stand_in", "content_model.py", 8, TITLE, given, EVERYTHING)
     _model(folder, "tagger", "content_model.py", 8, CONDITION, {}, TAGS)
-    _model(
-        folder, "prompter", "content_model.py", 8, TITLE | {"TAGS": "STRING [5]"}, TEXT_FIELDS, {"PROMPT": "STRING [1]"}
-    )
+    chosen = {name: SAMPLING[name] for name in ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "REPETITION_PENALTY")}
+    prompt = {"PROMPT": "STRING [1]"} | chosen
+    _model(folder, "prompter", "content_model.py", 8, TITLE | TAGS, TEXT_FIELDS | chosen, prompt)
     _model(folder, "text_decoder", "stream_model.py", 1, {"PROMPT": "STRING [1]"}, SAMPLING, TEXT)
     for name, (required, outputs) in ENSEMBLES.items():
         lines = [*_head(name, 8, required, optional, outputs), 'platform: "ensemble"', "ensemble_scheduling { step [ {"]

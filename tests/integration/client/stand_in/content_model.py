@@ -108,6 +108,11 @@ class TritonPythonModel:
             "TAG_SCORES": np.tile(np.array([[0.75, 0.25, 0, 0, 0]], np.float32), (rows, 1)),
             "PROMPT": np.array([[title.encode()] for title in titles], dtype=np.object_),
         }
+        for name in ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "REPETITION_PENALTY"):
+            given = pb_utils.get_input_tensor_by_name(request, name)
+            made[name] = (
+                given.as_numpy() if given else np.ones((rows, 1), np.int32 if name == "MAX_TOKENS" else np.float32)
+            )
         # A title may ask for a row less: Triton does not notice.
         kept = rows - 1 if "short" in titles[0].split() else rows
         return [pb_utils.Tensor(name, made[name][:kept]) for name in request.requested_output_names()]
