@@ -1,10 +1,12 @@
-"""What a killed server leaves: segments of its stubs in shared memory, and its log; named so that they can be told.
+"""What a killed server leaves: its log, segments in shared memory, at times a stub; named so that they can be told.
 
-Triton removes its segments when it exits in order, the launcher its log when it stops.
+Triton removes its segments when it exits in order, the launcher its log when it stops. A stub sees that tritonserver
+is gone and exits, unless it waits for a lock that tritonserver held when it was killed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import uuid
@@ -13,6 +15,7 @@ from pathlib import Path
 import psutil
 
 SHARED_MEMORY = Path("/dev/shm")
+STUB = "triton_python_backend_stub"
 
 
 def unique_prefix(prefix: str) -> str:
@@ -31,13 +34,18 @@ def remove(prefix: str) -> list[Path]:
 
 
 def remove_stale(prefix: str) -> list[Path]:
-    """Removes what this user's dead servers of this process namespace left; the files.
+    """Removes what this user's dead servers of this process namespace left, orphaned stubs too; the files.
 
     A server is alive as long as any process names its prefix: tritonserver and every stub have it in their arguments.
     """
     files = [path for path in _files(_family(prefix)) if _owner(path) == os.getuid()]
     if not files:
         return []
+    orphans = [process for process in psutil.process_iter() if _is_orphan(process, _family(prefix))]
+    for orphan in orphans:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            orphan.kill()
+    psutil.wait_procs(orphans, timeout=5)
     commands = "\0".join(" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
     length = len(unique_prefix(prefix))
     return [path for path in files if path.name[:length] not in commands and _unlink(path)]
@@ -45,6 +53,19 @@ def remove_stale(prefix: str) -> list[Path]:
 
 def _family(prefix: str) -> str:
     return f"{prefix}_{Path('/proc/self/ns/pid').stat().st_ino}_"
+
+
+def _is_orphan(process: psutil.Process, family: str) -> bool:
+    """Whether a process is a stub of ours whose tritonserver is gone."""
+    with contextlib.suppress(psutil.Error):
+        command = process.cmdline()
+        is_stub = bool(command) and Path(command[0]).name == STUB and any(word.startswith(family) for word in command)
+        return is_stub and process.uids().real == os.getuid() and not _is_triton(process.parent())
+    return False
+
+
+def _is_triton(process: psutil.Process | None) -> bool:
+    return process is not None and process.name() == "tritonserver"
 
 
 def _files(prefix: str) -> list[Path]:

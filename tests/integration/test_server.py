@@ -451,7 +451,7 @@ def test_numpy_2_is_refused_before_anything_starts(models, python_with_numpy_2, 
 def test_canary_finds_what_numpy_2_corrupts(models, python_with_numpy_2, monkeypatch, prefix):
     monkeypatch.setattr(sys, "executable", str(python_with_numpy_2))
     monkeypatch.setattr(canary, "check_numpy", lambda environment: None)
-    failed = fails(models, models=["canary"], shm_prefix=prefix)
+    failed = fails(models, models=["canary"], exit_timeout_s=1, shm_prefix=prefix)
     assert "canary" in failed.reason
     assert "numpy of the models: 2.2.6" in failed.reason
     assert "numpy<2" in failed.mend

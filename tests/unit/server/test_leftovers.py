@@ -7,6 +7,8 @@ import sys
 import uuid
 from pathlib import Path
 
+import psutil
+
 from server import leftovers
 
 
@@ -44,3 +46,32 @@ def test_removes_the_dead_and_spares_the_living_and_strangers():
         stub.wait()
         other_namespace.unlink()
     assert not any(path.exists() for path in left | used)
+
+
+SLEEP = "import time; time.sleep(60)"
+PARENT = f"""
+import subprocess, sys
+stub = subprocess.Popen([sys.argv[1], "-c", "{SLEEP}", sys.argv[2]], executable=sys.argv[3])
+print(stub.pid, flush=True)
+stub.wait()
+"""
+
+
+def test_a_stub_without_its_triton_is_killed_but_not_one_with_it(tmp_path):
+    family = f"t{uuid.uuid4().hex[:8]}"
+    dead, living = leftovers.unique_prefix(family), leftovers.unique_prefix(family)
+    left, used = segment(dead), segment(living)
+    stub = str(tmp_path / leftovers.STUB)
+    (tmp_path / "tritonserver").symlink_to(sys.executable)
+    orphan = subprocess.Popen([stub, "-c", SLEEP, f"{dead}0"], executable=sys.executable)
+    command = [str(tmp_path / "tritonserver"), "-c", PARENT, stub, f"{living}0", sys.executable]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as triton:
+        child = psutil.Process(int(triton.stdout.readline()))
+        try:
+            assert leftovers.remove_stale(family) == [left]
+            orphan.wait(10)
+            assert child.is_running()
+            assert used.exists()
+        finally:
+            child.kill()
+            leftovers.remove(living)
