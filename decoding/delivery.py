@@ -94,6 +94,8 @@ class Delivery:
                 except StageError as error:
                     message = error
                 if message is not None:
+                    # It may have ended since it was asked; after its last message the caller must not be asked for.
+                    ended = ended or isinstance(message, StageError) or bool(message.finish)
                     entry.send(message)
                     entry.sent = now
             if not ended and now - entry.asked >= self._poll:
