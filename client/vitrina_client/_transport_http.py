@@ -122,7 +122,7 @@ class HttpStream:
         exchange = wire.stream(self._request)
         self._connection.timeout = _shorter(deadline.left(self._request.model), self._connect)
         self._connection.connect()
-        self._wait_until(deadline)
+        self._connection.timeout = deadline.left(self._request.model)  # of the head of the answer
         self._connection.request(
             exchange.method, exchange.path, body=exchange.body, headers=exchange.headers, preload_content=False
         )

@@ -55,6 +55,12 @@ def test_a_stream_may_take_longer_than_its_first_token_limit(vitrina):
     assert len(pieces) == 6
 
 
+def test_the_connect_limit_ends_with_the_connection(vitrina):
+    timeout = Timeout(connect=0.3)
+    assert vitrina.generate(Product("wait:0.8"), timeout=timeout).finish_reason == "eos"
+    assert len(list(vitrina.stream(Product("pieces:2 every:0.8"), timeout=timeout))) == 2
+
+
 def test_a_stream_that_is_left_is_cancelled_on_the_server(vitrina, journal, title):
     words = f"pieces:1000 every:0.05 {title}"
     with vitrina.stream(Product(words)) as stream:
