@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from vitrina_client import Vitrina, VitrinaError
 
 from benchmarks.load_report import Load, read, write
 from benchmarks.serving import REPOSITORY, Addresses, bundle, machine
@@ -93,11 +94,18 @@ def main(
     if bool(grpc) != bool(http):
         raise typer.BadParameter("give both --grpc and --http, or neither")
     out.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        addresses = Addresses(http=http, grpc=grpc) if grpc else stack.enter_context(bundle())
-        samples = drive(addresses, users, run_time, max_tokens, out)
     settings = {"users": users, "run_time_s": run_time, "max_tokens": max_tokens}
-    load = read(samples, settings, machine())
+    try:
+        with ExitStack() as stack:
+            addresses = Addresses(http=http, grpc=grpc) if grpc else stack.enter_context(bundle())
+            for url in (f"grpc://{addresses.grpc}", f"http://{addresses.http}"):
+                with Vitrina(url) as vitrina:
+                    vitrina.status()
+            samples = drive(addresses, users, run_time, max_tokens, out)
+        load = read(samples, settings, machine())
+    except (RuntimeError, VitrinaError) as error:
+        print(f"load: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
     page, figures = write(load, out)
     console.print(table(load))
     console.print(f"page  {page}\njson  {figures}", soft_wrap=True)

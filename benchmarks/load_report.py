@@ -89,7 +89,7 @@ def read(samples: Path, settings: dict[str, Any], machine: dict[str, Any]) -> Lo
     if not window:
         raise RuntimeError(f"no request ended between {start:.1f} and {end:.1f} s; give a longer --run-time")
     offered = max((look["offered"] for look in looks), key=lambda rates: sum(rates.values()))
-    rows = [_row(name, protocol, window, offered, end - start) for name, protocol in _names(asked)]
+    rows = [_row(name, protocol, window, offered, end - start) for name, protocol in _names(asked, offered)]
     latencies = {f"{row.name} {row.protocol}": _latencies(window, row.name, row.protocol) for row in rows}
     return Load(settings, machine, end - start, start, rows, _timeline(looks, asked, end), latencies)
 
@@ -111,9 +111,10 @@ def write(load: Load, folder: Path) -> tuple[Path, Path]:
 # ------------------------------------------------------------------------------------------------------------ rows
 
 
-def _names(asked: list[dict]) -> list[tuple[str, str]]:
-    """(row, protocol) in the order of the page."""
+def _names(asked: list[dict], offered: dict[str, float]) -> list[tuple[str, str]]:
+    """(row, protocol) in the order of the page; what was offered has its row though nothing of it was answered."""
     found = {(line["row"], line["protocol"]) for line in asked}
+    found |= {(name, protocol) for name, _, protocol in (key.rpartition(" ") for key in offered)}
     order = [name for kind in KINDS for name in (kind, kind + FIRST_TOKEN)]
     return sorted(found, key=lambda each: (order.index(each[0]), each[1]))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 import time
 import urllib.request
 from pathlib import Path
@@ -97,6 +98,18 @@ def test_total_ends_the_decoders_work(vitrina, server):
     while active(server) > 0:
         assert time.monotonic() < end, "the decoder goes on after TIMEOUT_MS"
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_the_readmes_code_runs(server, scheme, tmp_path, monkeypatch, capsys):
+    readme = (SAMPLES.parent / "client" / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    shutil.copy(SAMPLES / "espresso-cup.jpg", tmp_path / "mug.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(code.replace("grpc://localhost:8001", f"{scheme}://{getattr(server, f'{scheme}_url')}"), {})
+    printed = capsys.readouterr().out
+    assert "(384,)" in printed
+    assert printed.endswith("True\n")
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
