@@ -1,30 +1,24 @@
-"""Whole texts from the text decoder: every row of a batch becomes a request of its own to text_decoder.
+"""Whole texts from the text decoder: every row of a batch is a request of its own to the engine.
 
 `execute` answers later, so that no batch waits for another. A batch is one request of one caller: if a row fails, all
 of it fails, with that row's error, and its other rows are cancelled.
 """
 
-import re
 import threading
-import uuid
-from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from stages.errors import TRITON_CODE, StageError
+from decoding.link import Link, meeting_place
+from stages.errors import StageError
 from stages.triton import triton_error
 
-OUTPUTS = ("TEXT", "FINISH_REASON", "PROMPT_TOKENS", "COMPLETION_TOKENS")
-#: Rows under way at a time, each with a thread that sleeps until its text is whole; further ones wait here.
-ROWS = 128
 POLL_S = 0.05
-WIRE = re.compile(r"vitrina/(\w+) (\S+): (.*)", re.DOTALL)
 
 
 class TritonPythonModel:
     def initialize(self, args):
-        self.rows = ThreadPoolExecutor(ROWS, thread_name_prefix="row")
+        self.link = Link(meeting_place("text_decoder"))
         self.batches = set()
         self.lock = threading.Lock()
         self.stopping = threading.Event()
@@ -33,21 +27,14 @@ class TritonPythonModel:
 
     def execute(self, requests):
         for request in requests:
-            batch = Batch(request)
+            batch = Batch(request, self.link, self.forget)
             with self.lock:
                 self.batches.add(batch)
-            threading.Thread(target=self.answer, args=(batch,), name="batch", daemon=True).start()
+            batch.begin(request)
 
-    def answer(self, batch):
-        """Gathers one batch's rows and responds."""
-        final = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-        try:
-            batch.sender.send(batch.gather(self.rows), flags=final)
-        except Exception as error:
-            batch.sender.send(pb_utils.InferenceResponse([], error=triton_error(error)), flags=final)
-        finally:
-            with self.lock:
-                self.batches.remove(batch)
+    def forget(self, batch):
+        with self.lock:
+            self.batches.discard(batch)
 
     def watch_callers(self):
         """Cancels the rows of callers that have gone."""
@@ -55,77 +42,88 @@ class TritonPythonModel:
             with self.lock:
                 batches = list(self.batches)
             for batch in batches:
-                if not batch.cancelled and batch.sender.is_cancelled():
+                if batch.caller_is_gone():
                     batch.cancel()
 
     def finalize(self):
-        self.rows.shutdown()
         self.stopping.set()
         self.watch.join()
+        self.link.close()
 
 
 class Batch:
-    """One request of a caller: its rows, by the keys that the decoder knows them by."""
+    """One request of a caller: its rows, and who waits for them."""
 
-    def __init__(self, request):
+    def __init__(self, request, link, on_answered):
+        self.link = link
+        self.on_answered = on_answered
         self.sender = request.get_response_sender()
-        # copies: the request's memory is gone once execute has returned
-        self.tensors = {tensor.name(): tensor.as_numpy().copy() for tensor in request.inputs()}
-        self.keys = [uuid.uuid4().hex for _ in self.tensors["PROMPT"]]
+        self.lock = threading.RLock()
+        self.keys = []
+        self.rows = {}
         self.cancelled = False
 
-    def gather(self, pool):
-        """Decodes the rows side by side and joins their outputs in order."""
-        futures = {pool.submit(self.decode, row): row for row in range(len(self.keys))}
-        rows = {}
-        for future in as_completed(futures):
-            try:
-                rows[futures[future]] = future.result()
-            except Exception:
-                self.cancel()
-                raise
-        joined = {name: np.concatenate([rows[row][name] for row in range(len(rows))]) for name in OUTPUTS}
-        return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in joined.items()])
-
-    def decode(self, row):
-        """One row through text_decoder: its outputs, each [1, 1]."""
+    def begin(self, request):
+        """Asks for every row; the answer goes out when the last of them is there, or with the first error."""
+        asked = []
+        try:
+            tensors = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+            for row in range(len(tensors["PROMPT"])):
+                asked.append(self.link.ask({name: values[row] for name, values in tensors.items()}))
+        except Exception as error:
+            self.fail(error)
+        self.count = len(asked)
+        self.keys = [key for key, _ in asked]
         if self.cancelled:
-            raise StageError("cancelled", "PROMPT", "the caller cancelled the request")
-        inputs = [pb_utils.Tensor(name, values[row : row + 1]) for name, values in self.tensors.items()]
-        last = None
-        for response in call(inputs, OUTPUTS, {"whole": True, "key": self.keys[row]}):
-            if response.has_error():
-                raise typed(response.error().message(), row, len(self.keys))
-            if response.output_tensors():
-                last = {tensor.name(): tensor.as_numpy().copy() for tensor in response.output_tensors()}
-        if last is None or not last["FINISH_REASON"].item():
-            raise RuntimeError("text_decoder ended a request without a finish reason")
-        if last["FINISH_REASON"].item() == b"error":
-            raise typed(last["TEXT"].item().decode(), row, len(self.keys))
-        return last
+            self.cancel()
+        for row, (_, future) in enumerate(asked):
+            future.add_done_callback(lambda done, row=row: self.take(row, done))
+
+    def take(self, row, done):
+        """One row has ended."""
+        error = done.exception()
+        if isinstance(error, StageError) and self.count > 1:
+            error = StageError(error.code, error.field, f"row {row}: {error.message}")
+        if error is not None:
+            self.fail(error)
+            return
+        with self.lock:
+            self.rows[row] = done.result()
+            if len(self.rows) == self.count:
+                self.respond(answer([self.rows[row] for row in range(self.count)]))
+
+    def fail(self, error):
+        """Answers with an error, if nothing was answered yet, and cancels the other rows."""
+        self.respond(pb_utils.InferenceResponse([], error=triton_error(error)))
+        self.cancel()
+
+    def respond(self, response):
+        """Answers the caller, once. Triton (24.10) crashes if a sender is used after its last response."""
+        with self.lock:
+            if self.sender is not None:
+                self.sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+                self.sender = None
+                self.on_answered(self)
+
+    def caller_is_gone(self):
+        """Whether the caller has cancelled; False once it is answered or its rows are cancelled."""
+        with self.lock:
+            return self.sender is not None and not self.cancelled and self.sender.is_cancelled()
 
     def cancel(self):
-        """Frees the decoder's places of the rows that are not done."""
-        self.cancelled = True
+        """Frees the places of the rows that have not ended."""
+        with self.lock:
+            self.cancelled = True
         for key in self.keys:
-            for _ in call([pb_utils.Tensor("PROMPT", np.array([[b"-"]], np.object_))], OUTPUTS, {"cancel": key}):
-                pass
+            self.link.cancel(key)
 
 
-def call(inputs, outputs, parameters):
-    """Responses of text_decoder to one request."""
-    request = pb_utils.InferenceRequest(
-        model_name="text_decoder",
-        requested_output_names=list(outputs),
-        inputs=inputs,
-        parameters=parameters,
-    )
-    return request.exec(decoupled=True)
-
-
-def typed(message, row, rows):
-    """The decoder's error again, which row it was named where there are several."""
-    if not (match := WIRE.search(message)) or match[1] not in TRITON_CODE:
-        return RuntimeError(message)
-    code, field, sentence = match.groups()
-    return StageError(code, field, sentence if rows == 1 else f"row {row}: {sentence}")
+def answer(rows):
+    """The rows' texts as one response."""
+    outputs = {
+        "TEXT": np.array([[row.text.encode("utf-8")] for row in rows], np.object_),
+        "FINISH_REASON": np.array([[row.finish.encode()] for row in rows], np.object_),
+        "PROMPT_TOKENS": np.array([[row.prompt_tokens] for row in rows], np.int32),
+        "COMPLETION_TOKENS": np.array([[row.completion_tokens] for row in rows], np.int32),
+    }
+    return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in outputs.items()])

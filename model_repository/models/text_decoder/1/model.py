@@ -4,10 +4,7 @@ Config parameters, each with a default: `slots` 8, `max_queue` 64, `threads` 0 (
 checkpoint), `spinning` 1, `stream_interval_ms` 50, and, where a request has
 none, `repetition_penalty` 1.1.
 
-Request parameters that text_collector sets: `whole`, to get an empty response once queued and then all text in one;
-`key`, to be cancelled by; `cancel`, a key: the request does nothing but cancel that one. An error after the first
-response of a `whole` request is a response with FINISH_REASON "error" and the error in TEXT: as an error it would never
-arrive at the caller within Triton (24.10), who would wait for ever.
+text_collector asks through `decoding.link`, for whole texts.
 """
 
 import json
@@ -19,6 +16,7 @@ import triton_python_backend_utils as pb_utils
 
 from decoding.delivery import Delivery
 from decoding.engine import Engine
+from decoding.link import LinkServer, meeting_place
 from decoding.sampling import Sampling
 from stages.errors import StageError, invalid
 from stages.triton import triton_error
@@ -43,7 +41,7 @@ class TritonPythonModel:
         limits = {name: self.options[name] for name in names}
         self.engine = Engine(folder, **limits, spinning=bool(self.options["spinning"]))
         self.delivery = Delivery(interval_s=self.options["stream_interval_ms"] / 1000)
-        self.keyed = {}
+        self.link = LinkServer(meeting_place("text_decoder"), self.engine, self.delivery, self.read)
         self.stopping = threading.Event()
         self.metrics = threading.Thread(target=publish, args=(self.engine, self.stopping), name="metrics", daemon=True)
         self.metrics.start()
@@ -58,37 +56,41 @@ class TritonPythonModel:
 
     def begin(self, request, sender):
         """Hands one request to the engine; its answers go through `sender`, from the delivery's thread."""
-        steering = json.loads(request.parameters() or "{}")
-        if key := steering.get("cancel"):
-            if handle := self.keyed.pop(key, None):
-                handle.cancel()
-            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-            return
-        asked = read_request(request, self.engine, self.options)
-        key, whole = steering.get("key"), bool(steering.get("whole"))
-        handle = self.engine.submit(asked, self.delivery.notify)
-        if key:
-            self.keyed[key] = handle
-        if whole:
-            sender.send(answer("", (), "", asked.prompt_tokens, 0))
+        fields = {tensor.name(): tensor.as_numpy()[0] for tensor in request.inputs()}
+        handle = self.engine.submit(self.read(fields), self.delivery.notify)
 
         def send(message):
-            last = isinstance(message, StageError) or message.finish
-            if last:
-                self.keyed.pop(key, None)
-            if isinstance(message, StageError) and whole:
-                final = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-                sender.send(answer(message.wire(), (), "error", asked.prompt_tokens, 0), flags=final)
-            elif isinstance(message, StageError):
+            if isinstance(message, StageError):
                 send_error(sender, message)
             else:
-                flags = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL if last else 0
-                counts = message.prompt_tokens, message.completion_tokens
-                sender.send(answer(message.text, message.ids, message.finish, *counts), flags=flags)
+                sender.send(answer(message), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL * bool(message.finish))
 
-        self.delivery.add(handle, send, sender.is_cancelled, whole)
+        self.delivery.add(handle, send, sender.is_cancelled)
+
+    def read(self, fields):
+        """A request's tensors, each without its batch axis, as a checked `decoding.request.Request`."""
+
+        def number(name, kind, default):
+            return kind(fields[name].reshape(-1)[0]) if name in fields else default
+
+        sampling = Sampling(
+            temperature=number("TEMPERATURE", float, 0.0),
+            top_p=number("TOP_P", float, 1.0),
+            top_k=number("TOP_K", int, 0),
+            repetition_penalty=number("REPETITION_PENALTY", float, self.options["repetition_penalty"]),
+            seed=number("SEED", int, None),
+        )
+        return self.engine.request(
+            text("PROMPT", fields["PROMPT"].reshape(-1)[0]),
+            prefix=fields.get("PREFIX"),
+            max_tokens=number("MAX_TOKENS", int, None),
+            sampling=sampling,
+            stops=[text("STOP", stop) for stop in fields.get("STOP", np.empty(0)).reshape(-1)],
+            timeout_ms=number("TIMEOUT_MS", int, None),
+        )
 
     def finalize(self):
+        self.link.close()
         self.engine.close()
         self.delivery.close()
         self.stopping.set()
@@ -108,30 +110,6 @@ def read_options(parameters):
     return options
 
 
-def read_request(request, engine, options):
-    """The request's tensors as a checked `decoding.request.Request`."""
-    values = {tensor.name(): tensor.as_numpy()[0] for tensor in request.inputs()}
-
-    def number(name, kind, default):
-        return kind(values[name].reshape(-1)[0]) if name in values else default
-
-    sampling = Sampling(
-        temperature=number("TEMPERATURE", float, 0.0),
-        top_p=number("TOP_P", float, 1.0),
-        top_k=number("TOP_K", int, 0),
-        repetition_penalty=number("REPETITION_PENALTY", float, options["repetition_penalty"]),
-        seed=number("SEED", int, None),
-    )
-    return engine.request(
-        text("PROMPT", values["PROMPT"].reshape(-1)[0]),
-        prefix=values.get("PREFIX"),
-        max_tokens=number("MAX_TOKENS", int, None),
-        sampling=sampling,
-        stops=[text("STOP", stop) for stop in values.get("STOP", np.empty(0)).reshape(-1)],
-        timeout_ms=number("TIMEOUT_MS", int, None),
-    )
-
-
 def text(field, value):
     """Bytes of a request as text."""
     try:
@@ -140,14 +118,14 @@ def text(field, value):
         raise invalid(field, f"it is not UTF-8: {error}") from error
 
 
-def answer(delta, ids, finish, prompt_tokens, completion_tokens):
+def answer(delta):
     """One response."""
     outputs = {
-        "TEXT": np.array([[delta.encode("utf-8")]], np.object_),
-        "TOKEN_IDS": np.array([ids], np.int64),
-        "FINISH_REASON": np.array([[finish.encode()]], np.object_),
-        "PROMPT_TOKENS": np.array([[prompt_tokens]], np.int32),
-        "COMPLETION_TOKENS": np.array([[completion_tokens]], np.int32),
+        "TEXT": np.array([[delta.text.encode("utf-8")]], np.object_),
+        "TOKEN_IDS": np.array([delta.ids], np.int64),
+        "FINISH_REASON": np.array([[delta.finish.encode()]], np.object_),
+        "PROMPT_TOKENS": np.array([[delta.prompt_tokens]], np.int32),
+        "COMPLETION_TOKENS": np.array([[delta.completion_tokens]], np.int32),
     }
     return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in outputs.items()])
 
