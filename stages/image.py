@@ -20,7 +20,7 @@ from stages.errors import StageError
 from stages.image_file import broken, check_file, check_png_rows, check_size
 
 SIDE_PX = 224  # height and width of what the image encoder reads
-BACKGROUND = (255, 255, 255)  # shown through alpha and beside a picture that is not square, as in shop photos
+BACKGROUND = (255, 255, 255)  # shown through alpha, as in shop photos
 FILTER = Image.Resampling.BICUBIC
 MAX_PROFILE_BYTES = 4 * 2**20  # of an ICC profile; a larger one is not applied
 
@@ -44,8 +44,9 @@ _PROFILE_MODE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 def read_image(data: bytes) -> np.ndarray:
     """Decodes a photo, sets it upright, brings it to sRGB and fits it into the encoder's square.
 
-    The first frame of an animated file is taken; alpha and the margins are white; a picture smaller than the
-    square is enlarged.
+    The first frame of an animated file is taken; alpha lies on white; a picture smaller than the square is enlarged;
+    beside one that is not square lie margins in the mean colour of its border, which named more products right than
+    white margins, a centre crop or squashing did.
 
     Args:
         data: a whole JPEG, PNG or WebP file within the limits of :mod:`stages.image_file`.
@@ -136,12 +137,16 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _square(picture: Image.Image, orientation: int) -> np.ndarray:
-    """The upright picture in the middle of the square."""
+    """The upright picture in the middle of the square, on its mean border colour."""
     if orientation in _UPRIGHT:
         picture = picture.transpose(_UPRIGHT[orientation])
     if picture.size == (SIDE_PX, SIDE_PX):
         return np.asarray(picture)
-    square = np.full((SIDE_PX, SIDE_PX, 3), BACKGROUND, np.uint8)
-    left, top = (SIDE_PX - picture.width) // 2, (SIDE_PX - picture.height) // 2
-    square[top : top + picture.height, left : left + picture.width] = picture
+    pixels = np.asarray(picture)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).mean(axis=0)
+    square = np.empty((SIDE_PX, SIDE_PX, 3), np.uint8)
+    square[:] = border.round()
+    height, width, _ = pixels.shape
+    top, left = (SIDE_PX - height) // 2, (SIDE_PX - width) // 2
+    square[top : top + height, left : left + width] = pixels
     return square
