@@ -9,6 +9,7 @@ sentence encoder put them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from training.vocabulary import imagenet_labels
 
 SEED = 7
 STEPS = 400
+CHECKPOINT_EVERY = 100
 BATCH = 192
 LEARNING_RATE = 1e-3
 WARM_UP = 50
@@ -161,7 +163,7 @@ def losses(network: Fusion, data: Data, targets: Tensor, rng: np.random.Generato
 
 def learning_rate(step: int) -> float:
     """Share of the full rate: a short warm-up, then half a cosine."""
-    return min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + np.cos(np.pi * step / STEPS))
+    return min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / STEPS))
 
 
 def train(variant: str, data: Data, labels: Tensor, checkpoint: Path, report: Callable[[int, str], None]) -> Fusion:
@@ -190,7 +192,7 @@ def train(variant: str, data: Data, labels: Tensor, checkpoint: Path, report: Ca
         optimizer.step()
         schedule.step()
         report(step + 1, "  ".join(f"{name} {value.item():.2f}" for name, value in terms.items()))
-        if (step + 1) % 250 == 0 and step + 1 < STEPS:
+        if (step + 1) % CHECKPOINT_EVERY == 0 and step + 1 < STEPS:
             checkpoint.parent.mkdir(parents=True, exist_ok=True)
             state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
             torch.save(state | {"schedule": schedule.state_dict()}, checkpoint)
