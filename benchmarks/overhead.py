@@ -29,7 +29,7 @@ from stages.image import read_image
 from stages.text import TitleTokenizer, read_title
 
 MODELS = REPOSITORY / "model_repository" / "models"
-STEPS = ("tokenizer", "text_encoder", "image_reader", "image_encoder", "fusion")
+STEPS = ("reader", "text_encoder", "image_encoder", "fusion")
 BATCHES = (1, 2, 4, 8)
 IN_FLIGHT = (1, 2, 4, 8, 16, 32)
 console = Console()
@@ -48,7 +48,7 @@ class Raw:
     """The graph up to fusion, in this process."""
 
     def __init__(self) -> None:
-        self.tokenizer = TitleTokenizer(MODELS / "tokenizer" / "1" / "tokenizer.json")
+        self.tokenizer = TitleTokenizer(MODELS / "reader" / "1" / "tokenizer.json")
         self.text, self.image, self.fusion = (_session(m) for m in ("text_encoder", "image_encoder", "fusion"))
 
     def read(self, batch: list[Request]) -> tuple:

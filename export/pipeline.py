@@ -143,17 +143,19 @@ DECODER_INPUTS = (
 
 @dataclass(frozen=True)
 class Modality:
-    """A kind of input: what the request carries and which steps turn it into what fusion takes.
+    """A kind of input: what the request carries, what the reader makes of it, and the encoder that feeds fusion.
 
     Args:
-        edge: the request's tensor.
-        steps: reader and encoder; the last ones give `fused`.
+        edge: the request's tensor, which the reader takes.
+        read: the reader's output → the ensemble's tensor.
+        steps: from there to `fused`. None of them may refuse a request (see :func:`_encode`).
         fused: fusion's input → the ensemble tensor that holds it when the modality is there.
-        absent: the same inputs → the first step's output that stands in where it is not.
+        absent: the same inputs → the reader's output that stands in where it is not.
     """
 
     name: str
     edge: Tensor
+    read: dict[str, str]
     steps: tuple[Step, ...]
     fused: dict[str, str]
     absent: dict[str, str] = field(default_factory=dict)
@@ -162,8 +164,8 @@ class Modality:
 IMAGE_MODALITY = Modality(
     name="image",
     edge=IMAGE,
+    read={"PIXELS": "pixels", "IMAGE_MASK": "image_mask"},
     steps=(
-        Step("image_reader", same("IMAGE"), {"PIXELS": "pixels", "IMAGE_MASK": "image_mask"}),
         Step(
             "image_encoder",
             {"pixels": "pixels"},
@@ -205,13 +207,15 @@ MODELS: tuple[Model, ...] = (
         batches=False,
     ),
     Model(
-        "tokenizer",
+        "reader",
         "python",
-        (TITLE,),
+        (TITLE, replace(IMAGE, optional=True)),
         (
             Tensor("INPUT_IDS", "INT64", ("length",)),
             Tensor("ATTENTION_MASK", "INT64", ("length",)),
             Tensor("TEXT_MASK", "FP32", (1,)),
+            Tensor("PIXELS", "UINT8", (224, 224, 3)),
+            Tensor("IMAGE_MASK", "FP32", (1,)),
             Tensor("NO_IMAGE_EMBEDDING", "FP32", (1280,)),
             Tensor("NO_IMAGE_TOKENS", "FP32", ("tokens", 320)),
             Tensor("NO_IMAGE_SCORES", "FP32", (1000,)),
@@ -227,12 +231,6 @@ MODELS: tuple[Model, ...] = (
         parameters=_ONE_THREAD,
         engine=True,
         files={"model.onnx": "text_encoder"},
-    ),
-    Model(
-        "image_reader",
-        "python",
-        (IMAGE,),
-        (Tensor("PIXELS", "UINT8", (224, 224, 3)), Tensor("IMAGE_MASK", "FP32", (1,))),
     ),
     Model(
         "image_encoder",
@@ -319,19 +317,24 @@ MODELS: tuple[Model, ...] = (
 
 
 def _encode(present: tuple[Modality, ...]) -> list[Step]:
-    """From what the request carries to condition and embedding; an absent modality is wired to small zeros."""
+    """From what the request carries to condition and embedding; an absent modality is wired to small zeros.
+
+    One step reads and checks all that the request carries, because Triton 24.10 crashes or hangs for good if a step
+    fails while another one of the same request is under way or still to be scheduled.
+    """
     read = {"INPUT_IDS": "input_ids", "ATTENTION_MASK": "attention_mask", "TEXT_MASK": "text_mask"}
     fused = {"text_embedding": "text_embedding", "text_mask": "text_mask"}
     steps: list[Step] = []
     for modality in MODALITIES:
         if modality in present:
+            read |= modality.read
             steps += modality.steps
             fused |= modality.fused
         else:
             read |= {zeros: zeros.lower() for zeros in modality.absent.values()}
             fused |= {name: zeros.lower() for name, zeros in modality.absent.items()}
     steps += [
-        Step("tokenizer", same("TITLE"), read),
+        Step("reader", same("TITLE", *(modality.edge.name for modality in present)), read),
         Step("text_encoder", same("input_ids", "attention_mask"), {"sentence_embedding": "text_embedding"}),
     ]
     outputs = {"condition": "CONDITION", "embedding": "EMBEDDING", "condition_copy": "condition"}

@@ -57,7 +57,7 @@ class TextEncoder:
 
     def __init__(self, threads: int = 1) -> None:
         self.session = _session("text_encoder", threads)
-        self.tokenizer = Tokenizer.from_file(str(MODELS / "tokenizer" / "1" / "tokenizer.json"))
+        self.tokenizer = Tokenizer.from_file(str(MODELS / "reader" / "1" / "tokenizer.json"))
         self.tokenizer.enable_padding()
         self.tokenizer.enable_truncation(MAX_TOKENS)
 

@@ -45,5 +45,5 @@ def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndar
 
 
 def sidecars(checkpoint: Path, slot: Slot, out: Path) -> None:
-    """tokenizer.json, for the tokenizer step."""
+    """tokenizer.json, for the reader step."""
     shutil.copy(checkpoint / "tokenizer.json", out / "tokenizer.json")

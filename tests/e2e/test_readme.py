@@ -25,7 +25,7 @@ def folder(tmp_path_factory, bundle) -> Path:
     torch.manual_seed(0)
     config = BertConfig(hidden_size=384, num_hidden_layers=2, num_attention_heads=4, intermediate_size=512)
     BertModel(config).save_pretrained(folder / "my-encoder")
-    tokenizer = REPOSITORY / "model_repository" / "models" / "tokenizer" / "1" / "tokenizer.json"
+    tokenizer = REPOSITORY / "model_repository" / "models" / "reader" / "1" / "tokenizer.json"
     shutil.copy(tokenizer, folder / "my-encoder" / "tokenizer.json")
     shutil.copytree(REPOSITORY / "model_repository", folder / "model_repository", copy_function=os.link)
     return folder

@@ -93,7 +93,7 @@ def together(caller: Caller, model: str, requests: list[dict[str, np.ndarray]], 
             outputs=wanted,
         )
     for _ in requests:
-        number, result, error = done.get(timeout=120)
+        number, result, error = done.get(timeout=300)
         answers[number] = error or [result.as_numpy(name) for name in outputs]
     return answers
 
@@ -219,7 +219,7 @@ def batch_sizes(caller: Caller, model: str) -> dict[int, int]:
 
 def test_bad_pictures_leave_their_batch_unharmed(grpc) -> None:
     alone = [grpc("content_image", {"TITLE": text(t), "IMAGE": text(p)}, "EMBEDDING", "CONDITION") for t, p in PRODUCTS]
-    before = batch_sizes(grpc, "image_reader")
+    before = batch_sizes(grpc, "reader")
     # The first pictures are slow to read, so that the others wait behind them and are read as one batch.
     slow = encode(COLOUR.resize((3000, 3000)), "PNG", compress_level=1)
     requests, meant = [{"TITLE": text(b""), "IMAGE": text(slow)}] * 3, [None] * 3
@@ -236,7 +236,7 @@ def test_bad_pictures_leave_their_batch_unharmed(grpc) -> None:
         elif expected is not None:
             np.testing.assert_allclose(answer[0], expected[0], atol=1e-4)
             np.testing.assert_allclose(answer[1], expected[1], atol=1e-3)
-    merged = {size: count - before.get(size, 0) for size, count in batch_sizes(grpc, "image_reader").items()}
+    merged = {size: count - before.get(size, 0) for size, count in batch_sizes(grpc, "reader").items()}
     assert any(count for size, count in merged.items() if size > 1), f"nothing was batched: {merged}"
 
 
@@ -252,6 +252,23 @@ def test_bad_titles_leave_their_batch_unharmed(grpc) -> None:
             np.testing.assert_allclose(answer[0], alone[place], atol=1e-4)
         else:
             assert list(BAD_TITLES.values())[place - len(good)][1] in answer.message()
+
+
+def test_a_storm_of_bad_requests_leaves_the_server_standing(grpc) -> None:
+    """Errors at every moment of a request's life: what a step's failure beside another step did to Triton 24.10."""
+    small = [picture for picture, _ in BAD_PICTURES.values() if len(picture) < 2**15]
+    pictures, titles = [PHOTO, *small], [TITLE, b"caf\xe9", b"", b"mug"]
+    requests = [
+        {"TITLE": text(titles[number % len(titles)]), "IMAGE": text(pictures[number % len(pictures)])}
+        for number in range(100)
+    ]
+    for _ in range(8):
+        answers = together(grpc, "content_image", requests, "EMBEDDING")
+        for inputs, answer in zip(requests, answers, strict=True):
+            bad = inputs["TITLE"].item() == b"caf\xe9" or inputs["IMAGE"].item() != PHOTO
+            assert isinstance(answer, InferenceServerException) == bad, answer
+            assert not bad or "vitrina/" in answer.message()
+    assert grpc.client.is_server_ready()
 
 
 def of(value: object, dtype: type) -> np.ndarray:
