@@ -32,12 +32,12 @@ class Delivery:
     """Sends what the handles give.
 
     Args:
-        interval_s: for how long text after the first is gathered.
-        poll_s: how often each caller is asked whether it has gone.
+        interval_s: for how long text after the first is gathered, and how often each caller is asked whether it has
+            gone.
     """
 
-    def __init__(self, interval_s: float = 0.05, poll_s: float = 0.05) -> None:
-        self._interval, self._poll = interval_s, poll_s
+    def __init__(self, interval_s: float = 0.08) -> None:
+        self._interval = interval_s
         self._lock = threading.Lock()
         self._entries: list[_Entry] = []
         self._wake = threading.Event()
@@ -79,7 +79,7 @@ class Delivery:
                 entries = list(self._entries)
             if self._closing and not entries:
                 return
-            self._wake.wait(min(self._interval, self._poll) if entries else None)
+            self._wake.wait(self._interval if entries else None)
             self._wake.clear()
             for entry in entries:
                 self._serve(entry, time.monotonic())
@@ -98,7 +98,7 @@ class Delivery:
                     ended = ended or isinstance(message, StageError) or bool(message.finish)
                     entry.send(message)
                     entry.sent = now
-            if not ended and now - entry.asked >= self._poll:
+            if not ended and now - entry.asked >= self._interval:
                 entry.asked = now
                 if entry.gone():
                     entry.handle.cancel()

@@ -161,6 +161,31 @@ def test_eight_at_once_are_each_alone(served):
             assert list(pool.map(ask, cases, [streamed] * len(cases))) == alone
 
 
+@pytest.mark.slow
+def test_batching_changes_no_text_of_the_real_weights(engine):
+    """Every prompt alone and among others that join and leave at random, some cancelled: greedy and seeded."""
+    ways = [Sampling(), Sampling(repetition_penalty=1.1), Sampling(temperature=0.9, top_p=0.95, seed=3)]
+
+    def ask(number):
+        thing = f"{THINGS[number % len(THINGS)]} number {number}"
+        most = 8 + 5 * (number % 4)
+        return engine.submit(engine.request(prompt(thing), max_tokens=most, sampling=ways[number % 3]))
+
+    alone = [ask(number).result() for number in range(24)]
+    chance = random.Random(0)
+    order = chance.sample(range(24), 24)
+    dropped = set(chance.sample(order, 4))
+    handles = {}
+    for number in order:
+        handles[number] = ask(number)
+        if number in dropped:
+            handles[number].cancel()
+        time.sleep(chance.random() * 0.2)
+    assert {number: handles[number].result() for number in order if number not in dropped} == {
+        number: alone[number] for number in order if number not in dropped
+    }
+
+
 def test_rows_of_a_batch_come_back_in_order(served):
     asked = [prompt(thing) for thing in THINGS[:5]]
     assert served.text(*asked, MAX_TOKENS=8) == [served.text(one, MAX_TOKENS=8)[0] for one in asked]

@@ -29,7 +29,7 @@ class Caller:
 
 @pytest.fixture
 def delivery():
-    delivery = Delivery(interval_s=0.01, poll_s=0.01)
+    delivery = Delivery(interval_s=0.01)
     yield delivery
     delivery.close()
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decoding.sampling import MAX_SEED, Sampler, Sampling, top
+from decoding.sampling import MAX_SEED, Sampler, Sampling, nucleus, top
 from stages.errors import StageError
 
 VOCABULARY = 1000
@@ -82,6 +82,22 @@ def test_draws_stay_in_the_nucleus(seed, top_k, top_p, spread):
     picked = {sampler.pick(values.copy()) for _ in range(20)}
     least = values[nucleus].min() - 1e-4
     assert all(token in order and values[token] >= least for token in picked)
+
+
+@given(seed=st.integers(0, 10**6), share=st.floats(0.01, 0.9999), spread=st.floats(0.0, 30.0))
+@settings(max_examples=300, deadline=None)
+def test_the_nucleus_is_what_sorting_everything_gives(seed, share, spread):
+    values = logits(seed, spread)
+    exponents = values - values.max()
+    weights = np.exp(exponents)
+    kept = nucleus(exponents, weights, share)
+    order = np.argsort(-weights, kind="stable")
+    sums = np.cumsum(weights[order], dtype=np.float64)
+    least = int(np.searchsorted(sums, share * sums[-1] * (1 - 1e-6))) + 1
+    most = int(np.searchsorted(sums, share * sums[-1] * (1 + 1e-6))) + 1
+    assert least <= len(kept) <= most
+    assert len(set(kept.tolist())) == len(kept)
+    assert weights[kept].min() >= weights[order[len(kept) - 1]]
 
 
 def test_the_penalty_touches_only_what_was_written():

@@ -1,7 +1,7 @@
 """The text decoder: streams deltas of the text that continues PROMPT. Decoupled; all work is `decoding`'s.
 
 Config parameters, each with a default: `slots` 8, `max_queue` 64, `threads` 0 (one a core), `max_length` 0 (of the
-checkpoint), `spinning` 1, `stream_interval_ms` 50, and, where a request has
+checkpoint), `spinning` 1, `stream_interval_ms` 80, and, where a request has
 none, `repetition_penalty` 1.1.
 
 text_collector asks through `decoding.link`, for whole texts.
@@ -27,10 +27,10 @@ DEFAULTS = {
     "threads": 0,
     "max_length": 0,
     "spinning": 1,
-    "stream_interval_ms": 50,
+    "stream_interval_ms": 80,
     "repetition_penalty": 1.1,
 }
-METRICS_PERIOD_S = 0.25
+METRICS_PERIOD_S = 0.5
 
 
 class TritonPythonModel:
