@@ -48,8 +48,13 @@ def fingerprint() -> str:
 
 
 def fit(picture: Image.Image) -> NDArray[np.uint8]:
-    """The whole picture within the encoder's square on white, as the served reader does it: uint8 [224, 224, 3]."""
-    return np.asarray(ImageOps.pad(picture.convert("RGB"), (SIDE, SIDE), Image.Resampling.BICUBIC, color="white"))
+    """The whole picture within the encoder's square on its mean border colour, as served: uint8 [224, 224, 3]."""
+    small = ImageOps.contain(picture.convert("RGB"), (SIDE, SIDE), Image.Resampling.BICUBIC)
+    pixels = np.asarray(small)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).mean(0).round()
+    square = Image.new("RGB", (SIDE, SIDE), tuple(int(c) for c in border))
+    square.paste(small, ((SIDE - small.width) // 2, (SIDE - small.height) // 2))
+    return np.asarray(square)
 
 
 class TextEncoder:

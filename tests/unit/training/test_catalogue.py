@@ -135,3 +135,19 @@ def test_altered_pictures_keep_their_size_and_repeat():
     one, two = (alter(picture, np.random.default_rng(3)) for _ in range(2))
     assert one.size == (SIDE, SIDE)
     assert np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("size", [(300, 300), (451, 300), (120, 500), (160, 160)])
+def test_pictures_reach_the_encoder_as_they_are_served(size):
+    from io import BytesIO
+
+    from skimage import data
+
+    from stages.image import read_image
+    from training.encoders import fit
+
+    picture = Image.fromarray(data.chelsea()).resize(size)
+    file = BytesIO()
+    picture.save(file, "PNG")
+    difference = np.abs(fit(picture).astype(int) - read_image(file.getvalue()))
+    assert difference.mean() < 1.0
