@@ -61,8 +61,8 @@ class Network:
         slots: rows of the cache, the most requests that decode at a time.
         threads: of the session; 0 for one a core.
         max_length: tokens a row holds; 0 for the one of decoder.json.
-        spinning: whether idle threads of the session spin while a step runs (they sleep between steps): faster by a
-            third on cores of its own, slower on cores that others keep busy.
+        spinning: whether idle threads of the session spin for a moment before they sleep: faster on cores of its own,
+            slower on cores that others keep busy.
     """
 
     def __init__(
@@ -76,7 +76,6 @@ class Network:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
-        options.add_session_config_entry("session.force_spinning_stop", "1")
         self._session = ort.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
         row = (self.shape.kv_heads, self.max_length, self.shape.head_dim)
         names = [i.name for i in self._session.get_inputs() if i.name.startswith("past_key_values.")]

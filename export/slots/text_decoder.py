@@ -43,8 +43,7 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
     """Writes what the text_decoder model needs into `out`.
 
     Files: ``model.onnx`` with ``model.onnx.data``; ``embeddings.npy`` FP32 [vocabulary, hidden], the input table;
-    ``tokenizer.json``; ``chat_template.jinja``; ``decoder.json``, the network's shape and end tokens;
-    ``genai_config.json``, with which onnxruntime-genai itself reads the same folder.
+    ``tokenizer.json``; ``chat_template.jinja``; ``decoder.json``, the network's shape and end tokens.
 
     Args:
         checkpoint: a GGUF file, or a folder in the hub's layout.
@@ -62,7 +61,7 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
         _write_folder(checkpoint, network, folder)
         built = Path(scratch) / "onnx"
         _run_builder(folder, slot.precision, built)
-        for name in ("model.onnx", "model.onnx.data", "genai_config.json", "tokenizer.json", "tokenizer_config.json"):
+        for name in ("model.onnx", "model.onnx.data", "tokenizer.json"):
             shutil.copy(built / name, out / name)
         template = folder / "chat_template.jinja"
         if not template.exists():
@@ -155,7 +154,7 @@ def parity(checkpoint: Path, slot: Slot, out: Path) -> list[dict]:
     text = np.asarray(_tokenizer(checkpoint)(_TEXT, add_special_tokens=False)["input_ids"])
     rows, same, seen = [], 0, 0
     for length in LENGTHS:
-        ids = np.stack([np.roll(text, -7 * row)[: length + FORCED] for row in range(max(BATCHES))])
+        ids = np.stack([np.resize(np.roll(text, -7 * row), length + FORCED) for row in range(max(BATCHES))])
         with torch.no_grad():
             every = network(torch.from_numpy(ids)).logits[:, length - 1 : -1].numpy()
         for batch in BATCHES:
