@@ -6,6 +6,7 @@ of the second half, when all are there. Without --grpc and --http a server is st
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -91,6 +92,7 @@ def main(
     out: Annotated[Path, typer.Option(help="folder for index.html and bench.json")] = REPOSITORY / "out" / "bench",
 ) -> None:
     """Loads the bundle with Locust and writes a page with two plots, and JSON."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server and the users are stopped then, too
     if bool(grpc) != bool(http):
         raise typer.BadParameter("give both --grpc and --http, or neither")
     out.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -55,7 +56,8 @@ def test_half_an_address_is_wrong_usage(tmp_path):
     assert "both --grpc and --http" in done.stderr
 
 
-def test_stopping_it_early_stops_its_users(server, tmp_path):
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_it_early_stops_its_users(server, tmp_path, sign):
     command = [sys.executable, "-m", "benchmarks.load", "--grpc", server.grpc_url, "--http", server.http_url]
     load = subprocess.Popen([*command, "--out", str(tmp_path)], cwd=REPOSITORY, stdout=subprocess.DEVNULL)
     log = tmp_path / "locust.log"
@@ -63,6 +65,6 @@ def test_stopping_it_early_stops_its_users(server, tmp_path):
         time.sleep(0.1)
     users = psutil.Process(load.pid).children(recursive=True)
     assert users
-    load.send_signal(2)
+    load.send_signal(sign)
     load.wait(timeout=120)
     assert not [each for each in users if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
