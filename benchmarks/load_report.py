@@ -229,7 +229,7 @@ def _rate_plot(load: Load) -> Figure:
         axes.set_xlabel("seconds", color=INK)
         _plain(axes)
     panels[0].set_ylabel("requests a second", color=INK)
-    panels[-1].legend(frameon=False, fontsize=8.5, loc="lower right")
+    figure.legend(*panels[0].get_legend_handles_labels(), frameon=False, loc="outside upper right", ncols=3)
     return figure
 
 
