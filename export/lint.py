@@ -159,12 +159,11 @@ class _Ensemble:
                 self._add("tensors", "unused tensor", what, f"map {name!r} to an input or an output, or unmap it")
 
     def _pruned(self) -> None:
-        """Triton drops a step of which no output is asked for, also where another step reads one of them."""
+        """Triton may drop a step of which an output is given and read, when a request does not ask for all of it."""
         given = {output.name for output in self.config.output}
         read = {name for name, port in self.consumed if port.owner != "the answer"}
         for index, step in enumerate(self.config.ensemble_scheduling.step):
-            made = set(step.output_map.values())
-            if made and made <= given and (both := sorted(made & read)):
+            if both := sorted(given & read & set(step.output_map.values())):
                 what = f"{', '.join(both)} would be missing inside when a request does not ask for it"
                 mend = "give the step another output for the inside, a copy, that the ensemble does not give"
                 self._add(f"step {index} ({step.model_name})", "pruning", what, mend)

@@ -269,7 +269,7 @@ MODELS: tuple[Model, ...] = (
         "tagger",
         "python",
         (CONDITION,),
-        (*TAG_OUTPUTS, Tensor("TAGS_COPY", "BYTES", (TAGS,))),
+        (*TAG_OUTPUTS, Tensor("TAGS_COPY", "BYTES", (TAGS,)), Tensor("TAG_SCORES_COPY", "FP32", (TAGS,))),
         files={"tags.npz": "tagger"},
     ),
     Model(
@@ -341,20 +341,16 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
     return [*steps, Step("fusion", fused, outputs)]
 
 
-def _write(decoder: str, condition: str, scores: str, *tags: str) -> list[Step]:
-    """From the tensor `condition` and the text fields to TEXT.
-
-    Args:
-        scores: the ensemble's name for the tags' scores.
-        tags: "TAGS" where the ensemble gives them.
-    """
+def _write(decoder: str, condition: str, *tags: str) -> list[Step]:
+    """From the tensor `condition` and the text fields to TEXT; `tags` are those of the tagger's outputs to give."""
     chosen = {name: name.lower() for name in TASK_SAMPLING}
     sampling = {tensor.name: chosen.get(tensor.name, tensor.name) for tensor in SAMPLING_FIELDS}
+    copies = {"TAGS_COPY": "tags", "TAG_SCORES_COPY": "tag_scores"}
     asked = same("TITLE", *(t.name for t in PROMPT_FIELDS), *TASK_SAMPLING)
     return [
         Step(decoder, {"PROMPT": "prompt"} | sampling, same(*(t.name for t in TEXT_OUTPUTS))),
-        Step("tagger", {"CONDITION": condition}, {"TAGS_COPY": "tags", "TAG_SCORES": scores, **same(*tags)}),
-        Step("prompter", {"TAGS": "tags", "TAG_SCORES": scores, **asked}, {"PROMPT": "prompt"} | chosen),
+        Step("tagger", {"CONDITION": condition}, copies | same(*tags)),
+        Step("prompter", {"TAGS": "tags", "TAG_SCORES": "tag_scores", **asked}, {"PROMPT": "prompt"} | chosen),
     ]
 
 
@@ -367,19 +363,19 @@ def ensembles() -> Iterator[Ensemble]:
                 "_".join(["content", *(m.name for m in present)]),
                 (TITLE, *(m.edge for m in present), *fields),
                 (*TEXT_OUTPUTS, CONDITION, EMBEDDING, *TAG_OUTPUTS),
-                (*_write("text_collector", "condition", "TAG_SCORES", "TAGS"), *_encode(present)),
+                (*_write("text_collector", "condition", "TAGS", "TAG_SCORES"), *_encode(present)),
             )
     yield Ensemble(
         "generate",
         (CONDITION, TITLE, *fields),
         (*TEXT_OUTPUTS, *TAG_OUTPUTS),
-        tuple(_write("text_collector", "CONDITION", "TAG_SCORES", "TAGS")),
+        tuple(_write("text_collector", "CONDITION", "TAGS", "TAG_SCORES")),
     )
     yield Ensemble(
         "text_stream",
         (CONDITION, TITLE, *fields),
         TEXT_OUTPUTS,
-        tuple(_write("text_decoder", "CONDITION", "tag_scores")),
+        tuple(_write("text_decoder", "CONDITION")),
         max_batch_size=1,
         decoupled=True,
     )

@@ -22,6 +22,6 @@ class TritonPythonModel:
         rows = [tags(condition, self.table) for condition in conditions]
         words = np.array([[word.encode() for word in words] for words, _ in rows], object)
         scores = np.stack([scores for _, scores in rows])
-        tensors = {"TAGS": words, "TAG_SCORES": scores, "TAGS_COPY": words}
+        tensors = {"TAGS": words, "TAG_SCORES": scores, "TAGS_COPY": words, "TAG_SCORES_COPY": scores}
         asked = request.requested_output_names()
         return [pb_utils.Tensor(name, array) for name, array in tensors.items() if name in asked]
