@@ -196,9 +196,8 @@ class Scheduler:
         """The first of the queue begins to join, if a slot is free."""
         if self._joining is None and len(self._rows) < self.network.slots:
             with self._lock:
-                handle = self._queue.popleft() if self._queue else None
-            if handle:
-                self._joining = _Row(handle, self._tokenizer)
+                if self._queue:
+                    self._joining = _Row(self._queue.popleft(), self._tokenizer)
 
     def _decode(self) -> None:
         rows = self._rows
@@ -220,11 +219,13 @@ class Scheduler:
         row.length = end
         if end < len(prompt):
             return
-        self._joining = None
-        if not self._advance(row, logits[0]):
-            if len(self._rows) != last:
-                self.network.move(last, len(self._rows), row.length)
-            self._rows.append(row)
+        ended = self._advance(row, logits[0])
+        if not ended and len(self._rows) != last:
+            self.network.move(last, len(self._rows), row.length)
+        with self._lock:  # `submit` must not see its slot free in between
+            self._joining = None
+            if not ended:
+                self._rows.append(row)
 
     def _advance(self, row: _Row, logits: np.ndarray) -> bool:
         """Chooses a row's next token and gives its text out; True if the request has ended."""

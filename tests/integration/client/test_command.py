@@ -78,7 +78,8 @@ def test_status_lists_the_models(url):
         (["--title", "refuse:queue_full"], 5, "vitrina: text_decoder PROMPT: the title asked for it"),
         (["--title", "fail:invalid_input"], 2, "vitrina: content TITLE: the title asked for it"),
         (["--title", "raise"], 1, "vitrina: content: RuntimeError: a fault inside the step"),
-        (["--title", "pieces:2 every:60", "--timeout", "0.5"], 4, "vitrina: text_decoder: no answer within total=0.5"),
+        # Client and server both watch the time; either may be first.
+        (["--title", "pieces:2 every:60", "--timeout", "0.5"], 4, "vitrina: text_decoder"),
     ],
 )
 def test_an_error_is_one_line_and_a_code(stand_in, tmp_path, arguments, code, says):
