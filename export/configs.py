@@ -60,7 +60,7 @@ def model_config(model: Model, target: str = "cpu") -> ModelConfig:
     _add_tensors(config, model.inputs, model.outputs)
     gpu = target != "cpu"
     kind = ModelInstanceGroup.KIND_GPU if gpu else ModelInstanceGroup.KIND_CPU
-    config.instance_group.add(count=model.instances, kind=kind)
+    config.instance_group.add(count=1 if gpu else model.instances, kind=kind)
     if model.batches:
         config.dynamic_batching.default_queue_policy.max_queue_size = _MAX_QUEUE
         config.dynamic_batching.default_queue_policy.allow_timeout_override = True

@@ -56,7 +56,7 @@ class Model:
     Args:
         backend: ``python`` or ``onnxruntime``; an onnxruntime model also gets `configs/cuda.pbtxt`, and one with
             `engine` a `configs/tensorrt.pbtxt`.
-        instances: CPU instances.
+        instances: how many run at once on CPU; on GPU it is one.
         parameters: `parameters` of the config.
         files: what the export of a slot puts beside the model, as ``file name → slot``.
     """
@@ -189,8 +189,8 @@ MODALITIES = (IMAGE_MODALITY,)
 
 # ---------------------------------------------------------------------------------------------------------- models
 
-#: Threads of one network: two cores are the least machine that we serve on.
-_TWO_THREADS = {"intra_op_thread_count": "2"}
+#: Threads of one network on CPU. The heaviest has two instances instead of two threads, which never wait for each other
+#: inside a run: about a tenth more products a second on two cores, and no more latency for one.
 _ONE_THREAD = {"intra_op_thread_count": "1"}
 
 MODELS: tuple[Model, ...] = (
@@ -241,7 +241,8 @@ MODELS: tuple[Model, ...] = (
             Tensor("spatial_tokens", "FP32", (49, 320)),
             Tensor("class_scores", "FP32", (1000,)),
         ),
-        parameters=_TWO_THREADS,
+        instances=2,
+        parameters=_ONE_THREAD,
         engine=True,
         files={"model.onnx": "image_encoder"},
     ),
