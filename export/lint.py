@@ -88,6 +88,7 @@ class _Ensemble:
         self._unused()
         self._pruned()
         self._decoupled()
+        self._refusing()
         return self.found
 
     def _add(self, where: str, rule: str, what: str, mend: str) -> None:
@@ -167,6 +168,30 @@ class _Ensemble:
                 what = f"{', '.join(both)} would be missing inside when a request does not ask for it"
                 mend = "give the step another output for the inside, a copy, that the ensemble does not give"
                 self._add(f"step {index} ({step.model_name})", "pruning", what, mend)
+
+    def _refusing(self) -> None:
+        """A step whose queue may refuse must not run beside another one: Triton 24.10 hangs for good."""
+        steps = list(self.config.ensemble_scheduling.step)
+        maker = {name: index for index, step in enumerate(steps) for name in step.output_map.values()}
+
+        def before(index: int) -> set[int]:
+            direct = {maker[name] for name in steps[index].input_map.values() if name in maker} - {index}
+            return direct.union(*map(before, direct))
+
+        if self.found:  # a graph with a wrong edge may go round in circles
+            return
+        earlier = [before(index) for index in range(len(steps))]
+        for index, step in enumerate(steps):
+            policy = self.configs[step.model_name].dynamic_batching.default_queue_policy
+            beside = [
+                other.model_name
+                for at, other in enumerate(steps)
+                if at != index and at not in earlier[index] and index not in earlier[at]
+            ]
+            if beside and (policy.max_queue_size or policy.default_timeout_microseconds):
+                what = f"its queue may refuse a request while {', '.join(beside)} runs, which hangs Triton 24.10"
+                mend = f"take the queue policy from {step.model_name}; limit the queue of the step before"
+                self._add(f"step {index} ({step.model_name})", "refusal", what, mend)
 
     def _stems_from(self, name: str, seen: frozenset[str] = frozenset()) -> frozenset[str]:
         if name in seen or name not in self.sources:

@@ -57,6 +57,8 @@ class Model:
         backend: ``python`` or ``onnxruntime``; an onnxruntime model also gets `configs/cuda.pbtxt`, and one with
             `engine` a `configs/tensorrt.pbtxt`.
         instances: how many run at once on CPU; on GPU it is one.
+        max_queue: requests that may wait, one more being refused; 0 for any number. A step that runs beside another one
+            must never refuse: Triton 24.10 then hangs for good (see :func:`_encode`).
         parameters: `parameters` of the config.
         files: what the export of a slot puts beside the model, as ``file name → slot``.
     """
@@ -70,6 +72,7 @@ class Model:
     decoupled: bool = False
     batches: bool = True
     engine: bool = False
+    max_queue: int = 256
     parameters: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
 
@@ -228,6 +231,7 @@ MODELS: tuple[Model, ...] = (
         "onnxruntime",
         (Tensor("input_ids", "INT64", ("length",)), Tensor("attention_mask", "INT64", ("length",))),
         (Tensor("sentence_embedding", "FP32", (WIDTH,)),),
+        max_queue=0,
         parameters=_ONE_THREAD,
         engine=True,
         files={"model.onnx": "text_encoder"},
@@ -241,6 +245,7 @@ MODELS: tuple[Model, ...] = (
             Tensor("spatial_tokens", "FP32", (49, 320)),
             Tensor("class_scores", "FP32", (1000,)),
         ),
+        max_queue=0,
         instances=2,
         parameters=_ONE_THREAD,
         engine=True,

@@ -107,6 +107,14 @@ def test_step_that_pruning_would_drop(graph):
     assert "would be missing inside" in said and "a copy" in said
 
 
+@pytest.mark.parametrize("setting", [{"max_queue_size": 8}, {"default_timeout_microseconds": 1000}])
+def test_step_that_may_refuse_beside_another(graph, setting):
+    for name, value in setting.items():
+        setattr(graph["image_encoder"].dynamic_batching.default_queue_policy, name, value)
+    said = _only(lint.lint(graph), "refusal")
+    assert "content_image" in said and "while text_encoder runs" in said and "take the queue policy" in said
+
+
 def test_two_producers(graph):
     _step(graph["content"], "tagger").output_map["TAG_SCORES"] = "EMBEDDING"
     assert "two producers" in {p.rule for p in lint.lint(graph)}

@@ -120,13 +120,16 @@ def test_weights_come_back_in_half_precision(data, labels, tmp_path):
 
 
 def test_a_batch_mixes_titles_with_ones_that_say_nothing(data):
-    _, title, both = data.draw(np.random.default_rng(0))
+    _, title, both, whose = data.draw(np.random.default_rng(0))
     assert title.shape == (PRODUCTS, WIDTH)
     neutral = (both.text[:, None] == data.neutral[None]).all(-1).any(1)
     absent = both.text_mask[:, 0] == 0
     assert 0 < neutral.float().mean() < 0.7
     assert not both.text[absent].any()
     assert both.image_mask.all()
+    misled = whose != torch.arange(PRODUCTS)
+    assert 0 < misled.float().mean() < 0.5
+    assert not (misled & (neutral | absent)).any()
 
 
 def test_targets_put_most_on_the_name_itself(data):
