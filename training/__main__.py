@@ -103,11 +103,13 @@ def tags(
 
     from training.encoders import TextEncoder
     from training.fusion import load
+    from training.recall import held_out_sets
     from training.tags import fit_table, write
 
     torch.set_num_threads(1)
     network = load(variant, WEIGHTS / "fusion" / f"{variant}.safetensors")
-    table = fit_table(network, _features(), TextEncoder())
+    products = _features()
+    table = fit_table(network, products, held_out_sets(products)[1], TextEncoder())
     path = write(table, WEIGHTS / "tags")
     scales = f"image {table.image_scale:.1f}, classes {table.named_scale:.1f}, text {table.text_scale:.1f}"
     console.print(f"{path.relative_to(REPOSITORY)}: {len(table.words)} words; scales: {scales}")

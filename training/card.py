@@ -19,7 +19,17 @@ from training.evaluation import WAYS
 
 WEIGHTS = REPOSITORY / "weights"
 DOCS = REPOSITORY / "docs" / "fusion.md"
-_SETTINGS = ("SEED", "STEPS", "BATCH", "LEARNING_RATE", "WEIGHT_DECAY", "TEMPERATURE", "SOFT_SHARE", "NEUTRAL_SHARE")
+_SETTINGS = (
+    "SEED",
+    "STEPS",
+    "BATCH",
+    "LEARNING_RATE",
+    "WEIGHT_DECAY",
+    "TEMPERATURE",
+    "SOFT_SHARE",
+    "NEUTRAL_SHARE",
+    "MISLEADING_SHARE",
+)
 
 
 def _template(name: str) -> str:
@@ -33,11 +43,11 @@ def fingerprint() -> str:
 
 
 def best_variant(results: dict[str, Any]) -> str:
-    """By the mean of recall @1 of text → image and image → text on held-out products."""
+    """By the mean of recall @1 over all directions on held-out products."""
 
     def score(variant: str) -> float:
         found = results["variants"][variant]["recall"]["held-out products"]
-        return found["text → image"]["@1"] + found["image → text"]["@1"]
+        return sum(direction["@1"] for direction in found.values()) / len(found)
 
     return max(results["variants"], key=score)
 

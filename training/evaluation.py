@@ -18,7 +18,7 @@ from training.encoders import REPOSITORY, ImageEncoder, TextEncoder
 from training.encoders import fit as fit_picture
 from training.features import Features
 from training.fusion import load
-from training.recall import evaluate, held_out_sets
+from training.recall import Held, evaluate, held_out_sets
 from training.tags import Table, calibrating, fit_table, image_readings, naming
 from training.vocabulary import Word, names_it, vocabulary
 
@@ -50,34 +50,34 @@ def everything(products: list[Product], encoder: TextEncoder) -> dict[str, Any]:
         network = load(variant, path)
         results["variants"][variant] = {
             "recall": {h.name: evaluate(network, h, names, encoder) for h in held},
-            "tags": tagging(network, products, encoder),
+            "tags": tagging(network, products, held, encoder),
         }
     return results
 
 
-def ways(network: Fusion, table: Table, products: list[Product], features: Features) -> dict[str, Tensor]:
+def ways(network: Fusion, table: Table, features: Features) -> dict[str, Tensor]:
     """The tags' logits [n, V] for pictures, read in each of :data:`WAYS`."""
     fused, classes = image_readings(network, features, table.fused, table.named)
     return {"fused": fused, "classes": classes, "both": table.image_scale * fused + table.named_scale * classes}
 
 
-def tagging(network: Fusion, products: list[Product], encoder: TextEncoder) -> dict[str, Any]:
+def tagging(network: Fusion, products: list[Product], sets: list[Held], encoder: TextEncoder) -> dict[str, Any]:
     """Set → way → shares of :class:`training.tags.Naming`; the real photos also with their tags."""
-    table = fit_table(network, products, encoder)
+    table = fit_table(network, products, sets[1], encoder)
     results: dict[str, Any] = {}
-    for held in held_out_sets(products):
+    for held in sets:
         rows = (
             np.flatnonzero(calibrating(held)[1]) if held.name == "held-out products" else np.arange(len(held.features))
         )
         names = [held.products[p].name for p in held.product_of[rows]]
-        logits = ways(network, table, products, held.features[rows])
+        logits = ways(network, table, held.features[rows])
         results[held.name] = {way: asdict(naming(logits[way], names)) for way in WAYS}
     shown = photos()
     pictures = []
     for photo in shown:
         with Image.open(photo["path"]) as picture:
             pictures.append(fit_picture(picture))
-    logits = ways(network, table, products, Features(*ImageEncoder()(np.stack(pictures))))
+    logits = ways(network, table, Features(*ImageEncoder()(np.stack(pictures))))
     words = vocabulary()
     results["real photos"] = {way: _photo_tags(logits[way], shown, words) for way in WAYS}
     return results

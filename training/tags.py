@@ -19,7 +19,7 @@ from training.catalogue import Product
 from training.encoders import TextEncoder
 from training.features import Features
 from training.fusion import image_only, text_only
-from training.recall import Held, held_out_sets, run
+from training.recall import Held, run
 from training.texts import embed, titles
 from training.vocabulary import Word, names_it, vocabulary, word_of
 
@@ -78,12 +78,11 @@ def fit(readings: list[Tensor], right: Tensor) -> list[float]:
     return scales.exp().tolist()
 
 
-def fit_table(network: Fusion, products: list[Product], encoder: TextEncoder) -> Table:
-    """The table for a trained network."""
+def fit_table(network: Fusion, products: list[Product], held: Held, encoder: TextEncoder) -> Table:
+    """The table for a trained network; `held` are the held-out products."""
     words = vocabulary()
     texts = torch.from_numpy(embed([w.word for w in words], encoder))
     _, fused = run(network, text_only(texts))
-    held = held_out_sets(products)[1]
     rows = np.flatnonzero(calibrating(held)[0])
     right = accepted(held.products, words)[torch.from_numpy(held.product_of[rows])]
     image_scale, named_scale = fit(list(image_readings(network, held.features[rows], fused, texts)), right)
