@@ -331,6 +331,45 @@ def test_a_stream_ends_in_the_typed_error(grpc, name: str) -> None:
     assert said in error.message()
 
 
+# --- more than the server can take -----------------------------------------------------------------------------------
+
+
+def test_a_full_queue_refuses_at_once_and_the_server_lives_on(grpc) -> None:
+    product = {"TITLE": text(TITLE), "IMAGE": text(PHOTO)}
+    (alone,) = grpc("content_image", product, "EMBEDDING")
+    answers = together(grpc, "content_image", [product] * 700, "EMBEDDING")
+    refused = [answer for answer in answers if isinstance(answer, Exception)]
+    assert 0 < len(refused) < 444
+    for error in refused:
+        assert error.status() == "StatusCode.UNAVAILABLE"
+        assert "maximum queue size" in error.message()
+    for answer in answers:
+        if not isinstance(answer, Exception):
+            np.testing.assert_allclose(answer[0], alone, atol=1e-4)
+    (after,) = grpc("content_image", product, "EMBEDDING")
+    np.testing.assert_allclose(after, alone, atol=1e-4)
+
+
+def test_a_request_that_waits_longer_than_its_timeout_is_refused(grpc) -> None:
+    product = {"TITLE": text(TITLE), "IMAGE": text(PHOTO)}
+    done: queue.SimpleQueue = queue.SimpleQueue()
+    wanted = [triton_grpc.InferRequestedOutput("EMBEDDING")]
+    for number in range(120):
+        limit = 20_000 if number % 2 else None  # microseconds
+        grpc.client.async_infer(
+            "content_image",
+            grpc.tensors(product),
+            lambda result, error, limit=limit: done.put((limit, error)),
+            outputs=wanted,
+            timeout=limit,
+        )
+    answers = [done.get(timeout=120) for _ in range(120)]
+    assert not [error for limit, error in answers if limit is None and error]
+    late = [error for limit, error in answers if limit and error]
+    assert late
+    assert all("timeout expired" in error.message() for error in late)
+
+
 # --- wrong tensors, which Triton itself refuses ----------------------------------------------------------------------
 
 WRONG_TENSORS = {
