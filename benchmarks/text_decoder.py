@@ -7,7 +7,8 @@ greedily, without repetition penalty.
 
 A rate is that of decoding: for bare, tokens after the first by the time they took; for served, tokens that arrived from
 when as many streams as there are slots had their first until the first stream ended. `whole` counts prompts too:
-all tokens by the time from the first request to the last token.
+all tokens by the time from the first request to the last token. Prompts come again from round to round, so that served
+first tokens profit from kept prefixes, as they do where a task's instructions repeat; rates of decoding do not.
 """
 
 from __future__ import annotations

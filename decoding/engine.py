@@ -34,6 +34,7 @@ class Engine:
         threads: of the network; 0 for one a core.
         max_length: longest prompt and answer together, in tokens; 0 for the one of decoder.json.
         spinning: see :class:`decoding.network.Network`.
+        prefix_cache_mb: kept of prompts that were read, in MB, see :mod:`decoding.prefixes`; 0 for nothing.
     """
 
     def __init__(
@@ -45,11 +46,14 @@ class Engine:
         threads: int = 0,
         max_length: int = 0,
         spinning: bool = True,
+        prefix_cache_mb: int = 64,
     ) -> None:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._network = Network(folder, slots, threads, max_length, spinning)
         self.max_length = self._network.max_length
-        self._scheduler = Scheduler(self._network, self._tokenizer, max_queue)
+        self._scheduler = Scheduler(
+            self._network, self._tokenizer, max_queue, prefix_cache_bytes=prefix_cache_mb * 1_000_000
+        )
         self._wake = threading.Condition()
         self._closing = self._abandon = False
         self._warm_up()

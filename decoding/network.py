@@ -117,6 +117,15 @@ class Network:
         self._bindings[first, rows] = binding
         return binding
 
+    def copy(self, row: int, begin: int, end: int) -> list[np.ndarray]:
+        """Keys and values of a row's tokens `begin` to `end`, for :meth:`paste`."""
+        return [cache[row, :, begin:end].copy() for cache in self._cache.values()]
+
+    def paste(self, row: int, begin: int, tokens: list[np.ndarray]) -> None:
+        """Puts what :meth:`copy` gave at the same place of a row."""
+        for cache, part in zip(self._cache.values(), tokens, strict=True):
+            cache[row, :, begin : begin + part.shape[1]] = part
+
     def move(self, origin: int, target: int, length: int) -> None:
         """Copies the first `length` tokens of one row of the cache over another."""
         for cache in self._cache.values():

@@ -18,6 +18,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from decoding.network import Network
+from decoding.prefixes import PrefixCache
 from decoding.request import Handle
 from decoding.sampling import Sampler
 from decoding.stop import Detokenizer, StopText
@@ -35,6 +36,7 @@ class Statistics:
         active: requests that hold a slot, the one that is joining among them.
         queued: requests that wait for one.
         steps: of the network since the start, and the prompt tokens read and tokens written in them.
+        reused_tokens: prompt tokens that need not be read, see :mod:`decoding.prefixes`.
         tokens_per_second: written, over the last ten seconds.
         outcomes: ended requests by finish reason or error code.
     """
@@ -45,6 +47,7 @@ class Statistics:
     queued: int
     steps: int
     prompt_tokens: int
+    reused_tokens: int
     completion_tokens: int
     tokens_per_second: float
     outcomes: dict[str, int]
@@ -58,6 +61,7 @@ class _Row:
         self.request = handle.request
         self.sampler = Sampler(self.request.sampling)
         self.length = 0  # tokens in the cache
+        self.prefix = b""  # the name of the prompt's chunks read so far, in the cache of prefixes
         self.last = -1  # the token that the cache does not hold yet
         self.count = 0  # tokens written
         self._detokenizer = Detokenizer(tokenizer)
@@ -89,18 +93,27 @@ class Scheduler:
         tokenizer: that turns ids into text.
         max_queue: requests that may wait while every slot is taken.
         chunk: prompt tokens read in a step; 0 for as many as there are slots.
+        prefix_cache_bytes: kept of prompts that were read, see :mod:`decoding.prefixes`; 0 for nothing.
     """
 
-    def __init__(self, network: Network, tokenizer: Tokenizer, max_queue: int = 64, chunk: int = 0) -> None:
+    def __init__(
+        self,
+        network: Network,
+        tokenizer: Tokenizer,
+        max_queue: int = 64,
+        chunk: int = 0,
+        prefix_cache_bytes: int = 0,
+    ) -> None:
         self.network = network
         self.max_queue = max_queue
         self.chunk = chunk or network.slots
         self._tokenizer = tokenizer
+        self._prefixes = PrefixCache(prefix_cache_bytes)
         self._lock = threading.Lock()
         self._queue: deque[Handle] = deque()
         self._rows: list[_Row] = []
         self._joining: _Row | None = None
-        self._steps = self._prompt_tokens = self._completion_tokens = 0
+        self._steps = self._prompt_tokens = self._reused_tokens = self._completion_tokens = 0
         self._outcomes: Counter[str] = Counter()
         self._recent: deque[tuple[float, int]] = deque()
 
@@ -159,6 +172,7 @@ class Scheduler:
                 queued=len(self._queue),
                 steps=self._steps,
                 prompt_tokens=self._prompt_tokens,
+                reused_tokens=self._reused_tokens,
                 completion_tokens=self._completion_tokens,
                 tokens_per_second=sum(count for _, count in recent) / span if span > 0 else 0.0,
                 outcomes=dict(self._outcomes),
@@ -198,6 +212,20 @@ class Scheduler:
             with self._lock:
                 if self._queue:
                     self._joining = _Row(self._queue.popleft(), self._tokenizer)
+            if self._joining:
+                self._recall(self._joining)
+
+    def _recall(self, row: _Row) -> None:
+        """Puts the chunks of a prompt that were read before into the row, all but the last token at most."""
+        prompt = row.request.embeddings
+        while row.length + self.chunk < len(prompt):
+            key = PrefixCache.key(row.prefix, prompt[row.length : row.length + self.chunk])
+            if (known := self._prefixes.get(key)) is None:
+                return
+            self.network.paste(self.network.slots - 1, row.length, known)
+            row.prefix = key
+            row.length += self.chunk
+            self._reused_tokens += self.chunk
 
     def _decode(self) -> None:
         rows = self._rows
@@ -215,6 +243,9 @@ class Scheduler:
         end = min(row.length + self.chunk, len(prompt))
         last = self.network.slots - 1
         logits = self.network.run(last, prompt[None, row.length : end], [end])
+        if end - row.length == self.chunk:
+            row.prefix = PrefixCache.key(row.prefix, prompt[row.length : end])
+            self._prefixes.put(row.prefix, self.network.copy(last, row.length, end))
         self._prompt_tokens += end - row.length
         row.length = end
         if end < len(prompt):

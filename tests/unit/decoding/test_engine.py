@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from decoding.engine import Engine
+from decoding.prefixes import PrefixCache
 from decoding.sampling import Sampling
 from stages.errors import StageError
 
@@ -189,6 +190,36 @@ def test_a_deadline_ends_running_and_waiting_requests(engine):
     assert len({hog.result() for hog in hogs}) == 1
 
 
+@pytest.mark.parametrize("kept_mb", [0, 64])
+def test_a_beginning_that_was_read_before_is_not_read_again_and_changes_nothing(folder, kept_mb):
+    engine = Engine(folder, slots=4, threads=1, prefix_cache_mb=kept_mb)
+    beginning = "the quick brown fox jumps over a lazy dog and " * 2
+    first = engine.submit(engine.request(beginning + "runs", max_tokens=12)).result()
+    read = settle(engine)
+    assert read.reused_tokens == 0
+    again = engine.submit(engine.request(beginning + "runs", max_tokens=12)).result()
+    reused = settle(engine).reused_tokens
+    assert again == first
+    assert bool(reused) == bool(kept_mb)
+    assert reused < read.prompt_tokens
+    engine.submit(engine.request(beginning + "sits", max_tokens=12)).result()
+    assert bool(settle(engine).reused_tokens - reused) == bool(kept_mb)
+    before = settle(engine).reused_tokens
+    engine.submit(engine.request("x " + beginning, max_tokens=12)).result()
+    assert settle(engine).reused_tokens == before
+    engine.close()
+
+
+def test_kept_prefixes_stay_within_the_limit_and_the_oldest_go():
+    cache = PrefixCache(limit_bytes=3 * 64)
+    keys = [PrefixCache.key(b"", np.full((1, 4), number, np.float32)) for number in range(4)]
+    for key in keys[:3]:
+        cache.put(key, [np.zeros(8, np.float32), np.zeros(8, np.float32)])
+    assert cache.get(keys[0]) is not None
+    cache.put(keys[3], [np.zeros(16, np.float32)])
+    assert [cache.get(key) is not None for key in keys] == [True, False, True, True]
+
+
 def test_a_newcomer_costs_the_others_a_chunk_a_step(folder):
     """While a long prompt joins, each step reads at most as many of its tokens as there are slots."""
     engine = Engine(folder, slots=4, threads=1)
@@ -295,7 +326,7 @@ def test_statistics_count_what_was_done(engine):
     results = [engine.submit(ask(engine, number)).result() for number in range(5)]
     now = settle(engine)
     assert now.completion_tokens == sum(result.completion_tokens for result in results)
-    assert now.prompt_tokens == sum(result.prompt_tokens for result in results)
+    assert now.prompt_tokens + now.reused_tokens == sum(result.prompt_tokens for result in results)
     assert sum(now.outcomes.values()) == 5
     assert now.steps > before.steps
     assert now.tokens_per_second > 0

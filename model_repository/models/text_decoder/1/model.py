@@ -1,8 +1,8 @@
 """The text decoder: streams deltas of the text that continues PROMPT. Decoupled; all work is `decoding`'s.
 
 Config parameters, each with a default: `slots` 8, `max_queue` 64, `threads` 0 (one a core), `max_length` 0 (of the
-checkpoint), `spinning` 1, `stream_interval_ms` 80, and, where a request has
-none, `repetition_penalty` 1.1.
+checkpoint), `spinning` 1, `prefix_cache_mb` 64, `stream_interval_ms` 80, and, where a request has none,
+`repetition_penalty` 1.1.
 
 text_collector asks through `decoding.link`, for whole texts.
 """
@@ -27,6 +27,7 @@ DEFAULTS = {
     "threads": 0,
     "max_length": 0,
     "spinning": 1,
+    "prefix_cache_mb": 64,
     "stream_interval_ms": 80,
     "repetition_penalty": 1.1,
 }
@@ -37,7 +38,7 @@ class TritonPythonModel:
     def initialize(self, args):
         self.options = read_options(json.loads(args["model_config"]).get("parameters", {}))
         folder = Path(args["model_repository"]) / args["model_version"]
-        names = ("slots", "max_queue", "threads", "max_length")
+        names = ("slots", "max_queue", "threads", "max_length", "prefix_cache_mb")
         limits = {name: self.options[name] for name in names}
         self.engine = Engine(folder, **limits, spinning=bool(self.options["spinning"]))
         self.delivery = Delivery(interval_s=self.options["stream_interval_ms"] / 1000)
@@ -144,7 +145,7 @@ def publish(engine, stopping):
         "queued": pb_utils.MetricFamily("vitrina_decoder_queued", "requests that wait for a slot", kinds[0]),
         "rate": pb_utils.MetricFamily("vitrina_decoder_tokens_per_second", "written, over ten seconds", kinds[0]),
         "steps": pb_utils.MetricFamily("vitrina_decoder_steps_total", "steps of the network", kinds[1]),
-        "tokens": pb_utils.MetricFamily("vitrina_decoder_tokens_total", "tokens read and written", kinds[1]),
+        "tokens": pb_utils.MetricFamily("vitrina_decoder_tokens_total", "tokens read, reused and written", kinds[1]),
         "ended": pb_utils.MetricFamily("vitrina_decoder_requests_total", "ended requests by outcome", kinds[1]),
     }
     series, counted = {}, {}
@@ -167,6 +168,7 @@ def publish(engine, stopping):
         write("rate", now.tokens_per_second)
         write("steps", now.steps)
         write("tokens", now.prompt_tokens, kind="prompt")
+        write("tokens", now.reused_tokens, kind="reused")
         write("tokens", now.completion_tokens, kind="completion")
         for outcome, count in now.outcomes.items():
             write("ended", count, outcome=outcome)
