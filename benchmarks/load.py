@@ -6,6 +6,7 @@ of the second half, when all are there. Without --grpc and --http a server is st
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -84,7 +85,9 @@ def table(load: Load) -> Table:
 
 
 def main(
-    users: Annotated[int, typer.Option(min=1, help="at the end; a third each of EMBEDDING, TEXT and TEXT stream")] = 24,
+    users: Annotated[
+        int, typer.Option(min=1, help="at the end, a third each of EMBEDDING, TEXT and TEXT stream; default: 4 a core")
+    ] = 4 * (os.cpu_count() or 1),
     run_time: Annotated[float, typer.Option(min=4, help="seconds")] = 60,
     max_tokens: Annotated[int, typer.Option(min=1, help="most tokens of a copy")] = 32,
     grpc: Annotated[str, typer.Option(help="host:port of a running server; --http too")] = "",

@@ -1,9 +1,9 @@
 """`python -m benchmarks.overhead`: CONDITION and EMBEDDING from title and photo, served beside raw, on the same cores.
 
 Raw is the same ONNX files and the same preprocessing in one process on the same cores, each network on all of them and
-none spinning for the others (which is faster than one thread each or spinning, by up to 1.6), at its best batch size,
-and with decoding of the next batch overlapped or not, whichever is faster: what a careful script would reach.
-Served is Triton's `content_image` ensemble over gRPC, with the load generator on the same cores.
+none spinning for the others, at its best batch size, and with decoding of the next batch overlapped or not, whichever
+is faster: what a careful script would reach. Served is Triton's `content_image` ensemble over gRPC, with the load
+generator on the same cores.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -26,7 +25,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.serving import REPOSITORY, bundle, machine
+from benchmarks.serving import REPOSITORY, JsonFile, Url, grpc_address, write_json
 from stages.image import read_image
 from stages.text import TitleTokenizer, read_title
 
@@ -225,7 +224,6 @@ def measure(rounds: int, seconds: float, address: str) -> dict:
         "steps_at_8_in_flight": _steps(before, after),
         "rounds": rounds,
         "seconds": seconds,
-        "machine": machine(),
     }
 
 
@@ -247,20 +245,16 @@ def _show(result: dict) -> None:
 
 
 def main(
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    json_file: JsonFile = None,
     rounds: Annotated[int, typer.Option(help="Rounds that count, after one of warm-up.")] = 5,
     seconds: Annotated[float, typer.Option(help="Length of one measurement.")] = 2.0,
-    url: Annotated[str | None, typer.Option(help="gRPC address of a running server, instead of starting one.")] = None,
+    url: Url = None,
 ) -> None:
     """Measures served against raw throughput, and where a served request spends its time."""
-    if url is not None:
-        result = measure(rounds, seconds, url)
-    else:
-        with bundle() as addresses:
-            result = measure(rounds, seconds, addresses.grpc)
+    with grpc_address(url) as address:
+        result = measure(rounds, seconds, address)
     _show(result)
-    if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=1))
+    write_json(result, json_file)
 
 
 if __name__ == "__main__":

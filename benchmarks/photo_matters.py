@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +21,7 @@ from rich.progress import track
 from rich.table import Table
 from vitrina_client import Product, Sampling, Vitrina
 
-from benchmarks.serving import REPOSITORY, bundle, machine
+from benchmarks.serving import REPOSITORY, JsonFile, Url, grpc_address, write_json
 
 DATA = Path(__file__).parent / "data" / "photo_matters"
 TITLE = "product"
@@ -95,20 +94,18 @@ def show(judgements: list[dict[str, Any]]) -> None:
 
 
 def main(
-    url: Annotated[str | None, typer.Option(help="gRPC address of a running server, instead of starting one.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write figures and copies here.")] = None,
+    url: Url = None,
+    json_file: JsonFile = None,
     in_flight: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 8,
 ) -> None:
     """Prints how many copies name what the photo shows; exit status 1 below the aim."""
     entries = json.loads((DATA / "index.json").read_text(encoding="utf-8"))
-    with nullcontext() if url else bundle() as started:
-        judgements = measure(url or started.grpc, entries, in_flight)
+    with grpc_address(url) as address:
+        judgements = measure(address, entries, in_flight)
     show(judgements)
     found = shares(judgements)
     reached = found["held-out views"]["copy_names_or_category"]
-    if json_file is not None:
-        result = {"machine": machine(), "aim": AIM, "shares": found, "copies": judgements}
-        json_file.write_text(json.dumps(result, indent=1, ensure_ascii=False))
+    write_json({"aim": AIM, "shares": found, "copies": judgements}, json_file)
     console.print(f"held-out views named: {reached:.2f}, aim {AIM:.2f}")
     raise typer.Exit(reached < AIM)
 

@@ -1,7 +1,8 @@
-"""A server to measure: the one at a given address, or one that is started here and stopped afterwards."""
+"""What the benchmarks share: a server to measure, given or started here, and the figures as JSON."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -12,8 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the figures here.")]
+Url = Annotated[str | None, typer.Option(help="gRPC address of a running server, instead of starting one.")]
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,22 @@ def _ready(server: subprocess.Popen[str]) -> Addresses:
         if match := re.match(r"ready\s+http (\S+)\s+grpc (\S+)", line):
             return Addresses(match[1], match[2])
     raise RuntimeError("the server did not become ready:\n" + "".join(lines[-20:]))
+
+
+@contextmanager
+def grpc_address(url: str | None, *arguments: str) -> Iterator[str]:
+    """`url`, or the gRPC address of a server that runs with these arguments until the block ends."""
+    if url is not None:
+        yield url
+        return
+    with bundle(*arguments) as addresses:
+        yield addresses.grpc
+
+
+def write_json(figures: dict[str, Any], file: Path | None) -> None:
+    """Writes figures and the machine they are of, where a file is given."""
+    if file is not None:
+        file.write_text(json.dumps(figures | {"machine": machine()}, indent=1, ensure_ascii=False) + "\n")
 
 
 def machine() -> dict[str, str | int]:

@@ -19,7 +19,6 @@ import queue
 import statistics
 import tempfile
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -36,7 +35,7 @@ from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer
 
-from benchmarks.serving import REPOSITORY, Addresses, bundle, machine
+from benchmarks.serving import REPOSITORY, JsonFile, Url, grpc_address, write_json
 
 FOLDER = REPOSITORY / "model_repository" / "models" / "text_decoder" / "1"
 SCRATCH = REPOSITORY / "out"  # on the weights' file system, so that they can be linked
@@ -269,7 +268,6 @@ def measure(rounds: int, tokens: int, address: str) -> dict:
         "tokens": tokens,
         "rounds": rounds,
         "precision": json.loads((FOLDER / "decoder.json").read_text())["precision"],
-        "machine": machine(),
     }
 
 
@@ -284,23 +282,19 @@ def _show(result: dict) -> None:
     console.print(table)
     for key in ("served_over_bare_1", "served_8_over_1", "served_over_bare_8", "bare_8_over_1"):
         console.print(f"{key} = [bold]{result[key]:.2f}[/]")
-    here = result["machine"]
-    console.print(f"[dim]{here['cpu']}, {here['cores']} cores, load {here['load_1min']} at the end")
 
 
 def main(
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    json_file: JsonFile = None,
     rounds: Annotated[int, typer.Option(help="Rounds that count, after one of warm-up.")] = 5,
     tokens: Annotated[int, typer.Option(help="Tokens that every stream writes.")] = 128,
-    url: Annotated[str | None, typer.Option(help="gRPC address of a running server, instead of starting one.")] = None,
+    url: Url = None,
 ) -> None:
     """Measures the served text decoder beside the bare library."""
-    running = nullcontext(Addresses("", url)) if url is not None else bundle("--model", "text_decoder")
-    with running as addresses:
-        result = measure(rounds, tokens, addresses.grpc)
+    with grpc_address(url, "--model", "text_decoder") as address:
+        result = measure(rounds, tokens, address)
     _show(result)
-    if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=1))
+    write_json(result, json_file)
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ MODALITIES = (IMAGE_MODALITY,)
 # ---------------------------------------------------------------------------------------------------------- models
 
 #: Threads of one network on CPU. The heaviest has two instances instead of two threads, which never wait for each other
-#: inside a run: about a tenth more products a second on two cores, and no more latency for one.
+#: inside a run.
 _ONE_THREAD = {"intra_op_thread_count": "1"}
 
 MODELS: tuple[Model, ...] = (

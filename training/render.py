@@ -31,12 +31,13 @@ class BrokenModel(ValueError):
 
 @dataclass
 class Material:
-    """`colour` [3], `opacity` and `shine` in 0..1; `texture` [h, w, 4] in 0..1, or None."""
+    """`colour` [3], `opacity` and `shine` in 0..1; `texture` [h, w, 4] in 0..1, or None; `name` in the model's file."""
 
     colour: Array
     opacity: float
     shine: float
     texture: Array | None
+    name: str = ""
 
 
 @dataclass
@@ -57,7 +58,11 @@ class Model:
 
 @dataclass(frozen=True)
 class View:
-    """How one picture is taken. Angles in radians; `fill` is the share of the frame that the product spans."""
+    """How one picture is taken. Angles in radians; `fill` is the share of the frame that the product spans.
+
+    `window`, where given, fixes what the frame shows whatever the product spans: half its side and its centre (x, y),
+    at distance one from the eye.
+    """
 
     azimuth: float
     elevation: float
@@ -71,6 +76,23 @@ class View:
     ground: str
     ground_colours: tuple[tuple[float, float, float], tuple[float, float, float]]
     shadow: float
+    window: tuple[float, float, float] | None = None
+
+
+@dataclass
+class Rendered:
+    """A picture taken: what is seen and where.
+
+    `picture` [S, S, 3] uint8; `mask` [S, S] bool, where the product is; `opacity` [S, S] in 0..1, how little of the
+    ground shows; `base` [S, S, 3] in 0..1, the product's own colours without light, times `opacity`; `shown` [M], the
+    share of the frame that each material takes.
+    """
+
+    picture: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    opacity: Array
+    base: Array
+    shown: Array
 
 
 def _material(visual: Any) -> Material:
@@ -89,7 +111,14 @@ def _material(visual: Any) -> Material:
         image.thumbnail((MAX_TEXTURE, MAX_TEXTURE))
         texture = np.asarray(image, np.float32) / 255
     # Exporters write d 0 for materials that they show opaque.
-    return Material(colour, opacity if opacity > 0.02 else 1.0, min(max(shine, 0.05), 0.5), texture)
+    return Material(colour, opacity if opacity > 0.02 else 1.0, min(max(shine, 0.05), 0.5), texture, _material_name(source))
+
+
+def _material_name(source: Any) -> str:
+    """The material's name, with its texture's file name where it has one: both may say what a thing is made of."""
+    image = getattr(source, "image", None)
+    file = Path(getattr(image, "filename", "") or "").stem
+    return " ".join(filter(None, (str(getattr(source, "name", "") or ""), file)))
 
 
 def load_model(path: Path, rotation: list[float] | None = None) -> Model:
@@ -138,10 +167,16 @@ def load_model(path: Path, rotation: list[float] | None = None) -> Model:
     )
 
 
+def is_flat(model: Model) -> bool:
+    """Whether a thing is shown from further above: a rug, a plate, a keyboard."""
+    width, height, depth = np.ptp(model.vertices, axis=0)
+    return bool(height < 0.4 * min(width, depth))
+
+
 def random_view(rng: np.random.Generator, model: Model, frontal: bool) -> View:
     """A view as shops take them: a little from above (flat things more), mostly on a light ground."""
     width, height, depth = np.ptp(model.vertices, axis=0)
-    flat = height < 0.4 * min(width, depth)
+    flat = is_flat(model)
     thin = depth < 0.3 * min(width, height)  # a wall plug shows nothing from its side
     azimuth = rng.uniform(-60, 60) if thin else rng.uniform(-70, 70) if frontal else rng.uniform(-180, 180)
     pastel = 1 - rng.uniform(0, 0.35, 3) * rng.uniform(0, 1)
@@ -184,20 +219,35 @@ def _unit(x: Array) -> Array:
     return x / (np.sqrt(_dot(x, x)) + 1e-9)[:, None]
 
 
-def _camera(model: Model, view: View, size: int) -> tuple[Array, Array]:
-    """Eye [3] and unit ray directions [size*size, 3], so that the product spans `view.fill` of the frame."""
+def _axes(view: View) -> tuple[Array, Array, Array, Array]:
+    """Eye [3], and the unit directions forward, right and up [3] of the camera."""
     towards = _direction(view.azimuth, view.elevation)
     eye, forward = view.distance * towards, -towards
     right = np.cross(forward, np.array([0, 1, 0], np.float32))
     right /= np.linalg.norm(right)
-    up = np.cross(right, forward)
+    return eye, forward, right, np.cross(right, forward)
+
+
+def spans(model: Model, view: View) -> tuple[float, float, float, float]:
+    """Least and greatest x, least and greatest y of the product at distance one from the eye."""
+    eye, forward, right, up = _axes(view)
     seen = model.vertices - eye
     depth = seen @ forward
     x, y = (seen @ right) / depth, (seen @ up) / depth
-    half = max(np.ptp(x), np.ptp(y)) / 2 / view.fill
+    return x.min(), x.max(), y.min(), y.max()
+
+
+def _camera(model: Model, view: View, size: int) -> tuple[Array, Array]:
+    """Eye [3] and unit ray directions [size*size, 3], so that the product spans `view.fill` of the frame."""
+    eye, forward, right, up = _axes(view)
+    if view.window is None:
+        left, right_most, low, high = spans(model, view)
+        half = max(right_most - left, high - low) / 2 / view.fill
+        centre_x = (right_most + left) / 2 + view.shift[0] * half
+        centre_y = (high + low) / 2 + view.shift[1] * half
+    else:
+        half, centre_x, centre_y = view.window
     grid = ((np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1) * half
-    centre_x = (x.max() + x.min()) / 2 + view.shift[0] * half
-    centre_y = (y.max() + y.min()) / 2 + view.shift[1] * half
     across, down = np.meshgrid(grid + centre_x, -grid + centre_y)
     rays = forward + across[..., None] * right + down[..., None] * up
     return eye, _unit(rays.reshape(-1, 3).astype(np.float32))
@@ -251,11 +301,18 @@ def _ground(model: Model, view: View, eye: Array, rays: Array, size: int) -> Arr
 
 def render(model: Model, view: View, size: int = SIZE) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """A picture [size, size, 3] uint8 and the mask [size, size] of where the product is."""
+    taken = take(model, view, size)
+    return taken.picture, taken.mask
+
+
+def take(model: Model, view: View, size: int = SIZE) -> Rendered:
+    """One picture with all that is known about it."""
     fine = size * SUPERSAMPLING
     eye, rays = _camera(model, view, fine)
     light = _direction(*view.light)
-    colour = np.zeros((len(rays), 3), np.float32)
+    colour, own = np.zeros((2, len(rays), 3), np.float32)
     through = np.ones(len(rays), np.float32)
+    shown = np.zeros(len(model.materials), np.float32)
     origin = np.repeat(eye[None], len(rays), 0)
     active = np.arange(len(rays))
     hit_any = np.zeros(len(rays), bool)
@@ -278,6 +335,8 @@ def render(model: Model, view: View, size: int = SIZE) -> tuple[NDArray[np.uint8
         share = (through[active] * opacity)[:, None]
         lit = (base * shade[:, None]).clip(0, 1) ** view.gamma + highlight[:, None]
         colour[active] += share * lit * np.array(view.tint, np.float32)
+        own[active] += share * base
+        shown += np.bincount(model.material_of[triangle], share[:, 0], len(shown)).astype(np.float32)
         through[active] *= 1 - opacity
         hit_any[active[opacity > 0.05]] = True
         origin[active] = point + 1e-4 * ray
@@ -290,5 +349,10 @@ def render(model: Model, view: View, size: int = SIZE) -> tuple[NDArray[np.uint8
         colour += through[:, None] * _ground(model, view, eye, rays, fine)
     shape = (size, SUPERSAMPLING, size, SUPERSAMPLING)
     picture = colour.clip(0, 1).reshape(*shape, 3).mean((1, 3))
-    mask = hit_any.reshape(shape).mean((1, 3)) > 0.25
-    return (picture * 255).round().astype(np.uint8), mask
+    return Rendered(
+        (picture * 255).round().astype(np.uint8),
+        hit_any.reshape(shape).mean((1, 3)) > 0.25,
+        1 - through.reshape(shape).mean((1, 3)),
+        own.clip(0, 1).reshape(*shape, 3).mean((1, 3)),
+        shown / len(rays),
+    )

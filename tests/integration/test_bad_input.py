@@ -93,7 +93,7 @@ def together(caller: Caller, model: str, requests: list[dict[str, np.ndarray]], 
             outputs=wanted,
         )
     for _ in requests:
-        number, result, error = done.get(timeout=300)
+        number, result, error = done.get(timeout=120)
         answers[number] = error or [result.as_numpy(name) for name in outputs]
     return answers
 

@@ -115,13 +115,12 @@ def test_the_readmes_code_runs(server, scheme, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
 async def test_many_at_once_get_their_own_answers(server, scheme):
-    titles = ["Red sneakers", "Cordless drill", "Floor lamp"]
-    short = Sampling(max_tokens=8, temperature=0)
+    titles = ["Red sneakers", "Cordless drill", "Floor lamp", "Sofa", "Teapot"]
     async with AsyncVitrina(f"{scheme}://{getattr(server, f'{scheme}_url')}") as vitrina:
 
         async def both(title: str) -> tuple[str, str]:
-            streamed = [piece.text async for piece in vitrina.stream(Product(title), sampling=short)]
-            whole = await vitrina.generate(Product(title), want={"text"}, sampling=short)
+            streamed = [piece.text async for piece in vitrina.stream(Product(title), sampling=GREEDY)]
+            whole = await vitrina.generate(Product(title), want={"text"}, sampling=GREEDY)
             return "".join(streamed), whole.text
 
         alone = {title: await both(title) for title in titles}

@@ -7,16 +7,8 @@ from export import onnx, pipeline
 from export.slots import fusion as slot
 from networks.fusion import CLASSES, CONDITION_TOKENS, INPUTS, VARIANTS, WIDTH, create
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 LABELS = torch.nn.functional.normalize(torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(1)), dim=-1)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """On busy cores one thread is several times faster than two that wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def features(batch: int, tokens: int = 49, seed: int = 0) -> dict[str, torch.Tensor]:

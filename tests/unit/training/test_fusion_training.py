@@ -10,16 +10,8 @@ from training.features import Features
 from training.recall import recall, run
 from training.texts import NEUTRAL
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 PRODUCTS, PICTURES, TITLES = 24, 4, 3
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """On busy cores one thread is several times faster than two that wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def unit(rng, *shape):
