@@ -42,14 +42,16 @@ def commands() -> None:
 def catalogue(
     processes: Annotated[int, typer.Option(min=1, help="Renderers at work at once.")] = 2,
 ) -> None:
-    """Fetches the furniture libraries (120 MB) and renders every product's views into the cache."""
+    """Fetches the furniture libraries (120 MB) and renders every product's views and turntable into the cache."""
     from training.build import all_products, build, finish
     from training.catalogue import unpacked_libraries
+    from training.turntables import turntable_folder
 
     with console.status("fetching and unpacking the libraries"):
         libraries = unpacked_libraries()
     products, skipped = all_products(libraries)
     built = []
+    started = time.perf_counter()
     with progress_bar() as bar:
         task = bar.add_task("rendering products", total=len(products))
         for outcome in build(products, libraries, processes):
@@ -58,6 +60,8 @@ def catalogue(
             if outcome.problem:
                 bar.console.print(f"left out {outcome.product.id}: {outcome.problem}")
     path = finish(built, skipped)
+    size = sum(file.stat().st_size for file in turntable_folder().iterdir()) / 1e6
+    console.print(f"turntables: {size:.0f} MB, {time.perf_counter() - started:.0f} s for what was not there yet")
     good = [b.product for b in built if not b.problem]
     console.print(f"{len(good)} products ({sum(p.held_out for p in good)} held out of training): {path}")
     console.print(f"{len(products) - len(good)} broken and {len(skipped)} skipped ones are listed there too")

@@ -1,4 +1,4 @@
-"""Renders the catalogue's views in two processes; resumes where it stopped."""
+"""Renders the catalogue's views and turntables in two processes; resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
-from training.catalogue import LIBRARIES, VIEWS, Product, catalogue_folder, read_library_folder, write_index
+from training import turntables
+from training.catalogue import LIBRARIES, Product, catalogue_folder, read_library_folder, write_index
+
+if TYPE_CHECKING:
+    from training.render import Model
 
 #: Views from the front half; the others from anywhere.
 FRONTAL = (0, 1, 2, 3, 4, 5, 6, 10)
@@ -41,29 +45,40 @@ def _nice() -> None:
     os.setpriority(os.PRIO_PROCESS, 0, max(10, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
-def _render_product(product: Product, libraries: Path) -> str | None:
-    """Renders all views of a product into its folder; returns what is wrong with the model, or None."""
-    from training.render import BrokenModel, load_model, random_view, render
+def _render_views(product: Product, model: Model, icon: Path) -> None:
+    """Renders all views of a product into its folder."""
+    from training.render import BrokenModel, render
 
     target = views_folder(product)
     partial = target.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    rng = np.random.default_rng(int(product.key, 16))
-    source = libraries / product.library
     try:
-        model = load_model(source / product.model, product.rotation)
-        for index in range(VIEWS):
-            picture, mask = render(model, random_view(rng, model, index in FRONTAL))
+        for index, view in enumerate(turntables.random_views(product, model)):
+            picture, mask = render(model, view)
             if mask.mean() < 0.003:
                 raise BrokenModel(f"view {index} shows nothing")
             Image.fromarray(picture).save(partial / f"{index:02d}.jpg", quality=92)
-        with Image.open(source / product.icon) as icon:
-            icon.convert("RGBA").save(partial / "icon.png")
+        with Image.open(icon) as picture:
+            picture.convert("RGBA").save(partial / "icon.png")
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _render_product(product: Product, libraries: Path) -> str | None:
+    """Renders what is not there yet of a product; returns what is wrong with the model, or None."""
+    from training.render import BrokenModel, load_model
+
+    source = libraries / product.library
+    try:
+        model = load_model(source / product.model, product.rotation)
+        if not views_folder(product).is_dir():
+            _render_views(product, model, source / product.icon)
+        if not turntables.is_there(product):
+            turntables.write(product, model)
     except (BrokenModel, OSError, ValueError, IndexError, KeyError) as error:
-        shutil.rmtree(partial)
         return f"{type(error).__name__}: {error}"
-    partial.rename(target)
     return None
 
 
@@ -71,7 +86,7 @@ def build(products: list[Product], libraries: Path, processes: int) -> Iterator[
     """Renders what is not there yet, `processes` at a time, yielding each product as it is done."""
     missing = []
     for product in products:
-        if views_folder(product).is_dir():
+        if views_folder(product).is_dir() and turntables.is_there(product):
             yield Built(product, None)
         else:
             missing.append(product)
@@ -95,4 +110,10 @@ def all_products(libraries: Path) -> tuple[list[Product], list[dict[str, str]]]:
 def finish(built: list[Built], skipped: list[dict[str, str]]) -> Path:
     """Writes the index over what was built; broken models are listed among the skipped."""
     broken = [{"id": b.product.id, "name": b.product.name, "why": b.problem} for b in built if b.problem]
-    return write_index([b.product for b in built if not b.problem], skipped + broken)
+    return write_index([_with_looks(b.product) for b in built if not b.problem], skipped + broken)
+
+
+def _with_looks(product: Product) -> Product:
+    """The product with the words for its colour and material, which its turntable told."""
+    facts = turntables.read_facts(product)
+    return replace(product, colour=facts["colour"], material=facts["material"])

@@ -1,8 +1,8 @@
 """The reference catalogue: real products of the Debian package sweethome3d-furniture, their names and rendered views.
 
 Layout below ``<cache>/catalogue``: ``index.json`` (products, skipped ones, split), ``views/<key>/NN.jpg`` (rendered),
-``views/<key>/icon.png`` (the library's own picture). Models and pictures are CC0 or CC-BY 3.0; see
-``weights/ATTRIBUTION.md``.
+``views/<key>/icon.png`` (the library's own picture), ``turntables`` (see `training.turntables`). Models and pictures
+are CC0 or CC-BY 3.0; see ``weights/ATTRIBUTION.md``. ``training/data/split.json`` lists the products by split.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from training.appearance import chinese
 from training.cache import cache_folder, fetch
 
 PACKAGE = "sweethome3d-furniture"
@@ -45,7 +46,10 @@ NOT_PRODUCTS = re.compile(
 
 @dataclass(frozen=True)
 class Product:
-    """One product of the catalogue. `key` names its folder; `rotation` is the model's 3x3 matrix, row by row."""
+    """One product of the catalogue. `key` names its folder; `rotation` is the model's 3x3 matrix, row by row.
+
+    `colour` and `material` are words of `training.appearance`, None where nothing tells.
+    """
 
     id: str
     key: str
@@ -61,6 +65,18 @@ class Product:
     icon: str
     rotation: list[float] | None
     held_out: bool
+    colour: str | None = None
+    material: str | None = None
+
+    @property
+    def colour_zh(self) -> str | None:
+        """The colour in Chinese."""
+        return chinese(self.colour)
+
+    @property
+    def material_zh(self) -> str | None:
+        """The material in Chinese."""
+        return chinese(self.material)
 
 
 def is_held_out(identifier: str) -> bool:

@@ -111,7 +111,9 @@ def _material(visual: Any) -> Material:
         image.thumbnail((MAX_TEXTURE, MAX_TEXTURE))
         texture = np.asarray(image, np.float32) / 255
     # Exporters write d 0 for materials that they show opaque.
-    return Material(colour, opacity if opacity > 0.02 else 1.0, min(max(shine, 0.05), 0.5), texture, _material_name(source))
+    return Material(
+        colour, opacity if opacity > 0.02 else 1.0, min(max(shine, 0.05), 0.5), texture, _material_name(source)
+    )
 
 
 def _material_name(source: Any) -> str:

@@ -1,13 +1,15 @@
 """The catalogue: reading the libraries' index, the fixed split, pinned downloads, rendering."""
 
 import hashlib
+import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from training import cache
+from training import cache, catalogue
 from training.catalogue import is_held_out, read_library_folder, read_properties
 from training.render import BrokenModel, load_model, random_view, render
 
@@ -151,3 +153,10 @@ def test_pictures_reach_the_encoder_as_they_are_served(size):
     picture.save(file, "PNG")
     difference = np.abs(fit(picture).astype(int) - read_image(file.getvalue()))
     assert difference.mean() < 1.0
+
+
+def test_the_committed_split_is_the_one_in_force():
+    split = json.loads((Path(catalogue.__file__).parent / "data" / "split.json").read_text())
+    assert (len(split["held_out"]), len(split["trained"])) == (103, 629)
+    assert all(is_held_out(identifier) for identifier in split["held_out"])
+    assert not any(is_held_out(identifier) for identifier in split["trained"])
