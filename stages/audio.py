@@ -1,0 +1,221 @@
+"""Read a sound or a spoken note: file bytes in, whisper's log-mel spectrogram out.
+
+Source of the spectrogram: Radford et al. 2022 (arXiv:2212.04356), 2.2; Slaney 1998, Auditory Toolbox, for its mels.
+"""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+from functools import cache
+from io import BytesIO
+
+import numpy as np
+import soundfile
+from scipy.signal import get_window, resample_poly
+
+from stages.errors import StageError, invalid, too_large
+
+RATE = 16_000  # samples a second of everything below
+WINDOW = 400  # samples of a frame's window, 25 ms
+HOP = 160  # samples from frame to frame, 10 ms
+FRAMES_A_SECOND = RATE // HOP
+MELS = 80
+MAX_SECONDS = 30  # what whisper's encoder has positions for
+#: Frames that a spectrogram is padded to, so that clips of about one length share a batch.
+BUCKETS = (200, 300, 400, 600, 800, 1200, 1600, 2400, MAX_SECONDS * FRAMES_A_SECOND)
+
+MAX_AUDIO_BYTES = 16 * 2**20  # 30 s of 16-bit stereo at 48 kHz are 6 MB
+MAX_CHANNELS = 8
+MIN_RATE, MAX_RATE = 4_000, 192_000
+MIN_SECONDS = 0.05  # shorter is a click
+QUIET = 1e-4  # -80 dB of full scale: a clip no louder than this is silent
+TRIM_BELOW = 10 ** (-40 / 20)  # of the loudest frame; what is quieter at either end is cut off
+TRIM_MARGIN = 0.1  # seconds kept before and after
+
+ACCEPTED = "send WAV, FLAC, OGG or MP3"
+_OTHER_MAGICS = {
+    b"\x1aE\xdf\xa3": "a Matroska or WebM file",
+    b"FORM": "an AIFF file",
+    b"#!AMR": "an AMR file",
+    b"caff": "a CAF file",
+    b"0&\xb2u": "a WMA file",
+    b"%PDF": "a PDF file",
+    b"\xff\xd8\xff": "a JPEG file",
+    b"\x89PNG": "a PNG file",
+}
+
+
+def read_audio(data: bytes) -> np.ndarray:
+    """Decodes a clip, mixes its channels, resamples it, and cuts off silence at both ends.
+
+    Args:
+        data: a whole WAV, FLAC, OGG (Vorbis or Opus) or MP3 file of at most :data:`MAX_AUDIO_BYTES`,
+            :data:`MAX_SECONDS` and :data:`MAX_CHANNELS`.
+
+    Returns:
+        float32 [samples], mono, 16 kHz, in [-1, 1]; at most 30 s.
+
+    Raises:
+        StageError: on field ``AUDIO``, ``too_large`` or ``invalid_input``.
+    """
+    kind = _check(data)
+    try:
+        with soundfile.SoundFile(BytesIO(data)) as file:
+            _check_shape(file)
+            claimed = file.frames
+            # One more than allowed is read, whatever the header claims: some formats do not know their length.
+            samples = file.read(MAX_SECONDS * file.samplerate + 1, dtype="float32", always_2d=True)
+            rate = file.samplerate
+    except StageError:
+        raise
+    except Exception as error:  # libsndfile's own errors, and what a hostile header makes of numbers
+        raise broken(kind, " ".join(str(error).split()) or type(error).__name__) from error
+    if len(samples) > MAX_SECONDS * rate:
+        raise _too_long(max(claimed, len(samples)) / rate)
+    if kind == "FLAC" and len(samples) < claimed:
+        raise broken(kind, f"claims {claimed / rate:.2f} s but holds {len(samples) / rate:.2f} s; save it again")
+    return _trim(_resample(_mono(samples), rate))
+
+
+def log_mel(samples: np.ndarray) -> np.ndarray:
+    """Whisper's log-mel spectrogram of a clip, padded with silence to the next of :data:`BUCKETS`.
+
+    Equal to what transformers' ``WhisperFeatureExtractor`` gives for the same padded samples, which pads to 30 s
+    instead: the encoder's work grows with the frames, and most spoken titles last less than two seconds.
+
+    Args:
+        samples: float32 [samples], mono, 16 kHz, at most 30 s.
+
+    Returns:
+        float32 [80, frames], 100 frames a second.
+
+    Raises:
+        ValueError: longer than 30 s.
+    """
+    if len(samples) > MAX_SECONDS * RATE:
+        raise ValueError(f"{len(samples) / RATE:.2f} s of samples, at most {MAX_SECONDS} s")
+    frames = next(bucket for bucket in BUCKETS if bucket * HOP >= len(samples))
+    padded = np.pad(samples.astype(np.float32), (0, frames * HOP - len(samples)))
+    padded = np.pad(padded, WINDOW // 2, mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: frames * HOP : HOP]
+    power = np.abs(np.fft.rfft(windows * get_window("hann", WINDOW))) ** 2
+    log = np.log10(np.maximum(_mel_filters() @ power.T, 1e-10))
+    return ((np.maximum(log, log.max() - 8) + 4) / 4).astype(np.float32)
+
+
+def broken(kind: str, cause: str) -> StageError:
+    """The error for a file of an accepted format that cannot be decoded."""
+    return invalid("AUDIO", f"is a broken {kind} file: {cause}")
+
+
+@cache
+def _mel_filters() -> np.ndarray:
+    """float64 [80, 201]: triangles of area one, centred evenly on the mel scale from 0 to 8000 Hz."""
+    # The scale is linear to 1000 Hz (15 mels) and logarithmic above.
+    step = np.log(6.4) / 27
+    mels = np.linspace(0, 15 + np.log(RATE / 2 / 1000) / step, MELS + 2)
+    edges = np.where(mels < 15, mels * 200 / 3, 1000 * np.exp(step * (mels - 15)))
+    bins = np.fft.rfftfreq(WINDOW, 1 / RATE)
+    widths = np.diff(edges)[:, None]
+    rising, falling = (bins - edges[:-2, None]) / widths[:-1], (edges[2:, None] - bins) / widths[1:]
+    return np.maximum(0, np.minimum(rising, falling)) * (2 / (edges[2:] - edges[:-2]))[:, None]
+
+
+def _check(data: bytes) -> str:
+    """The format of a sound file: ``"WAV"``, ``"FLAC"``, ``"OGG"`` or ``"MP3"``."""
+    if not data:
+        raise invalid("AUDIO", f"is empty (0 bytes); {ACCEPTED}, or leave the field out")
+    if len(data) > MAX_AUDIO_BYTES:
+        raise too_large("AUDIO", f"{len(data):,} bytes, the limit is {MAX_AUDIO_BYTES:,} bytes; shorten the clip")
+    if data[:4] in (b"RIFF", b"RF64") and data[8:12] == b"WAVE":
+        _check_wav(data)
+        return "WAV"
+    if data.startswith(b"fLaC"):
+        return "FLAC"
+    if data.startswith(b"OggS"):
+        return "OGG"
+    # A frame of MPEG audio begins with eleven ones, and 00 for the layer would be AAC; a tag may stand before it.
+    if data.startswith(b"ID3") or (len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0 and data[1] & 0x06):
+        return "MP3"
+    raise invalid("AUDIO", f"is {_name(data)}; {ACCEPTED}")
+
+
+def _check_wav(data: bytes) -> None:
+    """Refuses a WAV whose samples end before its header says; libsndfile would read what is there."""
+    at = 12
+    while at + 8 <= len(data):
+        kind, size = struct.unpack_from("<4sI", data, at)
+        if kind == b"data":
+            held = len(data) - at - 8
+            # A program that writes to a pipe does not know the size and leaves it zero or all ones.
+            if held < size < 0x7FFFFFFF:
+                raise broken("WAV", f"claims {size:,} bytes of samples but holds {held:,}; save it again")
+            return
+        at += 8 + size + size % 2
+    raise broken("WAV", f"holds no samples in its {len(data):,} bytes; save it again")
+
+
+def _check_shape(file: soundfile.SoundFile) -> None:
+    if file.channels > MAX_CHANNELS:
+        raise too_large("AUDIO", f"{file.channels} channels, the limit is {MAX_CHANNELS}; mix them to mono or stereo")
+    if not MIN_RATE <= file.samplerate <= MAX_RATE:
+        raise invalid(
+            "AUDIO",
+            f"has a sample rate of {file.samplerate:,} Hz, allowed is {MIN_RATE:,} to {MAX_RATE:,} Hz; resample it",
+        )
+
+
+def _too_long(seconds: float) -> StageError:
+    return too_large("AUDIO", f"{seconds:.1f} s of sound, the limit is {MAX_SECONDS} s; send a shorter clip")
+
+
+def _name(data: bytes) -> str:
+    """What a file of no accepted format looks like."""
+    if data[4:8] == b"ftyp":
+        return f"an ISO media file of brand {data[8:12].decode('latin-1')!r} (M4A or MP4, for example)"
+    for magic, name in _OTHER_MAGICS.items():
+        if data.startswith(magic):
+            return name
+    return f"no sound: {len(data):,} bytes that begin with {data[:8].hex(' ')}"
+
+
+def _mono(samples: np.ndarray) -> np.ndarray:
+    """The mean of the channels [frames, channels], within [-1, 1]."""
+    bad = ~np.isfinite(samples)
+    if bad.any():
+        raise invalid(
+            "AUDIO",
+            f"has {np.count_nonzero(bad):,} samples that are NaN or infinite, the first at frame "
+            f"{int(bad.any(1).argmax()):,}; save it again as 16-bit samples",
+        )
+    loudest = float(np.abs(samples).max(initial=0))
+    if loudest > 1:  # files of floating point may go beyond full scale
+        samples = samples / loudest
+    return samples.mean(1, dtype=np.float32)
+
+
+def _resample(mono: np.ndarray, rate: int) -> np.ndarray:
+    if rate == RATE or not len(mono):
+        return mono
+    # A ratio of small numbers, off by less than a millionth, keeps the filter short for odd rates.
+    ratio = Fraction(RATE, rate).limit_denominator(1000)
+    return resample_poly(mono, ratio.numerator, ratio.denominator).astype(np.float32)[: MAX_SECONDS * RATE]
+
+
+def _trim(mono: np.ndarray) -> np.ndarray:
+    """Without what is silent at both ends."""
+    if len(mono) < MIN_SECONDS * RATE:
+        lasts = f"lasts {len(mono) / RATE * 1000:.0f} ms, the least is {MIN_SECONDS * 1000:.0f} ms"
+        raise invalid("AUDIO", f"{lasts}; send a longer clip")
+    whole = mono[: len(mono) // HOP * HOP].reshape(-1, HOP)
+    level = np.sqrt((whole**2).mean(1))
+    if level.max() < QUIET:
+        decibels = 20 * np.log10(max(float(level.max()), 1e-10))
+        raise invalid(
+            "AUDIO",
+            f"is silent: its loudest 10 ms lie at {decibels:.0f} dB of full scale; record it louder, or leave it out",
+        )
+    loud = np.flatnonzero(level >= level.max() * TRIM_BELOW)
+    margin = int(TRIM_MARGIN * RATE)
+    return mono[max(0, loud[0] * HOP - margin) : (loud[-1] + 1) * HOP + margin]
