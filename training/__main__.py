@@ -120,6 +120,43 @@ def tags(
 
 
 @app.command()
+def pictures(
+    variant: Annotated[str, typer.Option(help="A variant of networks/image_decoder.py.")],
+    threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU.")] = 1,
+) -> None:
+    """Trains an image decoder, which also draws the turntable; goes on where it was stopped."""
+    import torch
+
+    from networks.image_decoder import create
+    from training.cache import cache_folder
+    from training.encoders import TextEncoder
+    from training.fusion import load
+    from training.pictures import STEPS, Data, save, train
+    from training.pictures import load as load_decoder
+
+    torch.set_num_threads(threads)
+    create(variant)  # an unknown one is said before the features are read
+    folder = WEIGHTS / "image_decoder"
+    products = _features()
+    with console.status("reading features and turntables"):
+        data = Data.read(products, load("concat", WEIGHTS / "fusion" / "concat.safetensors"), TextEncoder())
+    start = load_decoder("vae", folder / "vae.safetensors").state_dict() if variant == "gan" else None
+    with progress_bar() as bar:
+        task = bar.add_task(variant, total=STEPS[variant])
+        checkpoint = cache_folder() / "training" / f"image-{variant}.pt"
+        decoder = train(
+            variant,
+            data,
+            checkpoint,
+            lambda step, said: bar.update(task, completed=step, description=f"{variant}  {said}"),
+            start,
+        )
+    path = folder / f"{variant}.safetensors"
+    save(decoder, path, {"variant": variant, "steps": str(STEPS[variant])})
+    console.print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
 def evaluate() -> None:
     """Prints recall of every variant and what the tags get right; writes docs/fusion.md and weights/*/…json."""
     import torch
