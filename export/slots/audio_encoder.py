@@ -1,0 +1,30 @@
+"""Whisper's encoder (tiny.en) with the head that `python -m training audio` trained: log-mel → the fused space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import load_file
+from torch import nn
+
+from export.recipe import Slot
+from export.sources import fetch
+from networks.audio_encoder import AudioEncoder, Head
+from networks.whisper import MELS, load_encoder
+
+
+def load(checkpoint: Path, slot: Slot) -> nn.Module:
+    """Whisper's encoder of a CTranslate2 folder, and the head that the options `head` and `head_sha256` pin."""
+    head = Head()
+    path = fetch(str(slot.options["head"]), str(slot.options["head_sha256"]))
+    head.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    return AudioEncoder(load_encoder(checkpoint), head).eval()
+
+
+def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Inputs for parity: tones that come and go over noise, in the range of whisper's log-mel."""
+    batch, frames = sizes["batch"], sizes["frames"]
+    noise = rng.uniform(-0.8, 0.2, (batch, MELS, frames))
+    beat = np.sin(np.arange(frames) * rng.uniform(0.05, 0.3, (batch, 1, 1)) + rng.uniform(0, 6, (batch, MELS, 1)))
+    return {"log_mel": np.maximum(noise, 1.2 * beat - 0.4).astype(np.float32)}
