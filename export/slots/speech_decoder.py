@@ -1,0 +1,54 @@
+"""A VITS voice in piper's layout (an ONNX network beside its config): phoneme ids → samples.
+
+Source: Kim et al. 2021, Conditional Variational Autoencoder with Adversarial Learning for End-to-End Text-to-Speech
+(arXiv:2106.06103). The network is served as it comes; each sentence is a run of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import onnxruntime as ort
+
+from export.recipe import Slot
+
+#: What the network must take and give, with the number of dims. `scales` are noise, length and noise of the durations.
+INPUTS = {"input": ("tensor(int64)", 2), "input_lengths": ("tensor(int64)", 1), "scales": ("tensor(float)", 1)}
+OUTPUTS = {"output": ("tensor(float)", 4)}
+
+
+def build(checkpoint: Path, slot: Slot, out: Path) -> None:
+    """Writes ``model.onnx`` and ``speech.json``.
+
+    ``speech.json``: ``sample_rate`` in Hz, ``espeak_voice``, ``scales`` [3] for the input of that name, ``phoneme_ids``
+    (phoneme → its ids).
+
+    Args:
+        checkpoint: the ``.onnx`` file, its config beside it as ``<file>.json``.
+
+    Raises:
+        ValueError: the network's inputs or outputs are others, the voice has several speakers, or its phonemes are not
+            espeak's.
+    """
+    session = ort.InferenceSession(checkpoint, providers=["CPUExecutionProvider"])
+    for kind, wanted, given in (("inputs", INPUTS, session.get_inputs()), ("outputs", OUTPUTS, session.get_outputs())):
+        found = {tensor.name: (tensor.type, len(tensor.shape)) for tensor in given}
+        if found != wanted:
+            raise ValueError(f"{checkpoint.name}: {kind} {found}, expected {wanted}; take a piper voice of one speaker")
+    config = json.loads(checkpoint.with_name(f"{checkpoint.name}.json").read_text(encoding="utf-8"))
+    if config["phoneme_type"] != "espeak" or config["num_speakers"] != 1:
+        raise ValueError(
+            f"{checkpoint.name}: phonemes {config['phoneme_type']!r} and {config['num_speakers']} speakers; "
+            "take a voice with espeak's phonemes and one speaker"
+        )
+    inference = config["inference"]
+    speech = {
+        "sample_rate": config["audio"]["sample_rate"],
+        "espeak_voice": config["espeak"]["voice"],
+        "scales": [inference["noise_scale"], inference["length_scale"], inference["noise_w"]],
+        "phoneme_ids": config["phoneme_id_map"],
+    }
+    shutil.copy(checkpoint, out / "model.onnx")
+    (out / "speech.json").write_text(json.dumps(speech, ensure_ascii=False, indent=1), encoding="utf-8")
