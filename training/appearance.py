@@ -11,7 +11,7 @@ from skimage.color import rgb2lab
 
 #: Colour word → Chinese, and the sRGB values that stand for it.
 COLOURS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "white": ("白色", ("ffffff", "ececec", "f2efe6")),
+    "white": ("白色", ("ffffff", "ececec", "d6d6d6", "f2efe6")),
     "grey": ("灰色", ("b4b4b4", "8c8c8c", "666666", "9aa0a6")),
     "black": ("黑色", ("000000", "1c1c1c", "303030")),
     "red": ("红色", ("d01818", "a01414", "e04038", "6e1010")),
@@ -53,6 +53,7 @@ MATERIALS: dict[str, tuple[str, str]] = {
 LEAST_COLOUR, LEAST_MATERIAL = 0.3, 0.3
 #: People name the colour of a chair, not of its grey legs.
 CHROMATIC_WEIGHT = 1.4
+MOST_COLOURS = 64
 _NEUTRAL = ("white", "grey", "black")
 
 _NAMES = [name for name, (_, samples) in COLOURS.items() for _ in samples]
@@ -61,7 +62,7 @@ _SAMPLES = np.array(
 )
 
 
-def colour_names(colours: NDArray[np.float32]) -> list[str]:
+def colour_names(colours: NDArray[np.floating]) -> list[str]:
     """The word for each sRGB colour [n, 3] in 0..1: the nearest sample in CIELAB."""
     lab, samples = rgb2lab(colours.reshape(-1, 1, 3))[:, 0], rgb2lab(_SAMPLES[:, None])[:, 0]
     difference = lab[:, None] - samples[None]
@@ -70,24 +71,40 @@ def colour_names(colours: NDArray[np.float32]) -> list[str]:
     return [_NAMES[i] for i in distance.argmin(1)]
 
 
-def colour_of(base: NDArray[np.float32], opacity: NDArray[np.float32]) -> str | None:
-    """The word for a product's main colour, "multicoloured" where none prevails, None where nothing is seen.
+def main_colours(base: NDArray[np.float32], opacity: NDArray[np.float32]) -> list[list[float]]:
+    """The colours that take most of what is seen: rows of red, green, blue in 0..1 and the share of all.
 
     Args:
-        base: [n, 3] in 0..1, the product's own colours without light, times `opacity`.
+        base: [n, 3] in 0..1, a product's own colours without light, times `opacity`.
         opacity: [n] in 0..1.
     """
     seen = opacity > 0.05
     if not seen.any():
-        return None
+        return []
     weights = opacity[seen]
-    # Binned to 16 levels a channel: thousands of pixels, some dozens of colours.
+    # 16 levels a channel: thousands of pixels, some dozens of colours.
     levels = ((base[seen] / weights[:, None]).clip(0, 1) * 15).round().astype(np.int64)
     codes, inverse = np.unique(levels @ np.array([256, 16, 1]), return_inverse=True)
-    area = np.bincount(inverse, weights)
-    colours = np.stack([codes // 256, codes // 16 % 16, codes % 16], 1) / 15
+    shares = np.bincount(inverse, weights) / weights.sum()
+    most = np.argsort(-shares, kind="stable")[:MOST_COLOURS]
+    colours = np.stack([codes // 256, codes // 16 % 16, codes % 16], 1)[most] / 15
+    return [
+        [*(round(float(c), 4) for c in colour), round(float(shares[i]), 4)]
+        for i, colour in zip(most, colours, strict=True)
+    ]
+
+
+def colour_of(colours: list[list[float]]) -> str | None:
+    """The word for a product's main colour, "multicoloured" where none prevails, None where nothing is seen.
+
+    Args:
+        colours: as :func:`main_colours` gives them.
+    """
+    if not colours:
+        return None
+    table = np.array(colours)
     shares: dict[str, float] = dict.fromkeys(COLOURS, 0.0)
-    for name, share in zip(colour_names(colours), area, strict=True):
+    for name, share in zip(colour_names(table[:, :3]), table[:, 3], strict=True):
         shares[name] += float(share) * (1 if name in _NEUTRAL else CHROMATIC_WEIGHT)
     best = max(shares, key=shares.__getitem__)
     return best if shares[best] >= LEAST_COLOUR * sum(shares.values()) else "multicoloured"

@@ -114,6 +114,5 @@ def finish(built: list[Built], skipped: list[dict[str, str]]) -> Path:
 
 
 def _with_looks(product: Product) -> Product:
-    """The product with the words for its colour and material, which its turntable told."""
-    facts = turntables.read_facts(product)
-    return replace(product, colour=facts["colour"], material=facts["material"])
+    """The product with the words for its colour and material."""
+    return replace(product, **turntables.looks(product))

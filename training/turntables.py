@@ -1,7 +1,7 @@
 """Turntables: every product from 24 sides under one camera and one light, and what rendering told about it.
 
 Layout below ``<cache>/catalogue/turntables``: ``<key>.webp``, the frames side by side from left to right, their
-opacity as alpha; ``<key>.json``, how the product's `VIEWS` random pictures were taken, and its colour and material.
+opacity as alpha; ``<key>.json``, how the product's `VIEWS` random pictures were taken, its colours and materials.
 The camera stands still and the product turns: scale, light and ground are the same in all frames of one product.
 """
 
@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, replace
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.appearance import colour_of, material_of
+from training.appearance import colour_of, main_colours, material_of
 from training.catalogue import VIEWS, Product, catalogue_folder
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ DISTANCE, FILL = 4.0, 0.9
 LIGHT_ASIDE_DEGREES, LIGHT_ABOVE_DEGREES = 35, 65
 AMBIENT, GAMMA, SHADOW = 0.5, 0.85, 0.25
 QUALITY = 90
+#: Side and distance of the frames that colours and materials are taken from.
+FACTS_SIDE, FACTS_EVERY = 64, 4
 
 
 def turntable_folder() -> Path:
@@ -91,28 +94,44 @@ def random_views(product: Product, model: Model) -> list[View]:
 
 
 def write(product: Product, model: Model) -> None:
-    """Renders the product's frames and writes both files."""
+    """Renders what is not there yet: the product's frames, and what they tell."""
+    from training.render import take
+
+    turntable_folder().mkdir(parents=True, exist_ok=True)
+    views = frame_views(model)
+    if not facts_path(product).exists():
+        _replace(facts_path(product), (json.dumps(_facts(product, model, views)) + "\n").encode())
+    if not strip_path(product).exists():
+        taken = [take(model, view, SIDE) for view in views]
+        pixels = np.concatenate([np.dstack([t.picture, _bytes(t.opacity)]) for t in taken], 1)
+        file = BytesIO()
+        Image.fromarray(pixels, "RGBA").save(file, "WEBP", quality=QUALITY, method=2, exact=True)
+        _replace(strip_path(product), file.getvalue())
+
+
+def _facts(product: Product, model: Model, views: list[View]) -> dict[str, Any]:
+    """What :func:`read_facts` gives: colours and materials as some small frames show them."""
     from training.render import is_flat, take
 
-    taken = [take(model, view, SIDE) for view in frame_views(model)]
-    pixels = np.concatenate([np.dstack([t.picture, _bytes(t.opacity)]) for t in taken], 1)
-    turntable_folder().mkdir(parents=True, exist_ok=True)
-    partial = strip_path(product).with_suffix(".partial")
-    Image.fromarray(pixels, "RGBA").save(partial, "WEBP", quality=QUALITY, method=2, exact=True)
-    opacity = np.concatenate([t.opacity.ravel() for t in taken])
-    base = np.concatenate([t.base.reshape(-1, 3) for t in taken])
-    shown = sum(t.shown for t in taken)
-    materials = {m.name: 0.0 for m in model.materials}
+    taken = [take(model, view, FACTS_SIDE) for view in views[::FACTS_EVERY]]
+    shown = np.mean([t.shown for t in taken], 0)
+    materials: dict[str, float] = {}
     for material, share in zip(model.materials, shown, strict=True):
-        materials[material.name] += float(share)
-    facts = {
+        materials[material.name] = round(materials.get(material.name, 0.0) + float(share), 5)
+    return {
         "flat": is_flat(model),
-        "colour": colour_of(base, opacity),
-        "material": material_of(" ".join([product.name, *product.tags]), materials),
+        "colours": main_colours(
+            np.concatenate([t.base.reshape(-1, 3) for t in taken]), np.concatenate([t.opacity.ravel() for t in taken])
+        ),
+        "materials": materials,
         "views": [asdict(view) for view in random_views(product, model)],
     }
-    facts_path(product).write_text(json.dumps(facts, ensure_ascii=False) + "\n")
-    partial.rename(strip_path(product))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(content)
+    partial.rename(path)
 
 
 def _bytes(share: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -152,8 +171,11 @@ def read_mask(product: Product) -> NDArray[np.bool_]:
     return read_rgba(product)[..., 3] >= 16
 
 
-def read_facts(product: Product) -> dict:
-    """``flat``, ``colour``, ``material`` and ``views`` (the fields of `training.render.View`, `VIEWS` times).
+def read_facts(product: Product) -> dict[str, Any]:
+    """What rendering told about the product.
+
+    ``flat``; ``colours`` as `training.appearance.main_colours` gives them; ``materials``, the share of the frame that
+    each of the model's materials takes; ``views``, the fields of `training.render.View` for each random picture.
 
     Raises:
         FileNotFoundError: not rendered yet; says the command.
@@ -162,6 +184,13 @@ def read_facts(product: Product) -> dict:
     if not path.exists():
         raise FileNotFoundError(f"no {path}; write it with `python -m training catalogue`")
     return json.loads(path.read_text())
+
+
+def looks(product: Product) -> dict[str, str | None]:
+    """The words for the product's ``colour`` and ``material``, None where nothing tells."""
+    facts = read_facts(product)
+    words = " ".join([product.name, *product.tags])
+    return {"colour": colour_of(facts["colours"]), "material": material_of(words, facts["materials"])}
 
 
 def view_angles(product: Product) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from training import build, catalogue, turntables
-from training.appearance import COLOURS, MATERIALS, chinese, colour_of, material_of
+from training.appearance import COLOURS, MATERIALS, chinese, colour_of, main_colours, material_of
 from training.catalogue import Product
 from training.render import load_model
 
@@ -105,7 +105,8 @@ def test_what_is_not_rendered_says_the_command(product):
 @pytest.mark.parametrize(
     ("colour", "word"),
     [
-        ((0.95, 0.95, 0.95), "white"), ((0.05, 0.05, 0.05), "black"), ((0.5, 0.5, 0.5), "grey"),
+        ((0.95, 0.95, 0.95), "white"), ((0.8, 0.8, 0.8), "white"), ((0.05, 0.05, 0.05), "black"),
+        ((0.5, 0.5, 0.5), "grey"),
         ((0.8, 0.1, 0.1), "red"), ((0.1, 0.25, 0.75), "blue"), ((0.2, 0.6, 0.2), "green"),
         ((0.45, 0.28, 0.14), "brown"), ((0.88, 0.8, 0.66), "beige"), ((0.95, 0.85, 0.15), "yellow"),
     ],
@@ -113,14 +114,14 @@ def test_what_is_not_rendered_says_the_command(product):
 def test_plain_colours_have_their_word(colour, word):
     opacity = np.full(50, 0.8, np.float32)
     base = np.array(colour, np.float32) * opacity[:, None]
-    assert colour_of(base, opacity) == word
+    assert colour_of(main_colours(base, opacity)) == word
 
 
 def test_nothing_seen_has_no_colour_and_many_colours_have_their_word():
-    assert colour_of(np.zeros((4, 3), np.float32), np.zeros(4, np.float32)) is None
+    assert colour_of(main_colours(np.zeros((4, 3), np.float32), np.zeros(4, np.float32))) is None
     many = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]] * 0.8
     many = np.concatenate([many, [[0.9, 0.9, 0.1], [0.5, 0.2, 0.6]] * 2]).astype(np.float32)
-    assert colour_of(many, np.ones(len(many), np.float32)) == "multicoloured"
+    assert colour_of(main_colours(many, np.ones(len(many), np.float32))) == "multicoloured"
 
 
 @pytest.mark.parametrize(
