@@ -15,6 +15,9 @@ AXES: dict[str, tuple[int, int, int]] = {
     "batch": (1, 8, 8),
     "length": (1, 32, 128),  # tokens of a title
     "tokens": (1, 49, 49),  # spatial tokens of a picture, one zero token where it is absent
+    "frames": (1, 8, 16),  # of a clip
+    "mel_frames": (200, 400, 3000),  # of a sound, a hundred a second
+    "events": (1, 16, 64),  # of a shopper's history
     "prefix": (0, 8, 64),  # soft-prefix vectors before the prompt
     "stops": (1, 1, 8),  # stop strings
     "pieces": (1, 1, 64),  # token ids in one streamed piece
@@ -22,8 +25,10 @@ AXES: dict[str, tuple[int, int, int]] = {
 }
 MAX_BATCH = AXES["batch"][2]
 
-CONDITION_TOKENS = 8
+CONDITION_TOKENS = 60  # as networks/fusion.py lays them out
 WIDTH = 384  # of the fused space, which is MiniLM's
+DETAIL_TOKENS = 8  # of video, audio and history
+PATCH = 368  # of a spatial token: 320 features, the 48 colours of its patch
 TAGS = 5
 
 
@@ -107,10 +112,21 @@ def same(*names: str) -> dict[str, str]:
 
 TITLE = Tensor("TITLE", "BYTES", (1,))
 IMAGE = Tensor("IMAGE", "BYTES", (1,))
+VIDEO = Tensor("VIDEO", "BYTES", (1,))
+AUDIO = Tensor("AUDIO", "BYTES", (1,))
+EVENTS = Tensor("EVENTS", "BYTES", (1,))  # what the shopper did
 CONDITION = Tensor("CONDITION", "FP32", (CONDITION_TOKENS, WIDTH))
 EMBEDDING = Tensor("EMBEDDING", "FP32", (WIDTH,))
+FUSION_WEIGHTS = Tensor("FUSION_WEIGHTS", "FP32", (5,))  # text, image, video, audio, behavior
 TAG_OUTPUTS = (Tensor("TAGS", "BYTES", (TAGS,)), Tensor("TAG_SCORES", "FP32", (TAGS,)))
 
+#: A shopper's events, as the behaviour encoder takes them.
+EVENT_TENSORS = (
+    Tensor("item_embeddings", "FP32", ("events", WIDTH)),
+    Tensor("event_kinds", "INT64", ("events",)),
+    Tensor("event_ages", "FP32", ("events",)),
+    Tensor("event_mask", "FP32", ("events",)),
+)
 #: What shapes the prompt; every one may be left out.
 PROMPT_FIELDS = tuple(
     Tensor(name, "BYTES", (1,), optional=True) for name in ("TASK", "LANGUAGE", "QUESTION", "HISTORY", "ATTRIBUTES")
@@ -164,10 +180,23 @@ class Modality:
     absent: dict[str, str] = field(default_factory=dict)
 
 
+def _aligned(name: str, edge: Tensor, read: dict[str, str], network_inputs: dict[str, str]) -> Modality:
+    """A modality whose encoder gives an embedding in the fused space and eight tokens."""
+    embedding, tokens = f"{name}_embedding", f"{name}_tokens"
+    return Modality(
+        name=name,
+        edge=edge,
+        read=read,
+        steps=(Step(f"{name}_encoder", network_inputs, same(embedding, tokens)),),
+        fused=same(embedding, tokens),
+        absent={embedding: "NO_EMBEDDING", tokens: "NO_TOKENS"},
+    )
+
+
 IMAGE_MODALITY = Modality(
     name="image",
     edge=IMAGE,
-    read={"PIXELS": "pixels", "IMAGE_MASK": "image_mask"},
+    read={"PIXELS": "pixels"},
     steps=(
         Step(
             "image_encoder",
@@ -179,22 +208,51 @@ IMAGE_MODALITY = Modality(
             },
         ),
     ),
-    fused=same("image_embedding", "image_tokens", "image_scores", "image_mask"),
+    fused=same("image_embedding", "image_tokens", "image_scores"),
     absent={
         "image_embedding": "NO_IMAGE_EMBEDDING",
         "image_tokens": "NO_IMAGE_TOKENS",
         "image_scores": "NO_IMAGE_SCORES",
-        "image_mask": "NO_IMAGE_MASK",
     },
 )
 #: The optional ones. The text is always there (it may be empty).
-MODALITIES = (IMAGE_MODALITY,)
+MODALITIES = (
+    IMAGE_MODALITY,
+    _aligned("video", VIDEO, {"FRAMES": "frames"}, same("frames")),
+    _aligned("audio", AUDIO, {"LOG_MEL": "log_mel"}, same("log_mel")),
+    _aligned(
+        "behavior",
+        EVENTS,
+        {name.upper(): name for name in ("item_embeddings", "event_kinds", "event_ages", "event_mask")},
+        same("item_embeddings", "event_kinds", "event_ages", "event_mask"),
+    ),
+)
 
 # ---------------------------------------------------------------------------------------------------------- models
 
 #: Threads of one network on CPU. The heaviest has two instances instead of two threads, which never wait for each other
 #: inside a run.
 _ONE_THREAD = {"intra_op_thread_count": "1"}
+
+
+def _aligned_tensors(name: str) -> tuple[Tensor, Tensor]:
+    """What the encoders of video, audio and history give."""
+    tokens = Tensor(f"{name}_tokens", "FP32", (DETAIL_TOKENS, WIDTH))
+    return Tensor(f"{name}_embedding", "FP32", (WIDTH,)), tokens
+
+
+def _encoder(name: str, inputs: tuple[Tensor, ...]) -> Model:
+    return Model(
+        f"{name}_encoder",
+        "onnxruntime",
+        inputs,
+        _aligned_tensors(name),
+        max_queue=0,
+        parameters=_ONE_THREAD,
+        engine=True,
+        files={"model.onnx": f"{name}_encoder"},
+    )
+
 
 MODELS: tuple[Model, ...] = (
     Model(
@@ -212,19 +270,22 @@ MODELS: tuple[Model, ...] = (
     Model(
         "reader",
         "python",
-        (TITLE, replace(IMAGE, optional=True)),
+        (TITLE, *(replace(modality.edge, optional=True) for modality in MODALITIES)),
         (
             Tensor("INPUT_IDS", "INT64", ("length",)),
             Tensor("ATTENTION_MASK", "INT64", ("length",)),
-            Tensor("TEXT_MASK", "FP32", (1,)),
             Tensor("PIXELS", "UINT8", (224, 224, 3)),
-            Tensor("IMAGE_MASK", "FP32", (1,)),
+            Tensor("FRAMES", "UINT8", ("frames", 112, 112, 3)),
+            Tensor("LOG_MEL", "FP32", (80, "mel_frames")),
+            *(replace(t, name=t.name.upper()) for t in EVENT_TENSORS),
+            Tensor("PRESENCE", "FP32", FUSION_WEIGHTS.dims),
             Tensor("NO_IMAGE_EMBEDDING", "FP32", (1280,)),
-            Tensor("NO_IMAGE_TOKENS", "FP32", ("tokens", 320)),
+            Tensor("NO_IMAGE_TOKENS", "FP32", ("tokens", PATCH)),
             Tensor("NO_IMAGE_SCORES", "FP32", (1000,)),
-            Tensor("NO_IMAGE_MASK", "FP32", (1,)),
+            Tensor("NO_EMBEDDING", "FP32", (WIDTH,)),
+            Tensor("NO_TOKENS", "FP32", (DETAIL_TOKENS, WIDTH)),
         ),
-        files={"tokenizer.json": "text_encoder"},
+        files={"tokenizer.json": "text_encoder", "items.npz": "item_index"},
     ),
     Model(
         "text_encoder",
@@ -242,7 +303,7 @@ MODELS: tuple[Model, ...] = (
         (Tensor("pixels", "UINT8", (224, 224, 3)),),
         (
             Tensor("image_embedding", "FP32", (1280,)),
-            Tensor("spatial_tokens", "FP32", (49, 320)),
+            Tensor("spatial_tokens", "FP32", (49, PATCH)),
             Tensor("class_scores", "FP32", (1000,)),
         ),
         max_queue=0,
@@ -251,20 +312,24 @@ MODELS: tuple[Model, ...] = (
         engine=True,
         files={"model.onnx": "image_encoder"},
     ),
+    _encoder("video", (Tensor("frames", "UINT8", ("frames", 112, 112, 3)),)),
+    _encoder("audio", (Tensor("log_mel", "FP32", (80, "mel_frames")),)),
+    _encoder("behavior", EVENT_TENSORS),
     Model(
         "fusion",
         "onnxruntime",
         (
             Tensor("text_embedding", "FP32", (WIDTH,)),
-            Tensor("text_mask", "FP32", (1,)),
             Tensor("image_embedding", "FP32", (1280,)),
-            Tensor("image_tokens", "FP32", ("tokens", 320)),
+            Tensor("image_tokens", "FP32", ("tokens", PATCH)),
             Tensor("image_scores", "FP32", (1000,)),
-            Tensor("image_mask", "FP32", (1,)),
+            *(tensor for name in ("video", "audio", "behavior") for tensor in _aligned_tensors(name)),
+            Tensor("presence", "FP32", FUSION_WEIGHTS.dims),
         ),
         (
             Tensor("condition", "FP32", CONDITION.dims),
             Tensor("embedding", "FP32", EMBEDDING.dims),
+            Tensor("weights", "FP32", FUSION_WEIGHTS.dims),
             Tensor("condition_copy", "FP32", CONDITION.dims),  # for the next steps, see `_encode`
         ),
         parameters=_ONE_THREAD,
@@ -328,8 +393,8 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
     One step reads and checks all that the request carries, because Triton 24.10 crashes or hangs for good if a step
     fails while another one of the same request is under way or still to be scheduled.
     """
-    read = {"INPUT_IDS": "input_ids", "ATTENTION_MASK": "attention_mask", "TEXT_MASK": "text_mask"}
-    fused = {"text_embedding": "text_embedding", "text_mask": "text_mask"}
+    read = {"INPUT_IDS": "input_ids", "ATTENTION_MASK": "attention_mask", "PRESENCE": "presence"}
+    fused = same("text_embedding", "presence")
     steps: list[Step] = []
     for modality in MODALITIES:
         if modality in present:
@@ -343,7 +408,12 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
         Step("reader", same("TITLE", *(modality.edge.name for modality in present)), read),
         Step("text_encoder", same("input_ids", "attention_mask"), {"sentence_embedding": "text_embedding"}),
     ]
-    outputs = {"condition": "CONDITION", "embedding": "EMBEDDING", "condition_copy": "condition"}
+    outputs = {
+        "condition": "CONDITION",
+        "embedding": "EMBEDDING",
+        "weights": "FUSION_WEIGHTS",
+        "condition_copy": "condition",
+    }
     return [*steps, Step("fusion", fused, outputs)]
 
 
@@ -368,7 +438,7 @@ def ensembles() -> Iterator[Ensemble]:
             yield Ensemble(
                 "_".join(["content", *(m.name for m in present)]),
                 (TITLE, *(m.edge for m in present), *fields),
-                (*TEXT_OUTPUTS, CONDITION, EMBEDDING, *TAG_OUTPUTS),
+                (*TEXT_OUTPUTS, CONDITION, EMBEDDING, FUSION_WEIGHTS, *TAG_OUTPUTS),
                 (*_write("text_collector", "condition", "TAGS", "TAG_SCORES"), *_encode(present)),
             )
     yield Ensemble(

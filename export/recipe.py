@@ -55,6 +55,10 @@ class Slots(_Strict):
 
     text_encoder: Slot
     image_encoder: Slot
+    video_encoder: Slot
+    audio_encoder: Slot
+    behavior_encoder: Slot
+    item_index: Slot
     fusion: Slot
     tagger: Slot
     text_decoder: Slot

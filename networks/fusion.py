@@ -1,4 +1,4 @@
-"""Fusion: every modality's features and a presence mask → condition [B, 8, 384] and a unit embedding [B, 384].
+"""Fusion: every modality's features and a presence mask → condition [B, 60, 384], a unit embedding [B, 384], weights.
 
 All variants share projectors and differ in how they mix what is present:
 
@@ -11,13 +11,15 @@ deep       two transformer layers over the same tokens
 =========  ==========================================================================================
 
 Rows of the condition: 0 the fused summary, of which ``embedding`` is the direction; 1 the classes that the image
-encoder named, as words; 2 and 3 the summaries of text and image by themselves; 4 to 7 the variant's view of the
-details. Rows of an absent modality are zero.
+encoder named, as words; 2 to 6 the summaries of text, image, video, audio and behaviour by themselves; 7 to 10 the
+variant's view of the details; 11 to 59 the photo's spatial tokens as the encoder gave them, features and colours, for
+decoders that keep the product. Rows of an absent modality are zero. ``weights`` [B, 5] says how much each modality
+counted, a share of one.
 
 The space is the sentence encoder's: a text passes almost unchanged, and a picture starts as the mean of the label
 embeddings that its class scores weigh (ConSE, Norouzi et al. 2013, arXiv:1312.5650), which learned projections of the
-pooled and spatial features correct. A further modality is a projector, a line in
-:data:`MODALITIES` and its arguments of `forward`.
+pooled and spatial features correct. The encoders of video, audio and behaviour are trained towards it and are corrected
+here. A further such modality is a line in :data:`MODALITIES` and its arguments of `forward`.
 """
 
 from __future__ import annotations
@@ -28,11 +30,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from networks.patches import COLOURS, GRID
+
 WIDTH = 384  # of the sentence encoder, hence of the fused space
-CONDITION_TOKENS = 8
 DETAILS = 4
+TOKENS = 8  # of video, audio and behaviour
 POOLED = 1280  # EfficientNet-Lite0's features after its head convolution
 SPATIAL = 320  # and before it
+PATCH = SPATIAL + COLOURS  # of an image token: features, then the colours of its patch
+PATCHES = GRID * GRID
 CLASSES = 1000
 BOTTLENECK = 192
 HEADS = 4
@@ -84,7 +90,7 @@ class TextProjector(nn.Module):
 
 
 class ImageProjector(nn.Module):
-    """image_embedding [B, 1280], image_tokens [B, T, 320], image_scores [B, 1000] → the fused space.
+    """image_embedding [B, 1280], image_tokens [B, T, 368], image_scores [B, 1000] → the fused space.
 
     `labels` [1000, 384] are the sentence embeddings of the class names.
     """
@@ -106,6 +112,7 @@ class ImageProjector(nn.Module):
         return weights @ self.labels
 
     def forward(self, embedding: Tensor, tokens: Tensor, scores: Tensor) -> Projected:
+        tokens = tokens[..., :SPATIAL]
         # An attention map per detail over the picture's positions.
         weights = self.detail_attention(self.detail_norm(tokens)).softmax(1)
         details = self.detail(weights.transpose(1, 2) @ tokens)
@@ -114,58 +121,106 @@ class ImageProjector(nn.Module):
         return Projected(summary, details)
 
 
-#: Modality → its inputs, in the order of `forward`; each is followed by its mask ``<modality>_mask`` [B, 1].
+class AlignedProjector(nn.Module):
+    """An embedding [B, 384] that its encoder was trained to put into the space, and tokens [B, 8, 384] → both corrected."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.correction = Residual(WIDTH)
+        self.detail = Residual(WIDTH)
+
+    def forward(self, embedding: Tensor, tokens: Tensor) -> Projected:
+        summary = unit(embedding + self.correction(embedding))
+        details = tokens.reshape(tokens.shape[0], DETAILS, TOKENS // DETAILS, WIDTH).mean(2)
+        return Projected(summary, details + self.detail(details))
+
+
+#: Modality → its inputs, in the order of `forward` and of `presence`.
 MODALITIES: dict[str, tuple[str, ...]] = {
     "text": ("text_embedding",),
     "image": ("image_embedding", "image_tokens", "image_scores"),
+    "video": ("video_embedding", "video_tokens"),
+    "audio": ("audio_embedding", "audio_tokens"),
+    "behavior": ("behavior_embedding", "behavior_tokens"),
 }
+ALIGNED = ("video", "audio", "behavior")
 #: Fusion's inputs by name, in order.
-INPUTS: tuple[str, ...] = tuple(name for m, inputs in MODALITIES.items() for name in (*inputs, f"{m}_mask"))
+INPUTS: tuple[str, ...] = (*(name for inputs in MODALITIES.values() for name in inputs), "presence")
+SUMMARY_ROWS = {modality: 2 + place for place, modality in enumerate(MODALITIES)}
+FIRST_PATCH_ROW = 2 + len(MODALITIES) + DETAILS
+CONDITION_TOKENS = FIRST_PATCH_ROW + PATCHES
 
 
 class Fusion(nn.Module):
-    """What the variants share: projections, masks, the layout of the condition. A variant gives `mix`."""
+    """What the variants share: projections, presence, the layout of the condition. A variant gives `mix`."""
 
     def __init__(self, labels: Tensor) -> None:
         super().__init__()
-        self.projectors = nn.ModuleDict({"text": TextProjector(), "image": ImageProjector(labels)})
+        projectors = {"text": TextProjector(), "image": ImageProjector(labels)}
+        self.projectors = nn.ModuleDict(projectors | {modality: AlignedProjector() for modality in ALIGNED})
         #: What stands for "nothing is there".
         self.empty = nn.Parameter(F.normalize(torch.randn(WIDTH, generator=torch.Generator().manual_seed(0)), dim=0))
 
-    def mix(self, summaries: Tensor, masks: Tensor, tokens: Tensor, token_masks: Tensor) -> tuple[Tensor, Tensor]:
-        """summaries [B, M, D] with masks [B, M], tokens [B, N, D] with token_masks [B, N] → [B, D] and [B, 4, D].
+    def mix(
+        self, summaries: Tensor, presence: Tensor, tokens: Tensor, token_masks: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """summaries [B, M, D] with presence [B, M], tokens [B, N, D] with token_masks [B, N].
 
-        Whatever is masked is zero.
+        Gives the fused summary [B, D], details [B, 4, D] and weights [B, M], which need not sum to one. Whatever is
+        masked is zero.
         """
         raise NotImplementedError
 
     def forward(
         self,
         text_embedding: Tensor,
-        text_mask: Tensor,
         image_embedding: Tensor,
         image_tokens: Tensor,
         image_scores: Tensor,
-        image_mask: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Tensors in the order of :data:`INPUTS` → condition [B, 8, 384] and embedding [B, 384]."""
-        inputs = text_embedding, text_mask, image_embedding, image_tokens, image_scores, image_mask
-        given = dict(zip(INPUTS, inputs, strict=True))
-        masks = [given[f"{modality}_mask"] for modality in MODALITIES]
-        projected = [self.projectors[m](*(given[name] for name in names)) for m, names in MODALITIES.items()]
-        fused, summaries, details = self.combine(projected, masks)
-        named = self.projectors["image"].classes(image_scores) * image_mask
-        condition = torch.cat([fused.unsqueeze(1), named.unsqueeze(1), summaries, details], 1)
-        return condition, unit(condition[:, 0])
+        video_embedding: Tensor,
+        video_tokens: Tensor,
+        audio_embedding: Tensor,
+        audio_tokens: Tensor,
+        behavior_embedding: Tensor,
+        behavior_tokens: Tensor,
+        presence: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Tensors in the order of :data:`INPUTS` → condition [B, 60, 384], embedding [B, 384], weights [B, 5]."""
+        projected = {
+            "text": self.projectors["text"](text_embedding),
+            "image": self.projectors["image"](image_embedding, image_tokens, image_scores),
+            "video": self.projectors["video"](video_embedding, video_tokens),
+            "audio": self.projectors["audio"](audio_embedding, audio_tokens),
+            "behavior": self.projectors["behavior"](behavior_embedding, behavior_tokens),
+        }
+        fused, summaries, details, weights = self.combine(list(projected.values()), presence)
+        seen = presence[:, 1:2]
+        named = self.projectors["image"].classes(image_scores) * seen
+        patches = image_tokens * seen.unsqueeze(2)
+        patches = F.pad(patches, (0, WIDTH - PATCH, 0, PATCHES - patches.shape[1]))
+        condition = torch.cat([fused.unsqueeze(1), named.unsqueeze(1), summaries, details, patches], 1)
+        return condition, unit(fused), weights
 
-    def combine(self, projected: list[Projected], masks: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Modalities in the order of :data:`MODALITIES` with masks [B, 1] → fused [B, D], summaries and details."""
-        summaries = torch.stack([p.summary * mask for p, mask in zip(projected, masks, strict=True)], 1)
-        tokens = torch.cat([p.tokens * mask.unsqueeze(-1) for p, mask in zip(projected, masks, strict=True)], 1)
-        token_masks = [mask.expand(-1, p.tokens.shape[1]) for p, mask in zip(projected, masks, strict=True)]
-        fused, details = self.mix(summaries, torch.cat(masks, 1), tokens, torch.cat(token_masks, 1))
-        nothing = 1 - torch.cat(masks, 1).amax(1, keepdim=True)
-        return fused * (1 - nothing) + self.empty * nothing, summaries, details
+    def combine(self, projected: list[Projected], presence: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Modalities as in :data:`MODALITIES`, presence [B, 5] → fused [B, D], summaries, details, weights."""
+        masks = presence.unbind(1)
+        summaries = torch.stack([p.summary for p in projected], 1) * presence.unsqueeze(2)
+        tokens = torch.cat([p.tokens * mask[:, None, None] for p, mask in zip(projected, masks, strict=True)], 1)
+        token_masks = torch.cat(
+            [mask[:, None].expand(-1, p.tokens.shape[1]) for p, mask in zip(projected, masks, strict=True)], 1
+        )
+        fused, details, weights = self.mix(summaries, presence, tokens, token_masks)
+        nothing = 1 - presence.amax(1, keepdim=True)
+        weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
+        return fused * (1 - nothing) + self.empty * nothing, summaries, details, weights
+
+
+def mean_details(tokens: Tensor, token_masks: Tensor) -> Tensor:
+    """The mean over what is there of every modality's four details (the text has none): [B, 4, D]."""
+    batch, width = tokens.shape[0], tokens.shape[-1]
+    each = tokens[:, 1:].reshape(batch, -1, DETAILS, width)
+    there = token_masks[:, 1:].reshape(batch, -1, DETAILS, 1)
+    return (each * there).sum(1) / there.sum(1).clamp(min=1)
 
 
 def masked_mean(x: Tensor, weights: Tensor) -> Tensor:
@@ -174,10 +229,12 @@ def masked_mean(x: Tensor, weights: Tensor) -> Tensor:
 
 
 class MeanFusion(Fusion):
-    """The mean of what is there; the details are the last tokens as they are."""
+    """The mean of what is there."""
 
-    def mix(self, summaries: Tensor, masks: Tensor, tokens: Tensor, token_masks: Tensor) -> tuple[Tensor, Tensor]:
-        return masked_mean(summaries, masks), tokens[:, -DETAILS:]
+    def mix(
+        self, summaries: Tensor, presence: Tensor, tokens: Tensor, token_masks: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return masked_mean(summaries, presence), mean_details(tokens, token_masks), presence
 
 
 class ConcatFusion(Fusion):
@@ -188,9 +245,12 @@ class ConcatFusion(Fusion):
         count = len(MODALITIES)
         self.correction = Residual(count * WIDTH + count)
 
-    def mix(self, summaries: Tensor, masks: Tensor, tokens: Tensor, token_masks: Tensor) -> tuple[Tensor, Tensor]:
-        side_by_side = torch.cat([summaries.flatten(1), masks], 1)
-        return masked_mean(summaries, masks) + self.correction(side_by_side), tokens[:, -DETAILS:]
+    def mix(
+        self, summaries: Tensor, presence: Tensor, tokens: Tensor, token_masks: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        side_by_side = torch.cat([summaries.flatten(1), presence], 1)
+        fused = masked_mean(summaries, presence) + self.correction(side_by_side)
+        return fused, mean_details(tokens, token_masks), presence
 
 
 class WeightedFusion(Fusion):
@@ -200,9 +260,12 @@ class WeightedFusion(Fusion):
         super().__init__(labels)
         self.gate = nn.ModuleDict({modality: Residual(WIDTH, 1, 64) for modality in MODALITIES})
 
-    def mix(self, summaries: Tensor, masks: Tensor, tokens: Tensor, token_masks: Tensor) -> tuple[Tensor, Tensor]:
+    def mix(
+        self, summaries: Tensor, presence: Tensor, tokens: Tensor, token_masks: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         gates = torch.cat([self.gate[m](summaries[:, i]) for i, m in enumerate(MODALITIES)], 1)
-        return masked_mean(summaries, gates.exp() * masks), tokens[:, -DETAILS:]
+        weights = gates.exp() * presence
+        return masked_mean(summaries, weights), mean_details(tokens, token_masks), weights
 
 
 def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
@@ -237,17 +300,19 @@ class AttentionFusion(Fusion):
         batch, count = masks.shape
         empty = self.empty.expand(batch, 1, -1) + self.kinds[:1]
         of_tokens = self.kinds[1 + count :]
-        # The text has one token, its summary once more; all others are the picture's.
-        kinds = torch.cat([of_tokens[:1], of_tokens[1:].expand(tokens.shape[1] - 1, -1)], 0)
+        # The text has one token, its summary once more; the others have as many details each.
+        kinds = torch.cat([of_tokens[:1], of_tokens[1:].repeat_interleave(DETAILS, 0)], 0)
         sequence = torch.cat([empty, summaries + self.kinds[1 : 1 + count], tokens + kinds], 1)
         return sequence, torch.cat([torch.ones_like(masks[:, :1]), masks, token_masks], 1)
 
-    def mix(self, summaries: Tensor, masks: Tensor, tokens: Tensor, token_masks: Tensor) -> tuple[Tensor, Tensor]:
-        sequence, mask = self.sequence(summaries, masks, tokens, token_masks)
-        queries = self.queries.expand(masks.shape[0], -1, -1)
+    def mix(
+        self, summaries: Tensor, presence: Tensor, tokens: Tensor, token_masks: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        sequence, mask = self.sequence(summaries, presence, tokens, token_masks)
+        queries = self.queries.expand(presence.shape[0], -1, -1)
         seen = masked_attention(queries, self.key(sequence), self.value(sequence), mask)
-        gates = self.gate(seen[:, 0]).exp() * masks
-        return masked_mean(summaries, gates) + self.correction(seen[:, 0]), seen[:, 1:]
+        weights = self.gate(seen[:, 0]).exp() * presence
+        return masked_mean(summaries, weights) + self.correction(seen[:, 0]), seen[:, 1:], weights
 
 
 class DeepFusion(AttentionFusion):

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from export.recipe import Slot
-from networks.fusion import CLASSES, POOLED, SPATIAL, WIDTH, create
+from networks.fusion import ALIGNED, CLASSES, MODALITIES, PATCH, POOLED, TOKENS, WIDTH, create
 
 
 class Served(nn.Module):
@@ -22,16 +22,31 @@ class Served(nn.Module):
     def forward(
         self,
         text_embedding: Tensor,
-        text_mask: Tensor,
         image_embedding: Tensor,
         image_tokens: Tensor,
         image_scores: Tensor,
-        image_mask: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        condition, embedding = self.network(
-            text_embedding, text_mask, image_embedding, image_tokens, image_scores, image_mask
+        video_embedding: Tensor,
+        video_tokens: Tensor,
+        audio_embedding: Tensor,
+        audio_tokens: Tensor,
+        behavior_embedding: Tensor,
+        behavior_tokens: Tensor,
+        presence: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        condition, embedding, weights = self.network(
+            text_embedding,
+            image_embedding,
+            image_tokens,
+            image_scores,
+            video_embedding,
+            video_tokens,
+            audio_embedding,
+            audio_tokens,
+            behavior_embedding,
+            behavior_tokens,
+            presence,
         )
-        return condition, embedding, condition.clone()
+        return condition, embedding, weights, condition.clone()
 
 
 def load(checkpoint: Path, slot: Slot) -> nn.Module:
@@ -42,17 +57,25 @@ def load(checkpoint: Path, slot: Slot) -> nn.Module:
 
 
 def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Inputs for parity: rows with both modalities, one of them, and none."""
+    """Inputs for parity: rows with every modality, with some, and with none."""
     batch, tokens = sizes["batch"], sizes["tokens"]
-    present = np.array([[1, 1], [1, 0], [0, 1], [0, 0]], np.float32)[np.arange(batch) % 4]
-    text_mask, image_mask = present[:, :1], present[:, 1:]
-    text = rng.standard_normal((batch, WIDTH), np.float32)
+    presence = rng.integers(0, 2, (batch, len(MODALITIES))).astype(np.float32)
+    presence[0], presence[-1] = 1, presence[-1] * (batch == 1)
+    there = dict(zip(MODALITIES, presence.T[..., None], strict=True))
+
+    def unit(*shape: int) -> np.ndarray:
+        values = rng.standard_normal(shape, np.float32)
+        return values / np.linalg.norm(values, axis=-1, keepdims=True)
+
     scores = rng.dirichlet(np.full(CLASSES, 0.01), batch).astype(np.float32)
-    return {
-        "text_embedding": text / np.linalg.norm(text, axis=1, keepdims=True) * text_mask,
-        "text_mask": text_mask,
-        "image_embedding": rng.random((batch, POOLED), np.float32) * image_mask,
-        "image_tokens": rng.standard_normal((batch, tokens, SPATIAL), np.float32) * image_mask[..., None],
-        "image_scores": scores * image_mask,
-        "image_mask": image_mask,
+    given = {
+        "text_embedding": unit(batch, WIDTH) * there["text"],
+        "image_embedding": rng.random((batch, POOLED), np.float32) * there["image"],
+        "image_tokens": rng.standard_normal((batch, tokens, PATCH), np.float32) * there["image"][..., None],
+        "image_scores": scores * there["image"],
+        "presence": presence,
     }
+    for modality in ALIGNED:
+        given[f"{modality}_embedding"] = unit(batch, WIDTH) * there[modality]
+        given[f"{modality}_tokens"] = unit(batch, TOKENS, WIDTH) * there[modality][..., None]
+    return given

@@ -10,15 +10,16 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
 from export.recipe import Slot
+from networks.patches import patch_colours
 
 #: The checkpoint was trained by TensorFlow's Lite recipe: pixels of 0..255 are brought to about -1..1.
 MEAN, SCALE = 127.0, 128.0
 
 
 class ImageEncoder(nn.Module):
-    """pixels UINT8 [B, 224, 224, 3] → FP32 [B, 1280], [B, 49, 320] in raster order, [B, 1000] summing to one.
+    """pixels UINT8 [B, 224, 224, 3] → FP32 [B, 1280], [B, 49, 368] in raster order, [B, 1000] summing to one.
 
-    The normalisation is inside, so that steps hand on bytes and not floats: a quarter of the memory traffic.
+    A spatial token is 320 features and the 48 colours of its patch. The normalisation is inside, so that steps hand on bytes and not floats: a quarter of the memory traffic.
     """
 
     def __init__(self, network: EfficientNet) -> None:
@@ -27,13 +28,14 @@ class ImageEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         net = self.network
-        x = ((pixels.to(torch.float32) - MEAN) / SCALE).permute(0, 3, 1, 2)
+        pixels = pixels.to(torch.float32)
+        x = ((pixels - MEAN) / SCALE).permute(0, 3, 1, 2)
         x = net._swish(net._bn0(net._conv_stem(x)))
         for block in net._blocks:  # no stochastic depth: this is inference
             x = block(x)
         embedding = net._swish(net._bn1(net._conv_head(x))).mean((2, 3))
         scores = net._fc(embedding).softmax(-1)
-        return embedding, x.flatten(2).transpose(1, 2), scores
+        return embedding, torch.cat([x.flatten(2).transpose(1, 2), patch_colours(pixels)], 2), scores
 
 
 def load(checkpoint: Path, slot: Slot) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What a request carries → what the encoders read, and the small zeros that stand in for an absent photo.
+"""What a request carries → what the encoders read, and the small zeros that stand in for what is absent.
 
 One step for all of it: see `_encode` in export/pipeline.py.
 """
@@ -8,22 +8,35 @@ from pathlib import Path
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from stages.audio import log_mels, read_audio
+from stages.history import ItemIndex, batch_events, read_history
 from stages.image import read_image
 from stages.text import TitleTokenizer, read_title
 from stages.triton import each_row, field, respond
+from stages.video import read_video
 
 #: Output → its shape without the batch axis. One zero token is the least that fusion can attend to.
 ZEROS = {
     "NO_IMAGE_EMBEDDING": (1280,),
-    "NO_IMAGE_TOKENS": (1, 320),
+    "NO_IMAGE_TOKENS": (1, 368),
     "NO_IMAGE_SCORES": (1000,),
-    "NO_IMAGE_MASK": (1,),
+    "NO_EMBEDDING": (384,),
+    "NO_TOKENS": (8, 384),
 }
 
 
 class TritonPythonModel:
     def initialize(self, args):
-        self.tokenize = TitleTokenizer(Path(args["model_repository"]) / args["model_version"] / "tokenizer.json")
+        folder = Path(args["model_repository"]) / args["model_version"]
+        self.tokenize = TitleTokenizer(folder / "tokenizer.json")
+        self.items = ItemIndex.load(folder / "items.npz")
+        #: Edge → (its place in PRESENCE, what makes the encoders' inputs of its rows).
+        self.media = {
+            "IMAGE": (1, self.pictures),
+            "VIDEO": (2, self.clips),
+            "AUDIO": (3, self.sounds),
+            "EVENTS": (4, self.histories),
+        }
 
     def execute(self, requests):
         return respond(requests, self.answer)
@@ -32,15 +45,28 @@ class TritonPythonModel:
         wanted = set(request.requested_output_names())
         titles = each_row(field(request, "TITLE"), read_title)
         tokens = self.tokenize(titles)
-        outputs = {
-            "INPUT_IDS": tokens.input_ids,
-            "ATTENTION_MASK": tokens.attention_mask,
-            "TEXT_MASK": tokens.text_mask,
-        }
+        presence = np.zeros((len(titles), 1 + len(self.media)), np.float32)
+        presence[:, 0] = tokens.text_mask[:, 0]
+        outputs = {"INPUT_IDS": tokens.input_ids, "ATTENTION_MASK": tokens.attention_mask, "PRESENCE": presence}
         outputs |= {
             name: np.zeros((len(titles), *shape), np.float32) for name, shape in ZEROS.items() if name in wanted
         }
-        if (photos := field(request, "IMAGE")) is not None:
-            outputs["PIXELS"] = np.stack(each_row(photos, read_image))
-            outputs["IMAGE_MASK"] = np.ones((len(photos), 1), np.float32)
+        for edge, (place, read) in self.media.items():
+            if (rows := field(request, edge)) is not None:
+                outputs |= read(rows)
+                presence[:, place] = 1
+        if "EVENT_MASK" in outputs:
+            presence[:, 4] = outputs["EVENT_MASK"].any(1)  # a shopper without events says nothing
         return [pb_utils.Tensor(name, array) for name, array in outputs.items() if name in wanted]
+
+    def pictures(self, rows):
+        return {"PIXELS": np.stack(each_row(rows, read_image))}
+
+    def clips(self, rows):
+        return {"FRAMES": np.stack(each_row(rows, read_video))}
+
+    def sounds(self, rows):
+        return {"LOG_MEL": log_mels(each_row(rows, read_audio))}
+
+    def histories(self, rows):
+        return batch_events(each_row(rows, lambda row: read_history(row, self.items)))
