@@ -6,6 +6,7 @@ Source of the spectrogram: Radford et al. 2022 (arXiv:2212.04356), 2.2; Slaney 1
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 from io import BytesIO
@@ -102,6 +103,12 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
     power = np.abs(np.fft.rfft(windows * get_window("hann", WINDOW))) ** 2
     log = np.log10(np.maximum(_mel_filters() @ power.T, 1e-10))
     return ((np.maximum(log, log.max() - 8) + 4) / 4).astype(np.float32)
+
+
+def log_mels(clips: Sequence[np.ndarray]) -> np.ndarray:
+    """:func:`log_mel` of several clips, all padded to the longest: float32 [clips, 80, frames]."""
+    longest = max(len(clip) for clip in clips)
+    return np.stack([log_mel(np.pad(clip, (0, longest - len(clip)))) for clip in clips])
 
 
 def broken(kind: str, cause: str) -> StageError:

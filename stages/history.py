@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 from stages.errors import StageError, invalid
 from stages.text import decode_utf8
 
-FIELD = "HISTORY"
+FIELD = "EVENTS"
 MAX_BYTES = 256_000
 MAX_EVENTS = 64  # the latest are kept
 MAX_AGE_S = 10 * 365.25 * 86_400  # more is a mistake of the clock or the unit
@@ -83,7 +84,7 @@ def read_history(data: bytes, index: ItemIndex, now: float | None = None) -> Eve
         now: seconds since 1970, for ``time``; the clock's where it is left out.
 
     Raises:
-        StageError: on field ``HISTORY``, ``too_large`` or ``invalid_input``; it names the event at fault.
+        StageError: on field ``EVENTS``, ``too_large`` or ``invalid_input``; it names the event at fault.
     """
     document = _parse(decode_utf8(data, FIELD, MAX_BYTES))
     if not isinstance(document, list):
@@ -102,6 +103,21 @@ def read_history(data: bytes, index: ItemIndex, now: float | None = None) -> Eve
         np.array(ages, np.float32),
         np.ones(len(events), np.float32),
     )
+
+
+def batch_events(histories: Sequence[Events]) -> dict[str, np.ndarray]:
+    """Histories as one batch, masked to the longest: the behaviour encoder's inputs by their names in upper case."""
+    longest = max(len(events.mask) for events in histories)
+    columns = {
+        "ITEM_EMBEDDINGS": [events.item_embeddings for events in histories],
+        "EVENT_KINDS": [events.kinds for events in histories],
+        "EVENT_AGES": [events.ages for events in histories],
+        "EVENT_MASK": [events.mask for events in histories],
+    }
+    return {
+        name: np.stack([np.pad(row, [(0, longest - len(row)), *[(0, 0)] * (row.ndim - 1)]) for row in rows])
+        for name, rows in columns.items()
+    }
 
 
 def _parse(text: str) -> Any:

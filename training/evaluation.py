@@ -18,7 +18,7 @@ from training.encoders import REPOSITORY, ImageEncoder, TextEncoder
 from training.encoders import fit as fit_picture
 from training.features import Features
 from training.fusion import load
-from training.recall import Held, evaluate, held_out_sets
+from training.recall import Held, evaluate, evaluate_subsets, held_out_sets
 from training.tags import Table, calibrating, fit_table, image_readings, naming
 from training.vocabulary import Word, names_it, vocabulary
 
@@ -50,6 +50,7 @@ def everything(products: list[Product], encoder: TextEncoder) -> dict[str, Any]:
         network = load(variant, path)
         results["variants"][variant] = {
             "recall": {h.name: evaluate(network, h, names, encoder) for h in held},
+            "subsets": {h.name: evaluate_subsets(network, h, names, encoder) for h in held},
             "tags": tagging(network, products, held, encoder),
         }
     return results

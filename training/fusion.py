@@ -1,10 +1,10 @@
-"""Trains a fusion variant on the frozen encoders' features so that text, picture and both land in one space.
+"""Trains a fusion variant on the frozen encoders' features so that every modality and every subset lands in one space.
 
-Each step draws products, and for each a picture and two titles. A cross entropy over all names of the training
-products pulls the picture alone, the title alone and both together towards the product's names, with a little of the
-mass on names that mean nearly the same; InfoNCE in both directions (van den Oord et al. 2018, arXiv:1807.03748; CLIP,
-arXiv:2103.00020) sets the single pictures and titles of a batch against each other; an anchor keeps texts where the
-sentence encoder put them.
+Each step draws products, and for each a picture, two titles, a clip, a spoken title and a session that led to it. A
+cross entropy over all names of the training products pulls each of them alone, title and picture together, and a random
+subset of all towards the product's names, with a little of the mass on names that mean nearly the same; InfoNCE in both
+directions (van den Oord et al. 2018, arXiv:1807.03748; CLIP, arXiv:2103.00020) sets the single pictures and titles of a
+batch against each other; an anchor keeps texts where the sentence encoder put them.
 """
 
 from __future__ import annotations
@@ -20,10 +20,24 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from networks.fusion import CLASSES, POOLED, SPATIAL, WIDTH, Fusion, Projected, create, unit
+from networks.fusion import (
+    ALIGNED,
+    CLASSES,
+    INPUTS,
+    MODALITIES,
+    PATCH,
+    POOLED,
+    TOKENS,
+    WIDTH,
+    Fusion,
+    Projected,
+    create,
+    unit,
+)
 from training.catalogue import Product
 from training.encoders import TextEncoder
 from training.features import TRAINED_ROWS, Features, join, read
+from training.modalities import Samples, samples
 from training.texts import NEUTRAL, embed, titles
 from training.vocabulary import imagenet_labels
 
@@ -41,20 +55,52 @@ SOFT_SHARE, SOFT_TEMPERATURE = 0.25, 0.1
 #: it: the pictures of new products are read less well than those trained on, and then the title has to count.
 NEUTRAL_SHARE, MISLEADING_SHARE = 0.3, 0.3
 ANCHOR = 2.0
+#: Of each of the terms that name a product by its clip, its spoken title, or what led a shopper to it.
+ALIGNED_WEIGHT = 0.25
 
 
 @dataclass
 class Batch:
-    """Fusion's inputs for n products; a modality is masked out by its mask [n, 1]."""
+    """Fusion's inputs for n products, by name; what is absent is zero."""
 
-    text: Tensor
-    text_mask: Tensor
-    image: tuple[Tensor, Tensor, Tensor]
-    image_mask: Tensor
+    values: dict[str, Tensor]
 
     def inputs(self) -> tuple[Tensor, ...]:
         """In the order of `networks.fusion.INPUTS`."""
-        return (self.text, self.text_mask, *self.image, self.image_mask)
+        return tuple(self.values[name] for name in INPUTS)
+
+
+Aligned = tuple[Tensor, Tensor]
+
+
+def batch(
+    *,
+    text: Tensor | None = None,
+    image: Features | tuple[Tensor, Tensor, Tensor] | None = None,
+    video: Aligned | None = None,
+    audio: Aligned | None = None,
+    behavior: Aligned | None = None,
+) -> Batch:
+    """What is given of n products: titles' embeddings [n, 384], pictures' features, (embedding, tokens) of the rest."""
+    given = {
+        "text": None if text is None else (text,),
+        "image": tensors(image) if isinstance(image, Features) else image,
+        "video": video,
+        "audio": audio,
+        "behavior": behavior,
+    }
+    count = next(len(tensors[0]) for tensors in given.values() if tensors is not None)
+    shapes = {
+        "text": ((WIDTH,),),
+        "image": ((POOLED,), (1, PATCH), (CLASSES,)),
+        **dict.fromkeys(ALIGNED, ((WIDTH,), (TOKENS, WIDTH))),
+    }
+    values = {}
+    for modality, names in MODALITIES.items():
+        there = given[modality] or tuple(torch.zeros(count, *shape) for shape in shapes[modality])
+        values |= dict(zip(names, there, strict=True))
+    presence = torch.tensor([[float(given[modality] is not None) for modality in MODALITIES]])
+    return Batch(values | {"presence": presence.expand(count, -1)})
 
 
 def label_embeddings(encoder: TextEncoder) -> Tensor:
@@ -72,16 +118,29 @@ def tensors(features: Features) -> tuple[Tensor, Tensor, Tensor]:
 
 def image_only(features: Features) -> Batch:
     """Pictures without a title."""
-    image = tensors(features)
-    count = len(image[0])
-    return Batch(torch.zeros(count, WIDTH), torch.zeros(count, 1), image, torch.ones(count, 1))
+    return batch(image=features)
 
 
 def text_only(text: Tensor) -> Batch:
-    """Titles without a picture: one zero token stands for the absent ones."""
-    count = len(text)
-    image = torch.zeros(count, POOLED), torch.zeros(count, 1, SPATIAL), torch.zeros(count, CLASSES)
-    return Batch(text, torch.ones(count, 1), image, torch.zeros(count, 1))
+    """Titles without a picture."""
+    return batch(text=text)
+
+
+@dataclass
+class Drawn:
+    """One step's products [n]: what each says in every modality, and which of them it has.
+
+    `own` says where the picture beside the title is the product's own: elsewhere it shall mislead.
+    """
+
+    products: Tensor
+    title: Tensor
+    beside: Tensor
+    says_something: Tensor
+    image: tuple[Tensor, Tensor, Tensor]
+    whose: Tensor
+    aligned: dict[str, tuple[Tensor, Tensor, Tensor]]
+    subset: Tensor
 
 
 @dataclass
@@ -89,7 +148,7 @@ class Data:
     """Everything that the training draws from, in memory: about 40 kB a picture.
 
     P products with R pictures each and F titles each: `features` [P*R], `titles` [P, F, 384]; their N different names:
-    `names` [N, 384], `name_of` [P] into them; `neutral` [len(NEUTRAL), 384].
+    `names` [N, 384], `name_of` [P] into them; `neutral` [len(NEUTRAL), 384]; `aligned` samples by modality.
     """
 
     features: Features
@@ -97,6 +156,7 @@ class Data:
     names: Tensor
     name_of: Tensor
     neutral: Tensor
+    aligned: dict[str, Samples]
 
     @classmethod
     def read(cls, products: list[Product], encoder: TextEncoder) -> Data:
@@ -110,6 +170,7 @@ class Data:
             names=torch.from_numpy(embed(names, encoder)),
             name_of=torch.tensor([names.index(p.name) for p in kept]),
             neutral=torch.from_numpy(embed(list(NEUTRAL), encoder)),
+            aligned=samples(kept, trained=True),
         )
 
     def targets(self) -> Tensor:
@@ -117,11 +178,8 @@ class Data:
         alike = (self.names @ self.names.T / SOFT_TEMPERATURE).softmax(-1)
         return (1 - SOFT_SHARE) * torch.eye(len(self.names)) + SOFT_SHARE * alike
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Batch, Tensor]:
-        """Chosen products [n], a title of each [n, 384], another one or none beside a picture, and beside whose.
-
-        The last [n] is a row's own number, or another's where the title says something and the picture shall mislead.
-        """
+    def draw(self, rng: np.random.Generator) -> Drawn:
+        """Chosen products, each with two titles (the second often one that says nothing, or none) and a picture."""
         count = min(BATCH, len(self.titles))
         each = len(self.features) // len(self.titles)
         chosen = rng.choice(len(self.titles), count, replace=False)
@@ -134,7 +192,12 @@ class Data:
         others = np.roll(np.arange(count), 1)
         misleads = (rng.random(count) < MISLEADING_SHARE) & ~says_nothing.numpy()
         whose = torch.from_numpy(np.where(misleads, others, np.arange(count)))
-        return torch.from_numpy(chosen), one, Batch(beside * mask, mask, image, torch.ones(count, 1)), whose
+        aligned = {modality: found.draw(chosen, rng) for modality, found in self.aligned.items()}
+        has = torch.stack([mask[:, 0], torch.ones(count), *(aligned[m][2] for m in ALIGNED)], 1)
+        subset = has * torch.from_numpy(rng.random(has.shape) < 0.5)
+        # Nobody comes with nothing: then the picture is there.
+        subset[:, 1] += (subset.sum(1) == 0).float()
+        return Drawn(torch.from_numpy(chosen), one, beside * mask, mask, image, whose, aligned, subset)
 
 
 def contrast(a: Tensor, b: Tensor, same: Tensor) -> Tensor:
@@ -146,28 +209,47 @@ def contrast(a: Tensor, b: Tensor, same: Tensor) -> Tensor:
 
 def losses(network: Fusion, data: Data, targets: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
     """One step's terms, whose sum is minimised; `targets` as :meth:`Data.targets` gives them."""
-    chosen, title, both, whose = data.draw(rng)
-    names = data.name_of[chosen]
-    text, beside = (network.projectors["text"](x) for x in (title, both.text))
-    image = network.projectors["image"](*both.image)
-    present, absent = torch.ones_like(both.text_mask), torch.zeros_like(both.text_mask)
-    # A picture is projected once for all three ways to present a product.
-    t = unit(network.combine([text, image], [present, absent])[0])
-    i = unit(network.combine([beside, image], [absent, present])[0])
-    shown = Projected(image.summary[whose], image.tokens[whose])
-    b = unit(network.combine([beside, shown], [both.text_mask, present])[0])
-    own = whose == torch.arange(len(whose))
-    _, bank = network(*text_only(data.names).inputs())
+    drawn = data.draw(rng)
+    names = data.name_of[drawn.products]
+    text, beside = (network.projectors["text"](x) for x in (drawn.title, drawn.beside))
+    image = network.projectors["image"](*drawn.image)
+    rest = [network.projectors[modality](*drawn.aligned[modality][:2]) for modality in ALIGNED]
+    present, absent = torch.ones_like(drawn.says_something), torch.zeros_like(drawn.says_something)
+    zeros = absent.expand(-1, len(ALIGNED))
+
+    def fuse(said: Projected, shown: Projected, *presence: Tensor) -> Tensor:
+        return unit(network.combine([said, shown, *rest], torch.cat(presence, 1))[0])
+
+    # Everything is projected once for all ways to present a product.
+    t = fuse(text, image, present, absent, zeros)
+    i = fuse(beside, image, absent, present, zeros)
+    shown = Projected(image.summary[drawn.whose], image.tokens[drawn.whose])
+    b = fuse(beside, shown, drawn.says_something, present, zeros)
+    some = fuse(beside, image, drawn.subset)
+    own = drawn.whose == torch.arange(len(drawn.whose))
+    _, bank, _ = network(*text_only(data.names).inputs())
     target = targets[names]
     same = (names[:, None] == names[None]).float()
-    return {
-        "image→name": F.cross_entropy(i @ bank.T / TEMPERATURE, target),
-        "both→name": F.cross_entropy(b @ bank.T / TEMPERATURE, target),
-        "text→name": 0.5 * F.cross_entropy(t @ bank.T / TEMPERATURE, target),
+
+    def name(embedding: Tensor, there: Tensor | None = None) -> Tensor:
+        each = F.cross_entropy(embedding @ bank.T / TEMPERATURE, target, reduction="none")
+        return each.mean() if there is None else (each * there).sum() / there.sum().clamp(min=1)
+
+    terms = {
+        "image→name": name(i),
+        "both→name": name(b),
+        "text→name": 0.5 * name(t),
+        "some→name": name(some),
         "text↔image": 0.5 * contrast(t, i, same),
         "both↔image": 0.25 * contrast(b[own], i[own], same[own][:, own]),
-        "anchor": ANCHOR * (1 - (t * title).sum(-1)).mean(),
+        "some↔image": 0.25 * contrast(some, i, same),
+        "anchor": ANCHOR * (1 - (t * drawn.title).sum(-1)).mean(),
     }
+    for place, modality in enumerate(ALIGNED):
+        alone = F.one_hot(torch.tensor(place), len(ALIGNED)).float().expand(len(names), -1)
+        embedding = fuse(beside, image, absent, absent, alone)
+        terms[f"{modality}→name"] = ALIGNED_WEIGHT * name(embedding, drawn.aligned[modality][2])
+    return terms
 
 
 def learning_rate(step: int) -> float:

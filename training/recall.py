@@ -7,32 +7,43 @@ the very same product.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from networks.fusion import Fusion
+from networks.fusion import ALIGNED, FIRST_PATCH_ROW, MODALITIES, Fusion
 from training.catalogue import HELD_OUT_VIEWS, VIEWS, Product
 from training.encoders import TextEncoder
 from training.features import Features, join, read
-from training.fusion import Batch, image_only, tensors, text_only
+from training.fusion import Batch, batch, image_only, text_only
+from training.modalities import Samples, samples
 from training.texts import embed
 
 #: Rows encoded at once; bounds memory.
 CHUNK = 256
 
 
+#: Every way to present a product: the 31 subsets of the modalities.
+SUBSETS = tuple(subset for count in range(1, len(MODALITIES) + 1) for subset in combinations(MODALITIES, count))
+SUBSET_SEED = 3
+
+
 @dataclass
 class Held:
-    """Pictures that were not trained on: `features` [n], the product of each [n] and its view [n]."""
+    """Pictures that were not trained on: `features` [n], the product of each [n] and its view [n].
+
+    `aligned` holds clips, spoken titles and sessions that were not trained on, by modality.
+    """
 
     name: str
     products: list[Product]
     features: Features
     product_of: NDArray[np.int64]
     view_of: NDArray[np.int64]
+    aligned: dict[str, Samples]
 
 
 def held_out_sets(products: list[Product]) -> list[Held]:
@@ -44,15 +55,20 @@ def held_out_sets(products: list[Product]) -> list[Held]:
     ):
         rows = np.array(views)
         features = join([read(product)[rows] for product in kept])
-        sets.append(Held(name, kept, features, np.arange(len(kept)).repeat(len(rows)), np.tile(rows, len(kept))))
+        product_of = np.arange(len(kept)).repeat(len(rows))
+        aligned = samples(kept, trained=False)
+        sets.append(Held(name, kept, features, product_of, np.tile(rows, len(kept)), aligned))
     return sets
 
 
 @torch.inference_mode()
 def run(network: Fusion, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Condition [n, 8, 384] and embedding [n, 384], in chunks."""
-    chunks = zip(*(x.split(CHUNK) for x in batch.inputs()), strict=True)
-    conditions, embeddings = zip(*(network(*chunk) for chunk in chunks), strict=True)
+    """The condition's rows before the photo's patches [n, 11, 384], and the embedding [n, 384], in chunks."""
+    conditions, embeddings = [], []
+    for chunk in zip(*(x.split(CHUNK) for x in batch.inputs()), strict=True):
+        condition, embedding, _ = network(*chunk)
+        conditions.append(condition[:, :FIRST_PATCH_ROW].clone())
+        embeddings.append(embedding)
     return torch.cat(conditions), torch.cat(embeddings)
 
 
@@ -65,8 +81,7 @@ def recall(queries: Tensor, candidates: Tensor, wanted: Tensor) -> dict[str, flo
 
 def with_title(text: Tensor, features: Features) -> Batch:
     """Titles beside pictures."""
-    ones = torch.ones(len(text), 1)
-    return Batch(text, ones, tensors(features), ones)
+    return batch(text=text, image=features)
 
 
 def evaluate(network: Fusion, held: Held, all_names: list[str], encoder: TextEncoder) -> dict[str, dict[str, float]]:
@@ -96,3 +111,39 @@ def evaluate(network: Fusion, held: Held, all_names: list[str], encoder: TextEnc
         direction: recall(*given) | {"queries": len(given[0]), "candidates": len(given[1])}
         for direction, given in directions.items()
     }
+
+
+def evaluate_subsets(
+    network: Fusion, held: Held, all_names: list[str], encoder: TextEncoder
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Subset, its modalities joined by " + ", → direction → recall @1 and @5.
+
+    Each product of which every modality is there asks once, with one held-out sample of each; looked for are its
+    other picture, and, where no title is given, its name among all names.
+    """
+    rng = np.random.default_rng(SUBSET_SEED)
+    names = np.array([p.name for p in held.products])
+    asks, looked_for = (np.flatnonzero(held.view_of == VIEWS - 1 - i) for i in range(2))
+    drawn = {modality: held.aligned[modality].draw(np.arange(len(names)), rng) for modality in ALIGNED}
+    there = np.logical_and.reduce([has.numpy() > 0 for _, _, has in drawn.values()])
+    given = {"text": torch.from_numpy(embed(list(names), encoder)), "image": held.features[asks]}
+    name_texts = torch.from_numpy(embed(all_names, encoder))
+    _, pictures = run(network, image_only(held.features[looked_for]))
+    _, titles = run(network, text_only(name_texts))
+    # Titles repeat, and so a picture of any product of that name is right.
+    same_name = torch.from_numpy(names[there][:, None] == names[None])
+    is_name = torch.from_numpy(names[there][:, None] == np.array(all_names)[None])
+    rows = np.flatnonzero(there)
+    chosen = {
+        "text": given["text"][rows],
+        "image": given["image"][rows],
+        **{modality: tuple(x[rows] for x in drawn[modality][:2]) for modality in ALIGNED},
+    }
+    results = {}
+    for subset in SUBSETS:
+        _, asked = run(network, batch(**{modality: chosen[modality] for modality in subset}))
+        found = {"→ image": recall(asked, pictures, same_name) | {"queries": len(rows), "candidates": len(names)}}
+        if "text" not in subset:
+            found["→ text"] = recall(asked, titles, is_name) | {"queries": len(rows), "candidates": len(all_names)}
+        results[" + ".join(subset)] = found
+    return results
