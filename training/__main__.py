@@ -174,6 +174,29 @@ def evaluate() -> None:
 
 
 @app.command()
+def behavior() -> None:
+    """Simulates shopping sessions, trains the behaviour encoder and its ablations; goes on where it was stopped."""
+    import torch
+
+    from training.behavior_command import PLAN, SERVED, VARIANTS, World, evaluate, table, trained, write
+    from training.encoders import TextEncoder
+
+    torch.set_num_threads(1)
+    products = _features()
+    with console.status("simulating shoppers"):
+        world = World(products, TextEncoder())
+    networks, seconds = {}, {}
+    for name in VARIANTS:
+        with progress_bar() as bar:
+            task = bar.add_task(name, total=PLAN.steps)
+            networks[name], seconds[name] = trained(name, world, lambda n, _, task=task: bar.update(task, completed=n))
+    with console.status("evaluating"):
+        results = evaluate(networks, world)
+    folder = write(networks[SERVED], results, world, seconds[SERVED])
+    console.print(f"{folder.relative_to(REPOSITORY)}:\n{table(results)}", soft_wrap=True)
+
+
+@app.command()
 def pack() -> None:
     """Copies pictures that were not trained on to benchmarks/data/photo_matters, with the words that name them."""
     from training.catalogue import read_index

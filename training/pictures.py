@@ -49,7 +49,7 @@ SEED = 11
 BATCH = 16
 LEARNING_RATE = 1e-3
 #: variant → steps.
-STEPS = {"vae": 4000, "gan": 800, "flow": 2500}
+STEPS = {"vae": 3000, "gan": 600, "flow": 1800}
 KL_WEIGHT = 1e-3
 ADVERSARIAL_WEIGHT = 0.02
 #: Shares of the samples: a title alone, a photo alone; the rest has both. And of those with the turn of the photo.

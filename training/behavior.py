@@ -1,0 +1,269 @@
+"""Trains the behaviour encoder on simulated sessions (:mod:`training.sessions`) to say which product comes next.
+
+A product enters as its fused embedding under `weights/fusion/concat`, title and picture together: what the bundle's
+EMBEDDING output gives for it. Each product has several (other titles, other views), so that the network learns the
+space and not the 629 vectors. At each event a cross entropy over all training products pulls the embedding to the next
+other product; at one event of each history another one pulls the nearest of the eight tokens to each of the next few.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from networks.behavior_encoder import MAX_EVENTS, WIDTH, BehaviorEncoder
+from training import fusion, sessions
+from training.cache import cache_folder
+from training.catalogue import Product
+from training.encoders import REPOSITORY, TextEncoder
+from training.features import ICON, features_folder, join, read
+from training.recall import run as run_fusion
+from training.recall import with_title
+from training.sessions import Shop, Simulator
+from training.steps import Plan, restore, run
+from training.texts import embed, titles
+
+FUSION = "concat"
+FUSION_WEIGHTS = REPOSITORY / "weights" / "fusion" / f"{FUSION}.safetensors"
+SHOPPERS = 5000  # trained on; the next TESTED are the test's
+TESTED = 800
+PLAN = Plan(steps=450, batch=64, rate=2e-3, warm_up=50)
+#: Events of a batch at which the next product is asked for: enough, at half the cost of all.
+ASKED = 1600
+#: The next few products that the tokens shall cover.
+AHEAD = 4
+#: (title, picture) of a product's embeddings: the name with the library's picture is the one that is served.
+FORMS = ((0, ICON), (0, 0), (2, 1), (4, 3), (1, 5), (3, 7))
+
+
+def item_embeddings(products: list[Product], encoder: TextEncoder) -> NDArray[np.float32]:
+    """Fused embeddings, float32 [products, forms, 384] of unit length; form 0 is the one to serve."""
+    path = cache_folder() / "sessions" / f"items-{_digest(FUSION_WEIGHTS, features_folder())}.npy"
+    if path.exists():
+        return np.load(path)
+    network = fusion.load(FUSION, FUSION_WEIGHTS)
+    texts = embed([t for p in products for t in titles(p)], encoder).reshape(len(products), -1, WIDTH)
+    features = [read(p) for p in products]
+    forms = []
+    for title, view in FORMS:
+        pictures = join([f[view : view + 1] for f in features])
+        forms.append(run_fusion(network, with_title(torch.from_numpy(texts[:, title]), pictures))[1].numpy())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, np.stack(forms, 1))
+    return np.load(path)
+
+
+def name_embeddings(products: list[Product], encoder: TextEncoder) -> NDArray[np.float32]:
+    """Sentence embeddings of the names, [products, 1, 384]: what the fused ones are compared with."""
+    return embed([p.name for p in products], encoder)[:, None]
+
+
+@dataclass
+class Histories:
+    """Events of many shoppers end to end: `items`, `kinds`, `visits` int [n], `times` float [n], `ranks` [n] (the
+    simulator's rank of the event's product), `starts` [shoppers + 1] into them; `following` [n]: the next other
+    product, -1 where none comes.
+    """
+
+    items: NDArray[np.int64]
+    kinds: NDArray[np.int64]
+    visits: NDArray[np.int64]
+    times: NDArray[np.float64]
+    ranks: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    following: NDArray[np.int64]
+
+    @classmethod
+    def simulate(cls, shop: Shop, numbers: range, seed: int = sessions.SEED) -> Histories:
+        """Of the shoppers with these numbers."""
+        shoppers = list(Simulator(shop, seed).shoppers(numbers))
+        following = []
+        for s in shoppers:
+            first = np.searchsorted(s.visit, s.visit + 1)  # first event of the next visit
+            following.append(np.where(first < len(s.items), s.items[np.minimum(first, len(s.items) - 1)], -1))
+        columns = [[s.items for s in shoppers], [s.kinds for s in shoppers], [s.visit for s in shoppers]]
+        columns += [[s.times for s in shoppers], [s.rank[s.visit] for s in shoppers]]
+        starts = np.cumsum([0, *(len(s.items) for s in shoppers)])
+        return cls(*(np.concatenate(c) for c in columns), starts, np.concatenate(following))
+
+    @classmethod
+    def cached(cls, name: str, shop: Shop, numbers: range, seed: int = sessions.SEED) -> Histories:
+        """As :meth:`simulate`, once for each state of the simulation; `name` tells shops apart."""
+        digest = _digest(sessions.__file__, sessions.MISSIONS)
+        path = cache_folder() / "sessions" / f"{name}-{numbers.start}-{numbers.stop}-{seed}-{digest}.npz"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, **vars(cls.simulate(shop, numbers, seed)))
+        with np.load(path) as file:
+            return cls(**file)
+
+    def ends(self) -> list[NDArray[np.int64]]:
+        """For each shopper the events that end a visit and have another product after them."""
+        ends = np.flatnonzero((np.r_[self.following[1:], -2] != self.following) & (self.following >= 0))
+        return [ends[(ends >= a) & (ends < b)] for a, b in zip(self.starts, self.starts[1:], strict=False)]
+
+    def window(self, ends: NDArray[np.int64], wait: NDArray[np.float64]) -> Window:
+        """The last events up to `ends` [B], each looked at after a share `wait` [B] of the pause before the next."""
+        start = self.starts[np.searchsorted(self.starts, ends, "right") - 1]
+        rows = ends[:, None] + np.arange(1 - MAX_EVENTS, 1)
+        mask = rows >= start[:, None]
+        # To the front, so that the padding comes last; batches are cut to their longest.
+        shift = (~mask).sum(1)
+        longest = MAX_EVENTS - shift.min()
+        rows = rows + shift[:, None]
+        rows, mask = rows[:, :longest], rows[:, :longest] <= ends[:, None]
+        rows = np.where(mask, rows, ends[:, None])
+        pause = self.times[np.minimum(ends + 1, len(self.times) - 1)] - self.times[ends]
+        now = self.times[ends] + np.clip(pause, 0, None) * wait
+        return Window(
+            torch.from_numpy(self.items[rows]),
+            torch.from_numpy(self.kinds[rows]),
+            torch.from_numpy((now[:, None] - self.times[rows]).astype(np.float32)),
+            torch.from_numpy(mask.astype(np.float32)),
+            torch.from_numpy(np.where(mask, self.following[rows], -1)),
+        )
+
+
+@dataclass
+class Window:
+    """A batch of histories, oldest event first, padded at the end: all [B, E]."""
+
+    items: Tensor
+    kinds: Tensor
+    ages: Tensor
+    mask: Tensor
+    following: Tensor
+
+
+@dataclass
+class Data:
+    """`items` [P, forms, 384]; `trained` [N] products that are trained on; `histories` and `ends` to draw from.
+
+    `kinds`, `times`: False hides them from the network, for the ablations.
+    """
+
+    items: Tensor
+    trained: Tensor
+    histories: Histories
+    ends: list[NDArray[np.int64]]
+    kinds: bool = True
+    times: bool = True
+
+    @classmethod
+    def create(cls, items: NDArray[np.float32], products: list[Product], histories: Histories) -> Data:
+        trained = torch.tensor([i for i, p in enumerate(products) if not p.held_out])
+        ends = [e for e in histories.ends() if len(e)]
+        return cls(torch.from_numpy(items), trained, histories, ends)
+
+    def hide(self, window: Window) -> tuple[Tensor, Tensor]:
+        """Kinds and ages as the network shall see them."""
+        kinds = window.kinds if self.kinds else torch.zeros_like(window.kinds)
+        return kinds, window.ages if self.times else torch.zeros_like(window.ages)
+
+
+class Objective(nn.Module):
+    """The network with its losses, as one module so that it can be spread over devices."""
+
+    def __init__(self, network: BehaviorEncoder) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        events: tuple[Tensor, Tensor, Tensor, Tensor],
+        current: Tensor,
+        following: Tensor,
+        asked: Tensor,
+        ahead: Tensor,
+        bank: Tensor,
+    ) -> dict[str, Tensor]:
+        """`events` as the network takes them; `current`, `following` [B, E] into `bank` [N, 384], -1 for none;
+        `asked` [n] of the flattened events; `ahead` [B, AHEAD] into the bank, -1 for none."""
+        items, kinds, ages, mask = events
+        network, batch = self.network, len(items)
+        states = network.states(items, kinds, ages, mask)
+        scale = network.scale.exp().clamp(max=60)
+        embedding = network.following(states, items, mask).flatten(0, 1)[asked]
+        logits = scale * embedding @ bank.T
+        now = current.flatten()[asked]
+        logits = logits - 1e4 * F.one_hot(now.clamp(min=0), len(bank)) * (now >= 0).unsqueeze(1)
+        newest = mask.sum(1).long() - 1
+        last = states[torch.arange(batch), newest]
+        tokens = network.tokens(states, last, items, mask)
+        nearest = scale * (tokens @ bank.T).amax(1)
+        log = nearest.log_softmax(-1).gather(1, ahead.clamp(min=0))
+        there = (ahead >= 0).float()
+        return {
+            "next": F.cross_entropy(logits, following.flatten()[asked]),
+            "interests": -0.3 * (log * there).sum() / there.sum().clamp(min=1),
+        }
+
+
+def losses(data: Data) -> Callable[[nn.Module, np.random.Generator, torch.device], dict[str, Tensor]]:
+    """One step's terms on shoppers drawn at random, each cut at one of the visits."""
+    place = torch.full((len(data.items),), -1)
+    place[data.trained] = torch.arange(len(data.trained))
+
+    def draw(objective: nn.Module, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
+        chosen = rng.choice(len(data.ends), PLAN.batch, replace=len(data.ends) < PLAN.batch)
+        # Late cuts, since every earlier event is asked about as well.
+        ends = np.array([data.ends[i][-1 - int(len(data.ends[i]) * rng.random() ** 2 * 0.99)] for i in chosen])
+        wait = np.where(rng.random(len(ends)) < 0.5, 1.0, rng.random(len(ends)))
+        window = data.histories.window(ends, wait)
+        form = torch.from_numpy(rng.integers(data.items.shape[1], size=window.items.shape))
+        kinds, ages = data.hide(window)
+        inputs = data.items[window.items, form], kinds, ages, window.mask
+        possible = np.flatnonzero((window.following >= 0).numpy().ravel())
+        asked = torch.from_numpy(rng.choice(possible, min(ASKED, len(possible)), replace=False))
+        following = torch.where(window.following >= 0, place[window.following], -1)
+        bank = data.items[data.trained, rng.integers(data.items.shape[1])]
+        ahead = place[next_few(data.histories, ends)]
+        tensors = place[window.items], following, asked, ahead, bank
+        return objective(tuple(t.to(device) for t in inputs), *(t.to(device) for t in tensors))
+
+    return draw
+
+
+def next_few(histories: Histories, ends: NDArray[np.int64]) -> Tensor:
+    """The products of the next few visits after each of `ends` [B]: [B, AHEAD]; the last repeats where fewer come."""
+    shopper = np.searchsorted(histories.starts, ends, "right") - 1
+    found = np.empty((len(ends), AHEAD), np.int64)
+    for row, (end, who) in enumerate(zip(ends, shopper, strict=True)):
+        stop = histories.starts[who + 1]
+        visits = histories.visits[end + 1 : stop]
+        items = histories.items[end + 1 : stop][np.r_[True, visits[1:] != visits[:-1]]][:AHEAD]
+        found[row] = np.pad(items, (0, AHEAD - len(items)), mode="edge")
+    return torch.from_numpy(found)
+
+
+def train(
+    network: BehaviorEncoder, data: Data, checkpoint: Path, report: Callable[[int, str], None], plan: Plan = PLAN
+) -> BehaviorEncoder:
+    """The trained network; goes on from `checkpoint`."""
+    logs = cache_folder() / "logs" / checkpoint.stem
+    return run(Objective(network), losses(data), plan, checkpoint, report, logs).network
+
+
+def load(path: Path) -> BehaviorEncoder:
+    """The network with the weights that `python -m training behavior` wrote, in float32."""
+    return restore(BehaviorEncoder(), path)
+
+
+def _digest(*sources: Path | str) -> str:
+    """Of the files' content; of anything else its name."""
+    content = [Path(s).read_bytes() if Path(s).is_file() else Path(s).name.encode() for s in sources]
+    return hashlib.sha256(b"".join(content)).hexdigest()[:12]
+
+
+def fingerprint() -> str:
+    """Changes with what a training run depends on."""
+    network = REPOSITORY / "networks" / "behavior_encoder.py"
+    return _digest(__file__, sessions.__file__, sessions.MISSIONS, network, FUSION_WEIGHTS)
