@@ -122,17 +122,16 @@ class ImageProjector(nn.Module):
 
 
 class AlignedProjector(nn.Module):
-    """An embedding [B, 384] that its encoder was trained to put into the space, and tokens [B, 8, 384] → both corrected."""
+    """An embedding [B, 384] that its encoder was trained to put into the space, corrected; tokens [B, 8, 384] as they are."""
 
     def __init__(self) -> None:
         super().__init__()
         self.correction = Residual(WIDTH)
-        self.detail = Residual(WIDTH)
 
     def forward(self, embedding: Tensor, tokens: Tensor) -> Projected:
         summary = unit(embedding + self.correction(embedding))
         details = tokens.reshape(tokens.shape[0], DETAILS, TOKENS // DETAILS, WIDTH).mean(2)
-        return Projected(summary, details + self.detail(details))
+        return Projected(summary, details)
 
 
 #: Modality → its inputs, in the order of `forward` and of `presence`.

@@ -5,7 +5,20 @@ import torch
 
 from export import onnx, pipeline
 from export.slots import fusion as slot
-from networks.fusion import CLASSES, CONDITION_TOKENS, INPUTS, VARIANTS, WIDTH, create
+from networks.fusion import (
+    ALIGNED,
+    CLASSES,
+    CONDITION_TOKENS,
+    FIRST_PATCH_ROW,
+    INPUTS,
+    MODALITIES,
+    PATCH,
+    SUMMARY_ROWS,
+    TOKENS,
+    VARIANTS,
+    WIDTH,
+    create,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LABELS = torch.nn.functional.normalize(torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(1)), dim=-1)
@@ -14,24 +27,37 @@ LABELS = torch.nn.functional.normalize(torch.randn(CLASSES, WIDTH, generator=tor
 def features(batch: int, tokens: int = 49, seed: int = 0) -> dict[str, torch.Tensor]:
     """Random inputs with everything present."""
     g = torch.Generator().manual_seed(seed)
-    text = torch.nn.functional.normalize(torch.randn(batch, WIDTH, generator=g), dim=-1)
-    return {
-        "text_embedding": text,
-        "text_mask": torch.ones(batch, 1),
+
+    def unit(*shape: int) -> torch.Tensor:
+        return torch.nn.functional.normalize(torch.randn(*shape, generator=g), dim=-1)
+
+    given = {
+        "text_embedding": unit(batch, WIDTH),
         "image_embedding": torch.rand(batch, 1280, generator=g),
-        "image_tokens": torch.randn(batch, tokens, 320, generator=g),
+        "image_tokens": torch.randn(batch, tokens, PATCH, generator=g),
         "image_scores": torch.randn(batch, CLASSES, generator=g).mul(4).softmax(-1),
-        "image_mask": torch.ones(batch, 1),
+        "presence": torch.ones(batch, len(MODALITIES)),
     }
-
-
-def absent(given: dict[str, torch.Tensor], modality: str, rows: slice = slice(None)) -> dict[str, torch.Tensor]:
-    """The same with zeros and a zero mask for one modality."""
-    given = {name: value.clone() for name, value in given.items()}
-    for name in given:
-        if name.startswith(modality):
-            given[name][rows] = 0
+    for modality in ALIGNED:
+        given |= {f"{modality}_embedding": unit(batch, WIDTH), f"{modality}_tokens": unit(batch, TOKENS, WIDTH)}
     return given
+
+
+def absent(given: dict[str, torch.Tensor], *modalities: str, rows: slice = slice(None)) -> dict[str, torch.Tensor]:
+    """The same with zeros for some modalities, and no presence."""
+    given = {name: value.clone() for name, value in given.items()}
+    for modality in modalities:
+        for name in MODALITIES[modality]:
+            given[name][rows] = 0
+        given["presence"][rows, list(MODALITIES).index(modality)] = 0
+    return given
+
+
+def subsets() -> list[tuple[str, ...]]:
+    """What may be absent: every combination, all included."""
+    return [
+        tuple(m for place, m in enumerate(MODALITIES) if number >> place & 1) for number in range(2 ** len(MODALITIES))
+    ]
 
 
 @pytest.fixture(params=VARIANTS)
@@ -53,13 +79,11 @@ def run(network, given):
 @pytest.mark.parametrize("tokens", [1, 49])
 def test_shapes_and_unit_length_whatever_is_there(network, tokens):
     everything = features(4, tokens)
-    for given in (
-        everything,
-        absent(everything, "text"),
-        absent(everything, "image"),
-        absent(absent(everything, "text"), "image"),
-    ):
-        condition, embedding = run(network, given)
+    for missing in subsets():
+        condition, embedding, weights = run(network, absent(everything, *missing))
+        there = torch.tensor([float(m not in missing) for m in MODALITIES])
+        assert ((weights > 0) == there.bool()).all()
+        torch.testing.assert_close(weights.sum(1), there.amax().expand(4))
         assert condition.shape == (4, CONDITION_TOKENS, WIDTH)
         assert condition.isfinite().all()
         torch.testing.assert_close(embedding.norm(dim=-1), torch.ones(4))
@@ -67,7 +91,8 @@ def test_shapes_and_unit_length_whatever_is_there(network, tokens):
 
 
 def test_a_row_is_the_same_alone_and_among_others(network):
-    mixed = absent(absent(features(4), "text", slice(1, 2)), "image", slice(2, 3))
+    mixed = absent(features(4), "text", "audio", rows=slice(1, 2))
+    mixed = absent(mixed, "image", "video", "behavior", rows=slice(2, 3))
     together = run(network, mixed)
     for row in range(4):
         alone = run(network, {name: value[row : row + 1] for name, value in mixed.items()})
@@ -76,39 +101,48 @@ def test_a_row_is_the_same_alone_and_among_others(network):
 
 
 def test_one_zero_token_stands_for_an_absent_picture(network):
-    none, single = absent(features(2, 49), "image"), absent(features(2, 1), "image")
+    none = absent(features(2), "image")
+    single = none | {"image_tokens": none["image_tokens"][:, :1]}
     for a, b in zip(run(network, none), run(network, single), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
 
 
 def test_what_the_mask_hides_has_no_effect(network):
     hidden = features(2)
-    hidden["image_mask"][:] = 0
-    for a, b in zip(run(network, hidden), run(network, absent(hidden, "image")), strict=True):
+    hidden["presence"][:, 1:] = 0
+    for a, b in zip(run(network, hidden), run(network, absent(hidden, *list(MODALITIES)[1:])), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
 
 
 def test_rows_of_an_absent_modality_are_zero(network):
-    condition, _ = run(network, absent(features(2), "image"))
-    assert not condition[:, [1, 3]].any()
-    assert condition[:, [0, 2]].any()
-    condition, _ = run(network, absent(features(2), "text"))
-    assert not condition[:, 2].any()
-    assert condition[:, [0, 1, 3]].any()
+    for missing in subsets():
+        condition, _, _ = run(network, absent(features(2), *missing))
+        for modality, row in SUMMARY_ROWS.items():
+            assert condition[:, row].any() == (modality not in missing)
+        assert condition[:, 1].any() == ("image" not in missing)
+        assert condition[:, FIRST_PATCH_ROW:].any() == ("image" not in missing)
+        assert condition[:, 0].any()
+
+
+def test_the_last_rows_are_the_photos_patches(network):
+    given = features(2)
+    condition, _, _ = run(network, given)
+    torch.testing.assert_close(condition[:, FIRST_PATCH_ROW:, :PATCH], given["image_tokens"])
+    assert not condition[:, FIRST_PATCH_ROW:, PATCH:].any()
 
 
 def test_row_one_holds_the_named_classes_as_words(network):
     given = features(1)
     given["image_scores"] = torch.zeros(1, CLASSES)
     given["image_scores"][0, 281] = 1
-    condition, _ = run(network, given)
+    condition, _, _ = run(network, given)
     assert torch.cosine_similarity(condition[0, 1], LABELS[281], dim=0) > 0.99
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_before_training_a_text_is_its_own_embedding(variant):
-    given = absent(features(3), "image")
-    _, embedding = run(create(variant, LABELS).eval(), given)
+    given = absent(features(3), *list(MODALITIES)[1:])
+    _, embedding, _ = run(create(variant, LABELS).eval(), given)
     torch.testing.assert_close(embedding, given["text_embedding"], atol=1e-5, rtol=1e-4)
 
 
@@ -123,5 +157,5 @@ def test_onnx_gives_the_same_for_every_batch_and_count_of_tokens(network, tmp_pa
     model, network = pipeline.model("fusion"), slot.Served(network)
     onnx.export(network, model, slot.sample, tmp_path / "fusion.onnx")
     rows, _ = onnx.parity(network, model, slot.sample, tmp_path / "fusion.onnx")
-    assert len(rows) >= 16  # four batch sizes, at least two counts of tokens, two outputs
+    assert len(rows) >= 16  # four batch sizes, at least two counts of tokens, three outputs
     assert max(row["torch_onnx"] for row in rows) < 1e-5

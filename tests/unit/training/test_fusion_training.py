@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from networks.fusion import CLASSES, POOLED, SPATIAL, VARIANTS, WIDTH
+from networks.fusion import ALIGNED, CLASSES, MODALITIES, PATCH, POOLED, TOKENS, VARIANTS, WIDTH
 from training import fusion
 from training.features import Features
+from training.modalities import Samples
 from training.recall import recall, run
 from training.texts import NEUTRAL
 
@@ -33,7 +34,7 @@ def data():
     pooled = rng.random((PRODUCTS, POOLED)).repeat(PICTURES, 0) + 0.1 * rng.random((PRODUCTS * PICTURES, POOLED))
     features = Features(
         pooled.astype(np.float16),
-        rng.standard_normal((PRODUCTS * PICTURES, 4, SPATIAL)).astype(np.float16),
+        rng.standard_normal((PRODUCTS * PICTURES, 4, PATCH)).astype(np.float16),
         rng.dirichlet(np.full(CLASSES, 0.01), PRODUCTS * PICTURES).astype(np.float16),
     )
     titles = names[name_of][:, None] + 0.02 * rng.standard_normal((PRODUCTS, TITLES, WIDTH))
@@ -43,7 +44,17 @@ def data():
         torch.from_numpy(names),
         torch.from_numpy(name_of),
         torch.from_numpy(unit(rng, len(NEUTRAL), WIDTH)),
+        {modality: aligned(rng, names[name_of], modality) for modality in ALIGNED},
     )
+
+
+def aligned(rng, names, modality):
+    """One to three samples near each product's name; of the last product there is no session."""
+    groups = []
+    for place, name in enumerate(names):
+        count = 0 if modality == "behavior" and place == len(names) - 1 else 1 + place % 3
+        groups.append((name + 0.03 * rng.standard_normal((count, WIDTH)), unit(rng, count, TOKENS, WIDTH)))
+    return Samples.of(groups)
 
 
 def image_recall(network, data):
@@ -112,16 +123,35 @@ def test_weights_come_back_in_half_precision(data, labels, tmp_path):
 
 
 def test_a_batch_mixes_titles_with_ones_that_say_nothing(data):
-    _, title, both, whose = data.draw(np.random.default_rng(0))
-    assert title.shape == (PRODUCTS, WIDTH)
-    neutral = (both.text[:, None] == data.neutral[None]).all(-1).any(1)
-    absent = both.text_mask[:, 0] == 0
+    drawn = data.draw(np.random.default_rng(0))
+    assert drawn.title.shape == (PRODUCTS, WIDTH)
+    neutral = (drawn.beside[:, None] == data.neutral[None]).all(-1).any(1)
+    absent = drawn.says_something[:, 0] == 0
     assert 0 < neutral.float().mean() < 0.7
-    assert not both.text[absent].any()
-    assert both.image_mask.all()
-    misled = whose != torch.arange(PRODUCTS)
+    assert not drawn.beside[absent].any()
+    misled = drawn.whose != torch.arange(PRODUCTS)
     assert 0 < misled.float().mean() < 0.5
     assert not (misled & (neutral | absent)).any()
+
+
+def test_a_subset_is_of_what_is_there_and_never_empty(data):
+    for seed in range(20):
+        drawn = data.draw(np.random.default_rng(seed))
+        assert drawn.subset.shape == (PRODUCTS, len(MODALITIES))
+        assert set(drawn.subset.flatten().tolist()) == {0.0, 1.0}
+        assert drawn.subset.sum(1).min() >= 1
+        last = int((drawn.products == PRODUCTS - 1).nonzero())
+        assert drawn.subset[last, -1] == 0, "no session leads to the last product"
+        assert not drawn.aligned["behavior"][0][last].any()
+
+
+def test_samples_come_from_the_product_that_asks(data):
+    rng = np.random.default_rng(1)
+    products = rng.permutation(PRODUCTS)
+    embedding, _, has = data.aligned["video"].draw(products, rng)
+    near = embedding @ data.names.T
+    assert has.all()
+    assert (near.argmax(1) == data.name_of[products]).all()
 
 
 def test_targets_put_most_on_the_name_itself(data):
