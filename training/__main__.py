@@ -255,6 +255,21 @@ def behavior() -> None:
 
 
 @app.command()
+def audio() -> None:
+    """Records spoken titles, trains the audio encoder's head, evaluates it; goes on where it was stopped."""
+    import torch
+
+    from training.audio_report import run
+    from training.catalogue import read_index
+
+    torch.set_num_threads(1)
+    with progress_bar() as bar:
+        task = bar.add_task("")
+        path = run(read_index(), lambda what, n, total: bar.update(task, description=what, completed=n, total=total))
+    console.print(path.read_text(encoding="utf-8"))
+
+
+@app.command()
 def pack() -> None:
     """Copies pictures that were not trained on to benchmarks/data/photo_matters, with the words that name them."""
     from training.catalogue import read_index
