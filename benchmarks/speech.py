@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,15 +25,13 @@ import typer
 from rich.console import Console
 from rich.progress import track
 from scipy.signal import resample_poly
-from tokenizers import Tokenizer
-from transformers import WhisperFeatureExtractor
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 from benchmarks.serving import REPOSITORY, JsonFile, write_json
 from benchmarks.speech_sentences import DATA
 from export.sources import fetch
-from networks.whisper import load_transcriber
-from stages.audio import MAX_SECONDS, RATE
+from networks.transcriber import Transcriber
+from stages.audio import MAX_SECONDS, RATE, log_mel
 from stages.speech import Phonemizer, join
 
 FOLDER = REPOSITORY / "model_repository" / "models" / "speech_decoder" / "1"
@@ -68,42 +67,7 @@ class Voice:
         return join(parts, self.rate)
 
 
-class Listener:
-    """whisper-tiny.en with greedy decoding."""
-
-    def __init__(self) -> None:
-        folder = fetch(WHISPER, WHISPER_SHA256)
-        self.model = load_transcriber(folder)
-        self.extract = WhisperFeatureExtractor(feature_size=80)
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        ids = [self.tokenizer.token_to_id(f"<|{name}|>") for name in ("startoftranscript", "notimestamps", "endoftext")]
-        start, no_times, self.end = ids
-        self.prompt = torch.tensor([[start, no_times]])
-        suppressed = json.loads((folder / "config.json").read_text())
-        self.never, self.never_first = suppressed["suppress_ids"], suppressed["suppress_ids_begin"]
-
-    @torch.inference_mode()
-    def __call__(self, samples: np.ndarray, rate: int) -> str:
-        """What is said in at most 30 s."""
-        heard = resample_poly(samples, RATE, rate) if rate != RATE else samples
-        mel = self.extract(heard, sampling_rate=RATE, return_tensors="pt")["input_features"]
-        states = self.model.model.encoder(mel)
-        ids, cache, tokens = self.prompt, None, []
-        while len(tokens) < 220:
-            out = self.model(encoder_outputs=states, decoder_input_ids=ids, past_key_values=cache, use_cache=True)
-            logits, cache = out.logits[0, -1], out.past_key_values
-            logits[self.never] = -torch.inf
-            if not tokens:
-                logits[self.never_first] = -torch.inf
-            token = int(logits.argmax())
-            if token == self.end:
-                break
-            tokens.append(token)
-            ids = torch.tensor([[token]])
-        return self.tokenizer.decode(tokens).strip()
-
-
-def measure(entries: list[dict[str, str]], voice: Voice, listener: Listener) -> list[dict[str, Any]]:
+def measure(entries: list[dict[str, str]], voice: Voice, listener: Transcriber) -> list[dict[str, Any]]:
     """One row a description: what was heard, its words missed, the seconds of sound and of work."""
     normalise = EnglishTextNormalizer({})
     rows = []
@@ -113,8 +77,8 @@ def measure(entries: list[dict[str, str]], voice: Voice, listener: Listener) -> 
         worked, lasts = time.perf_counter() - started, len(samples) / voice.rate
         if lasts > MAX_SECONDS:
             raise ValueError(f"{entry['name']}: {lasts:.1f} s of speech; whisper hears at most {MAX_SECONDS} s")
-        heard = listener(samples, voice.rate)
-        said, got = normalise(entry["words"]), normalise(heard)
+        heard = listener(log_mel(_thirty_seconds(samples, voice.rate)))
+        said, got = normalise(entry["words"]), _in_full(normalise(heard))
         found = jiwer.process_words(said, got)
         rows.append(
             entry
@@ -128,6 +92,17 @@ def measure(entries: list[dict[str, str]], voice: Voice, listener: Listener) -> 
             }
         )
     return rows
+
+
+def _thirty_seconds(samples: np.ndarray, rate: int) -> np.ndarray:
+    """At whisper's rate, with silence after it."""
+    heard = resample_poly(samples, RATE, rate).astype(np.float32)[: MAX_SECONDS * RATE]
+    return np.pad(heard, (0, MAX_SECONDS * RATE - len(heard)))
+
+
+def _in_full(heard: str) -> str:
+    """Units that whisper writes short, and its normaliser leaves so, as they are said."""
+    return re.sub(r"(?<=\d )mah\b", "milliamp hours", heard)
 
 
 def misses(found: jiwer.WordOutput) -> list[str]:
@@ -160,7 +135,7 @@ def main(
     """Prints the word error rate, the misses and the real-time factor; exit status 1 above the aim."""
     torch.set_num_threads(threads)
     entries = json.loads(DATA.read_text(encoding="utf-8"))
-    rows = measure(entries, Voice(folder, threads), Listener())
+    rows = measure(entries, Voice(folder, threads), Transcriber(fetch(WHISPER, WHISPER_SHA256)))
     for row in rows:
         if row["missed"]:
             console.print(f"[bold]{row['name']}[/]: {'; '.join(row['missed'])}")

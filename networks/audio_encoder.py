@@ -16,7 +16,8 @@ WIDTH = 384  # of the fused space
 TOKENS = 8
 HIDDEN = 256
 HEADS = 4
-LAYERS = 3
+LAYERS = 2
+FOLD = 4  # positions of whisper, 20 ms each, that become one
 DROPOUT = 0.1
 
 
@@ -63,7 +64,7 @@ class Head(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(whisper.WIDTH)
-        self.shorten = nn.Conv1d(whisper.WIDTH, HIDDEN, 3, stride=2, padding=1)
+        self.shorten = nn.Conv1d(whisper.WIDTH, HIDDEN, FOLD, stride=FOLD)
         self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
         self.heard = nn.LayerNorm(HIDDEN)
         self.queries = nn.Parameter(torch.randn(TOKENS, HIDDEN) * 0.5)

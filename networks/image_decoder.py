@@ -9,8 +9,9 @@ flow  flow matching (Lipman et al. 2023, arXiv:2210.02747): four Euler steps in 
 ====  =================================================================================================================
 
 All are one U-Net, :class:`Painter`. The colours of the photo's patches enter at their own resolution, the features of
-the patches where it is narrowest, under attention; the fused embedding, the noise and the turn steer every block. A
-turn of 0 shows the product as the photo does; where there is no photo, from the front.
+the patches where it is narrowest, under attention; the fused embedding, the noise and the camera steer every block. The
+camera is either the photo's (framed 1), which then matches the picture pixel by pixel, or the turntable's (framed 0),
+whose turn counts from the side that the photo shows; where there is no photo, from the front.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ STYLE = 192
 HEADS = 4
 FLOW_STEPS = 4
 FRAMES = 24
+ASIDE = math.radians(30)
 
 
 class Block(nn.Module):
@@ -86,7 +88,9 @@ class Attention(nn.Module):
 
 
 class Painter(nn.Module):
-    """fused [B, 384], spatial [B, 49, 384], extra [B, E], turn [B, 1] in radians → [B, 3, 64, 64], unbounded.
+    """fused [B, 384], spatial [B, 49, 384], extra [B, E], camera [B, 2] → [B, 3, 64, 64], unbounded.
+
+    A camera is its turn in radians and whether it is the photo's.
 
     Args:
         extra: numbers that steer it beside embedding and turn: the latent, or the flow's time.
@@ -97,7 +101,7 @@ class Painter(nn.Module):
         super().__init__()
         wide, wider, widest = CHANNELS
         self.style = nn.Sequential(
-            nn.Linear(CONDITION_WIDTH + extra + 5, STYLE), nn.SiLU(), nn.Linear(STYLE, STYLE), nn.SiLU()
+            nn.Linear(CONDITION_WIDTH + extra + 6, STYLE), nn.SiLU(), nn.Linear(STYLE, STYLE), nn.SiLU()
         )
         self.register_buffer("places", _places(SIZE // 2))
         self.stem = nn.Conv2d(3 + 1 + 4 + (12 if canvas else 0), wide, 3, padding=1)
@@ -112,15 +116,17 @@ class Painter(nn.Module):
         self.paint = nn.Conv2d(24, 3, 3, padding=1)
 
     def forward(
-        self, fused: Tensor, spatial: Tensor, extra: Tensor, turn: Tensor, canvas: Tensor | None = None
+        self, fused: Tensor, spatial: Tensor, extra: Tensor, camera: Tensor, canvas: Tensor | None = None
     ) -> Tensor:
         spatial = spatial[..., : FEATURES + COLOURS]
         # An absent photo's rows are zero; a photo's never are.
         there = (spatial.abs().amax((1, 2)) > 0).to(fused.dtype).unsqueeze(1)
-        angles = [turn.sin(), turn.cos(), (2 * turn).sin(), (2 * turn).cos()]
+        turn, framed = camera.split(1, 1)
+        steer = [turn.sin(), turn.cos(), (2 * turn).sin(), (2 * turn).cos(), framed * there, there]
         # Unit vectors as they are would hardly be heard beside the rest.
-        style = self.style(torch.cat([fused * math.sqrt(CONDITION_WIDTH), extra, *angles, there], 1))
-        colours = F.pad(to_thumbnail(spatial[..., FEATURES:]), (2, 2, 2, 2))
+        style = self.style(torch.cat([fused * math.sqrt(CONDITION_WIDTH), extra, *steer], 1))
+        colours = to_thumbnail(spatial[..., FEATURES:])
+        colours = F.interpolate(colours, (SIZE // 2, SIZE // 2), mode="bilinear", align_corners=False)
         batch = fused.shape[0]
         layers = [colours, there[:, :, None, None].expand(-1, 1, SIZE // 2, SIZE // 2)]
         layers.append(self.places.expand(batch, -1, -1, -1))
@@ -151,7 +157,7 @@ def _places(side: int) -> Tensor:
 
 
 class ImageDecoder(nn.Module):
-    """What the variants share: condition FP32 [B, R, 384], noise FP32 [B, 3, 64, 64], turn FP32 [B, 1] → a picture.
+    """What the variants share: condition FP32 [B, R, 384], noise FP32 [B, 3, 64, 64], camera FP32 [B, 2] → a picture.
 
     Of the condition the first row is read, the fused summary, and the last 49, the photo's patches (zeros without
     one). `forward` gives the picture [B, 3, 64, 64] in 0..1.
@@ -169,13 +175,13 @@ class LatentDecoder(ImageDecoder):
         super().__init__()
         self.painter = Painter(LATENT)
 
-    def forward(self, condition: Tensor, noise: Tensor, turn: Tensor) -> Tensor:
+    def forward(self, condition: Tensor, noise: Tensor, camera: Tensor) -> Tensor:
         fused, spatial = self.split(condition)
-        return self.draw(fused, spatial, noise.flatten(1)[:, :LATENT], turn)
+        return self.draw(fused, spatial, noise.flatten(1)[:, :LATENT], camera)
 
-    def draw(self, fused: Tensor, spatial: Tensor, latent: Tensor, turn: Tensor) -> Tensor:
+    def draw(self, fused: Tensor, spatial: Tensor, latent: Tensor, camera: Tensor) -> Tensor:
         """The picture for a latent [B, 32]."""
-        return self.painter(fused, spatial, latent, turn).sigmoid()
+        return self.painter(fused, spatial, latent, camera).sigmoid()
 
 
 class FlowDecoder(ImageDecoder):
@@ -185,16 +191,17 @@ class FlowDecoder(ImageDecoder):
         super().__init__()
         self.painter = Painter(2, canvas=True)
 
-    def expected(self, x: Tensor, time: Tensor, fused: Tensor, spatial: Tensor, turn: Tensor) -> Tensor:
+    def expected(self, x: Tensor, time: Tensor, fused: Tensor, spatial: Tensor, camera: Tensor) -> Tensor:
         """The picture [B, 3, 64, 64] in -1..1 that x, at a time [B, 1] from 0 (noise) to 1, is on its way to."""
         moment = torch.cat([time, (math.pi * time).cos()], 1)
-        return self.painter(fused, spatial, moment, turn, x)
+        return self.painter(fused, spatial, moment, camera, x)
 
-    def forward(self, condition: Tensor, noise: Tensor, turn: Tensor) -> Tensor:
+    def forward(self, condition: Tensor, noise: Tensor, camera: Tensor) -> Tensor:
         fused, spatial = self.split(condition)
         x = noise
         for step in range(FLOW_STEPS):
-            picture = self.expected(x, torch.full_like(turn, step / FLOW_STEPS), fused, spatial, turn)
+            time = torch.full_like(camera[:, :1], step / FLOW_STEPS)
+            picture = self.expected(x, time, fused, spatial, camera)
             x = x + (picture - x) / (FLOW_STEPS - step)
         return (x / 2 + 0.5).clamp(0, 1)
 
@@ -207,13 +214,14 @@ class Posterior(nn.Module):
         widths = (3, 24, 48, 64, 96)
         self.layers = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(nn.GroupNorm(8, width) for width in widths[1:])
-        self.out = nn.Linear(widths[-1] * 16 + CONDITION_WIDTH + 2, 2 * LATENT)
+        self.out = nn.Linear(widths[-1] * 16 + CONDITION_WIDTH + 3, 2 * LATENT)
 
-    def forward(self, picture: Tensor, fused: Tensor, turn: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, picture: Tensor, fused: Tensor, camera: Tensor) -> tuple[Tensor, Tensor]:
         x = picture * 2 - 1
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = F.silu(norm(layer(x)))
-        both = torch.cat([x.flatten(1), fused * math.sqrt(CONDITION_WIDTH), turn.sin(), turn.cos()], 1)
+        turn, framed = camera.split(1, 1)
+        both = torch.cat([x.flatten(1), fused * math.sqrt(CONDITION_WIDTH), turn.sin(), turn.cos(), framed], 1)
         mean, log_variance = self.out(both).chunk(2, 1)
         return mean, log_variance.clamp(-8, 4)
 
@@ -253,16 +261,32 @@ def create(variant: str) -> ImageDecoder:
     return VARIANTS[variant]()
 
 
+class Still(nn.Module):
+    """condition [B, R, 384] and noise [B, 3, 64, 64] → the picture [B, 3, 64, 64]: framed as the photo is.
+
+    Where there is no photo, the product is seen from the front and a little from its side.
+    """
+
+    def __init__(self, decoder: ImageDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, condition: Tensor, noise: Tensor) -> Tensor:
+        there = (condition[:, -SPATIAL_ROWS:].abs().amax((1, 2)) > 0).to(condition.dtype).unsqueeze(1)
+        return self.decoder(condition, noise, torch.cat([ASIDE * (1 - there), there], 1))
+
+
 class Turntable(nn.Module):
     """The image decoder led round the product: frames [B, 24, 3, 64, 64], a turn of 15 degrees from one to the next."""
 
     def __init__(self, decoder: ImageDecoder) -> None:
         super().__init__()
         self.decoder = decoder
-        self.register_buffer("turns", torch.arange(FRAMES) * (2 * math.pi / FRAMES))
+        turns = torch.arange(FRAMES) * (2 * math.pi / FRAMES)
+        self.register_buffer("cameras", torch.stack([turns, torch.zeros(FRAMES)], 1))
 
     def forward(self, condition: Tensor, noise: Tensor) -> Tensor:
         batch = condition.shape[0]
         each = condition.repeat_interleave(FRAMES, 0), noise.repeat_interleave(FRAMES, 0)
-        frames = self.decoder(*each, self.turns.repeat(batch).unsqueeze(1))
+        frames = self.decoder(*each, self.cameras.repeat(batch, 1))
         return frames.reshape(batch, FRAMES, 3, SIZE, SIZE)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -15,16 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from transformers import WhisperForConditionalGeneration
-
 MELS = 80
 WIDTH = 384  # of tiny
 HEADS = 6
 LAYERS = 4
 FEED = 4 * WIDTH
 POSITIONS = 1500  # 30 s at 50 a second
-TOKEN_POSITIONS = 448  # of the decoder
 
 #: Type codes of a CTranslate2 model file.
 _DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
@@ -137,73 +133,3 @@ def load_encoder(folder: Path) -> Encoder:
     except (KeyError, RuntimeError) as error:
         raise ValueError(f"{folder} is not whisper-tiny: {error}") from error
     return encoder.requires_grad_(False).eval()
-
-
-def load_transcriber(folder: Path) -> WhisperForConditionalGeneration:
-    """The whole of whisper-tiny.en of a CTranslate2 folder, as transformers' model, float32.
-
-    Raises:
-        KeyError: the folder's model is not whisper-tiny.
-    """
-    from transformers import WhisperConfig, WhisperForConditionalGeneration
-
-    variables = read_ctranslate2(folder / "model.bin")
-    model = WhisperForConditionalGeneration(
-        WhisperConfig(
-            vocab_size=len(variables["decoder/embeddings/weight"]),
-            d_model=WIDTH,
-            encoder_layers=LAYERS,
-            decoder_layers=LAYERS,
-            encoder_attention_heads=HEADS,
-            decoder_attention_heads=HEADS,
-            encoder_ffn_dim=FEED,
-            decoder_ffn_dim=FEED,
-            max_source_positions=POSITIONS,
-            max_target_positions=TOKEN_POSITIONS,
-            num_mel_bins=MELS,
-        )
-    ).eval()
-    state: dict[str, NDArray] = {
-        "model.encoder.embed_positions.weight": variables["encoder/position_encodings/encodings"],
-        "model.decoder.embed_positions.weight": variables["decoder/position_encodings/encodings"],
-        "model.decoder.embed_tokens.weight": variables["decoder/embeddings/weight"],
-        "proj_out.weight": variables["decoder/embeddings/weight"],
-    }
-    for i in (1, 2):
-        state |= {f"model.encoder.conv{i}.{part}": variables[f"encoder/conv{i}/{part}"] for part in ("weight", "bias")}
-    for side in ("encoder", "decoder"):
-        _copy_norm(state, f"model.{side}.layer_norm", variables, f"{side}/layer_norm")
-        for i in range(LAYERS):
-            ours, theirs = f"model.{side}.layers.{i}", f"{side}/layer_{i}"
-            _copy_attention(state, f"{ours}.self_attn", variables, f"{theirs}/self_attention", "qkv")
-            if side == "decoder":
-                _copy_attention(state, f"{ours}.encoder_attn", variables, f"{theirs}/attention", "q", "kv")
-            _copy_norm(state, f"{ours}.final_layer_norm", variables, f"{theirs}/ffn/layer_norm")
-            for name, linear in (("fc1", "linear_0"), ("fc2", "linear_1")):
-                _copy_linear(state, f"{ours}.{name}", variables, f"{theirs}/ffn/{linear}")
-    model.load_state_dict({name: torch.from_numpy(value.astype(np.float32)) for name, value in state.items()})
-    return model
-
-
-def _copy_linear(state: dict[str, NDArray], ours: str, variables: dict[str, NDArray], theirs: str) -> None:
-    state |= {f"{ours}.{part}": variables[f"{theirs}/{part}"] for part in ("weight", "bias")}
-
-
-def _copy_norm(state: dict[str, NDArray], ours: str, variables: dict[str, NDArray], theirs: str) -> None:
-    state[f"{ours}.weight"], state[f"{ours}.bias"] = variables[f"{theirs}/gamma"], variables[f"{theirs}/beta"]
-
-
-def _copy_attention(
-    state: dict[str, NDArray], ours: str, variables: dict[str, NDArray], theirs: str, *stacks: str
-) -> None:
-    """`stacks`: which of q, k and v each linear layer holds, stacked; the one after them is the output's."""
-    for i, stack in enumerate(stacks):
-        weights, biases = (
-            np.split(variables[f"{theirs}/linear_{i}/{part}"], len(stack)) for part in ("weight", "bias")
-        )
-        for letter, weight, bias in zip(stack, weights, biases, strict=True):
-            state[f"{ours}.{letter}_proj.weight"] = weight
-            if letter != "k":  # whisper's keys have no bias; the stack holds zeros there
-                state[f"{ours}.{letter}_proj.bias"] = bias
-    _copy_linear(state, f"{ours}.out_proj", variables, f"{theirs}/linear_{len(stacks)}")
-    _copy_norm(state, f"{ours}_layer_norm", variables, f"{theirs}/layer_norm")

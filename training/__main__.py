@@ -99,6 +99,64 @@ def fusion(
 
 
 @app.command()
+def video(
+    minutes: Annotated[float, typer.Option(min=0.1, help="Stops after so long; run again to go on.")] = 8.0,
+    variant: Annotated[str, typer.Option(help="The fusion variant to learn from and to compare with.")] = "concat",
+) -> None:
+    """Trains the video encoder on turning products and writes weights/video_encoder; goes on where it was stopped."""
+    import torch
+
+    from training import video as training
+    from training import video_card, video_evaluation
+    from training.cache import cache_folder
+    from training.catalogue import read_index
+    from training.encoders import ImageEncoder, TextEncoder, fingerprint
+    from training.fusion import load as load_fusion
+
+    deadline = time.monotonic() + 60 * minutes
+    torch.set_num_threads(1)
+    products, encoder = read_index(), TextEncoder()
+    fusion_weights = WEIGHTS / "fusion" / f"{variant}.safetensors"
+    path = WEIGHTS / "video_encoder" / "model.safetensors"
+    run = f"video-{training.run_fingerprint(fusion_weights)}"
+    again = "run the command again to go on"
+    with progress_bar() as bar:
+        task = bar.add_task("encoding frames", total=len(products))
+        for _ in training.compute(products, training.FrameEncoder()):
+            bar.advance(task)
+            if time.monotonic() > deadline:
+                console.print(f"stopped while encoding frames; {again}")
+                return
+    if not training.is_written(path, run):
+        _features()
+        pictured = training.pictured(products, variant, fusion_weights)
+        data = training.Data.read(products, encoder, pictured)
+        checkpoint = cache_folder() / "training" / f"{run}.pt"
+        with progress_bar() as bar:
+            task = bar.add_task("video encoder", total=training.STEPS)
+            network = training.train(
+                training.create(), data, checkpoint, lambda step, _: bar.update(task, completed=step), deadline
+            )
+        if network is None:
+            console.print(f"stopped while training; {again}")
+            return
+        training.save(network, path, {"run": run})
+    network, fused = training.load(path), load_fusion(variant, fusion_weights)
+    images, tag = {}, f"{fingerprint()}-{run}"
+    with console.status("the image encoder on the same frames"):
+        for name, rows in video_evaluation.asked(products).items():
+            found = video_evaluation.through_images(rows, ImageEncoder(), fused, tag, deadline)
+            if found is None:
+                console.print(f"stopped while evaluating; {again}")
+                return
+            images[name] = found
+    results = video_evaluation.evaluate(network, products, encoder, images, fused)
+    card = video_card.write(path.parent, results, training.told(network), products)
+    console.print(card.read_text())
+    console.print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1e6:.1f} MB; done")
+
+
+@app.command()
 def tags(
     variant: Annotated[str, typer.Option(help="The fusion variant whose space the words lie in.")],
 ) -> None:
@@ -194,6 +252,21 @@ def behavior() -> None:
         results = evaluate(networks, world)
     folder = write(networks[SERVED], results, world, seconds[SERVED])
     console.print(f"{folder.relative_to(REPOSITORY)}:\n{table(results)}", soft_wrap=True)
+
+
+@app.command()
+def audio() -> None:
+    """Records spoken titles, trains the audio encoder's head, evaluates it; goes on where it was stopped."""
+    import torch
+
+    from training.audio_report import run
+    from training.catalogue import read_index
+
+    torch.set_num_threads(1)
+    with progress_bar() as bar:
+        task = bar.add_task("")
+        path = run(read_index(), lambda what, n, total: bar.update(task, description=what, completed=n, total=total))
+    console.print(path.read_text(encoding="utf-8"))
 
 
 @app.command()

@@ -35,7 +35,7 @@ FUSION = "concat"
 FUSION_WEIGHTS = REPOSITORY / "weights" / "fusion" / f"{FUSION}.safetensors"
 SHOPPERS = 5000  # trained on; the next TESTED are the test's
 TESTED = 800
-PLAN = Plan(steps=450, batch=64, rate=2e-3, warm_up=50)
+PLAN = Plan(steps=400, batch=64, rate=2e-3, warm_up=50)
 #: Events of a batch at which the next product is asked for: enough, at half the cost of all.
 ASKED = 1600
 #: The next few products that the tokens shall cover.

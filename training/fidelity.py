@@ -1,13 +1,12 @@
 """What the image decoder draws, judged on what it was not trained on, by networks that had no part in its training.
 
 The judge is the image encoder: a drawn picture's pooled features are compared with those of every catalogue product
-seen from eight sides (:data:`SIDES`), and the nearest product is what it is taken for. The other frames of the
-turntables are not in that index, so that a true frame can be judged in the same way: the ceiling.
+seen from eight sides (:data:`SIDES`), and the nearest product is what it is taken for. The photo's true studio shot is
+judged in the same way: the ceiling.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,7 +21,7 @@ from torch.nn import functional as F
 from networks.fusion import Fusion
 from networks.image_decoder import FRAMES, SIZE, ImageDecoder
 from networks.patches import from_thumbnail
-from training import turntables
+from training import studio, turntables
 from training.cache import cache_folder
 from training.catalogue import HELD_OUT_VIEWS, VIEWS, Product
 from training.encoders import ImageEncoder, TextEncoder, fingerprint, fit
@@ -34,7 +33,6 @@ from training.texts import embed
 
 #: Frames of a product in the index that judges.
 SIDES = tuple(range(0, FRAMES, 3))
-UNSEEN_SIDES = tuple(frame for frame in range(FRAMES) if frame not in SIDES)
 #: A colour is right within this distance (CIEDE2000) of the true one: lighter or darker, but not another colour.
 COLOUR_DISTANCE = 20.0
 WAYS = ("text", "photo", "both")
@@ -48,7 +46,7 @@ class Query:
     Args:
         product: its place among all products.
         thumbnail: uint8 [28, 28, 3] of the photo.
-        truth: uint8 [S, S, 3], the turntable's frame nearest to the photo's side, and its opacity `mask` [S, S].
+        truth: uint8 [S, S, 3], the photo's studio shot, and its opacity `mask` [S, S].
         azimuth: of the photo, in radians.
     """
 
@@ -100,17 +98,10 @@ def queries(products: list[Product], held_out: bool, count: int) -> list[Query]:
         index, view = pairs[place]
         product = products[index]
         azimuth = float(turntables.view_angles(product)[view, 0])
-        near = min(
-            UNSEEN_SIDES, key=lambda frame: abs(math.remainder(azimuth - frame * 2 * math.pi / FRAMES, 2 * math.pi))
-        )
-        pictures, masks = frames(product)
+        shots, masks = studio.read(product)
         thumbnail = thumbnails(product, range(view, view + 1))[0]
-        made.append(Query(index, view, azimuth, thumbnail, pictures[near], masks[near]))
+        made.append(Query(index, view, azimuth, thumbnail, shots[view], masks[view]))
     return made
-
-
-def _apart(one: float, other: float) -> float:
-    return abs(math.remainder(one - other, 2 * math.pi))
 
 
 def conditions(asked: list[Query], products: list[Product], fusion: Fusion, encoder: TextEncoder) -> dict[str, Tensor]:
@@ -128,10 +119,10 @@ def conditions(asked: list[Query], products: list[Product], fusion: Fusion, enco
 
 
 @torch.inference_mode()
-def draw(decoder: ImageDecoder, condition: Tensor, turns: Tensor, seed: int) -> NDArray[np.uint8]:
-    """uint8 [n, S, S, 3]; every row its own noise."""
+def draw(decoder: ImageDecoder, condition: Tensor, cameras: Tensor, seed: int) -> NDArray[np.uint8]:
+    """uint8 [n, S, S, 3] for cameras [n, 2]; every row its own noise."""
     noise = torch.randn(len(condition), 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
-    parts = [decoder(*rows) for rows in zip(condition.split(32), noise.split(32), turns.split(32), strict=True)]
+    parts = [decoder(*rows) for rows in zip(condition.split(32), noise.split(32), cameras.split(32), strict=True)]
     pixels = (torch.cat(parts).permute(0, 2, 3, 1) * 255).round().clamp(0, 255)
     return pixels.to(torch.uint8).numpy()
 
@@ -184,21 +175,22 @@ def evaluate(
     image_encoder: ImageEncoder,
     count: int = 300,
 ) -> Iterator[tuple[str, str, dict[str, float]]]:
-    """Yields (set, what, figures); what is `variant/way`, or `true frame`, the ceiling, or `photo`."""
+    """Yields (set, what, figures); what is `variant/way`, or `true shot`, the ceiling, or `photo`."""
     index = Index.build(products, image_encoder)
     for name, held_out in (("held-out views", False), ("held-out products", True)):
         asked = queries(products, held_out, count)
         truths = np.stack([q.truth for q in asked])
         figures, true_features = judge(truths, asked, index, image_encoder)
-        yield name, "true frame", figures | {"pictures": len(asked), "candidates": len(products)}
+        yield name, "true shot", figures | {"pictures": len(asked), "candidates": len(products)}
         given = conditions(asked, products, fusion, text_encoder)
-        fronts = {"text": torch.tensor([[q.azimuth] for q in asked])}
+        # Words alone do not say from where: they are asked for the photo's side, so that colours can be compared.
+        cameras = {"text": torch.tensor([[q.azimuth, 0.0] for q in asked])}
         for variant, decoder in decoders.items():
             for way in WAYS:
-                turns = fronts.get(way, torch.zeros(len(asked), 1))
-                drawn = draw(decoder, given[way], turns, SEED)
+                camera = cameras.get(way, torch.tensor([[0.0, 1.0]]).expand(len(asked), -1))
+                drawn = draw(decoder, given[way], camera, SEED)
                 figures, features = judge(drawn, asked, index, image_encoder)
                 figures["frechet"] = frechet(features, true_features)
-                again = features_of(draw(decoder, given[way][:60], turns[:60], SEED + 1), image_encoder)
+                again = features_of(draw(decoder, given[way][:60], camera[:60], SEED + 1), image_encoder)
                 figures["seeds_apart"] = float(1 - (features[:60] * again).sum(1).mean())
                 yield name, f"{variant}/{way}", figures

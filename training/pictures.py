@@ -1,10 +1,10 @@
-"""Trains the image decoder's variants on photos of the catalogue and the turntables they shall become.
+"""Trains the image decoder's variants on photos of the catalogue and what they shall become.
 
-Each sample is one of a product's pictures that may be trained on (or none: then its title alone speaks), a turn, and
-the turntable's frame at that turn from where the photo was taken. What a shop's photos vary in and products do not
-decide is drawn anew: colours are changed in photo and frame alike, so that a product's colour must come from its photo;
-both are mirrored; the frame's ground and light vary, which the noise has to explain. None of the judges of
-`training/fidelity.py` takes part in the loss.
+Each sample is one of a product's pictures that may be trained on (or none: then its title alone speaks), and either its
+studio shot or a turn and the turntable's frame at that turn from where the photo was taken. What a shop's photos vary
+in and products do not decide is drawn anew: colours are changed in photo and target alike, so that a product's colour
+must come from its photo; both are mirrored; the target's ground and light vary, which the noise has to explain. None of
+the judges of `training/fidelity.py` takes part in the loss.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from networks.image_decoder import (
     create,
 )
 from networks.patches import from_thumbnail, mirrored
-from training import turntables
+from training import studio, turntables
 from training.build import view_path
 from training.catalogue import Product
 from training.encoders import TextEncoder, fit
@@ -49,11 +49,11 @@ SEED = 11
 BATCH = 16
 LEARNING_RATE = 1e-3
 #: variant → steps.
-STEPS = {"vae": 3000, "gan": 600, "flow": 1800}
+STEPS = {"vae": 2400, "gan": 400, "flow": 1500}
 KL_WEIGHT = 1e-3
 ADVERSARIAL_WEIGHT = 0.02
-#: Shares of the samples: a title alone, a photo alone; the rest has both. And of those with the turn of the photo.
-TEXT_ONLY_SHARE, PHOTO_ONLY_SHARE, NO_TURN_SHARE = 0.25, 0.35, 0.5
+#: Shares of the samples: a title alone, a photo alone; the rest has both. And of those with a photo, the studio shots.
+TEXT_ONLY_SHARE, PHOTO_ONLY_SHARE, STUDIO_SHARE = 0.2, 0.35, 0.6
 RECOLOURED_SHARE, WHITE_GROUND_SHARE = 0.5, 0.4
 
 
@@ -81,16 +81,16 @@ def frames(product: Product) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 @dataclass
 class Sample:
-    """`fused` [n, 384], `spatial` [n, 49, 384], `turn` [n, 1], `target` [n, 3, S, S] and `mask` [n, 1, S, S]."""
+    """`fused` [n, 384], `spatial` [n, 49, 384], `camera` [n, 2], `target` [n, 3, S, S] and `mask` [n, 1, S, S]."""
 
     fused: Tensor
     spatial: Tensor
-    turn: Tensor
+    camera: Tensor
     target: Tensor
     mask: Tensor
 
     def to(self, device: torch.device) -> Sample:
-        return Sample(*(t.to(device) for t in (self.fused, self.spatial, self.turn, self.target, self.mask)))
+        return Sample(*(t.to(device) for t in (self.fused, self.spatial, self.camera, self.target, self.mask)))
 
 
 @dataclass
@@ -99,7 +99,7 @@ class Data:
 
     `tokens` [P, V, 49, 320] and `thumbnails` [P, V, 28, 28, 3] of their pictures, `azimuths` [P, V] in radians; the
     unit embeddings of titles [P, T, 384], of pictures [P, V, 384] and of both [P, V, 384]; `frames` [P, 24, S, S, 3]
-    and `masks` [P, 24, S, S].
+    and `masks` [P, 24, S, S]; `shots` [P, V, S, S, 3] and `shot_masks` [P, V, S, S].
     """
 
     tokens: NDArray[np.float16]
@@ -110,6 +110,8 @@ class Data:
     both: Tensor
     frames: NDArray[np.uint8]
     masks: NDArray[np.uint8]
+    shots: NDArray[np.uint8]
+    shot_masks: NDArray[np.uint8]
 
     @classmethod
     def read(cls, products: list[Product], fusion: Fusion, encoder: TextEncoder) -> Data:
@@ -124,7 +126,7 @@ class Data:
         which = np.random.default_rng(SEED).integers(len(forms[0]), size=(len(kept), len(views)))
         beside = texts.view(len(kept), -1, texts.shape[-1])[np.arange(len(kept))[:, None], which].flatten(0, 1)
         _, both = run(fusion, with_title(beside, features))
-        turned = [frames(product) for product in kept]
+        turned, shot = [frames(product) for product in kept], [studio.read(product) for product in kept]
         shape = (len(kept), len(views))
         return cls(
             tokens=features.tokens.reshape(*shape, *features.tokens.shape[1:]),
@@ -135,6 +137,8 @@ class Data:
             both=both.view(*shape, -1),
             frames=np.stack([pictures for pictures, _ in turned]),
             masks=np.stack([masks for _, masks in turned]),
+            shots=np.stack([pictures[: len(views)] for pictures, _ in shot]),
+            shot_masks=np.stack([masks[: len(views)] for _, masks in shot]),
         )
 
     def draw(self, rng: np.random.Generator, count: int) -> Sample:
@@ -144,10 +148,9 @@ class Data:
         way = rng.random(count)
         text_only_rows, photo_only = way < TEXT_ONLY_SHARE, way > 1 - PHOTO_ONLY_SHARE
         base = np.where(text_only_rows, 0.0, self.azimuths[products, views])
-        step = 2 * math.pi / FRAMES
-        near = np.round(base / step).astype(int) % FRAMES
-        chosen = np.where(rng.random(count) < NO_TURN_SHARE, near, rng.integers(FRAMES, size=count))
-        turn = torch.from_numpy(chosen * step - base).float().unsqueeze(1)
+        framed = (rng.random(count) < STUDIO_SHARE) & ~text_only_rows
+        chosen = rng.integers(FRAMES, size=count)
+        turn = np.where(framed, 0.0, chosen * (2 * math.pi / FRAMES) - base)
 
         fused = self.both[products, views]
         fused = torch.where(torch.from_numpy(photo_only)[:, None], self.image[products, views], fused)
@@ -155,8 +158,11 @@ class Data:
         fused = torch.where(torch.from_numpy(text_only_rows)[:, None], title, fused)
         fused = F.normalize(fused, dim=-1)
 
-        target = _pictures(self.frames[products, chosen])
-        mask = torch.from_numpy(self.masks[products, chosen]).float().div(255).unsqueeze(1)
+        inside = framed[:, None, None]
+        pixels = np.where(inside[..., None], self.shots[products, views], self.frames[products, chosen])
+        target = _pictures(pixels)
+        opacity = np.where(inside, self.shot_masks[products, views], self.masks[products, chosen])
+        mask = torch.from_numpy(opacity).float().div(255).unsqueeze(1)
         photo = _pictures(self.thumbnails[products, views])
         tokens = torch.from_numpy(self.tokens[products, views]).float()
         recolour = torch.from_numpy((rng.random(count) < RECOLOURED_SHARE) & ~text_only_rows)[:, None, None, None]
@@ -167,11 +173,12 @@ class Data:
         spatial = torch.cat([tokens, from_thumbnail(photo - 0.5)], 2)
         spatial = F.pad(spatial, (0, fused.shape[1] - spatial.shape[2]))
         flip = torch.from_numpy(rng.random(count) < 0.5)
-        turn = torch.where(flip[:, None], -turn, turn)
+        turns = torch.from_numpy(turn).float() * (1 - 2 * flip.float())
+        camera = torch.stack([turns, torch.from_numpy(framed).float()], 1)
         target, mask = (torch.where(flip[:, None, None, None], x.flip(3), x) for x in (target, mask))
         spatial = torch.where(flip[:, None, None], _mirrored(spatial), spatial)
         spatial = spatial * torch.from_numpy(~text_only_rows)[:, None, None]
-        return Sample(fused, spatial, turn, _staged(rng, target, mask), mask)
+        return Sample(fused, spatial, camera, _staged(rng, target, mask), mask)
 
 
 def _pictures(pixels: NDArray[np.uint8]) -> Tensor:
@@ -274,9 +281,9 @@ def _vae(decoder: LatentDecoder, data: Data):
 
     def step_losses(step: int, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
         sample = data.draw(rng, BATCH).to(device)
-        mean, log_variance = posterior(sample.target, sample.fused, sample.turn)
+        mean, log_variance = posterior(sample.target, sample.fused, sample.camera)
         noise = torch.from_numpy(rng.standard_normal(mean.shape)).float().to(device)
-        picture = decoder.draw(sample.fused, sample.spatial, mean + (log_variance / 2).exp() * noise, sample.turn)
+        picture = decoder.draw(sample.fused, sample.spatial, mean + (log_variance / 2).exp() * noise, sample.camera)
         error, edges = likeness(picture, sample)
         divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
         _apply(optimizer, error + 0.5 * edges + KL_WEIGHT * divergence)
@@ -293,7 +300,7 @@ def _gan(decoder: LatentDecoder, data: Data):
     def step_losses(step: int, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
         sample = data.draw(rng, BATCH).to(device)
         latent = torch.from_numpy(rng.standard_normal((BATCH, LATENT))).float().to(device)
-        picture = decoder.draw(sample.fused, sample.spatial, latent, sample.turn)
+        picture = decoder.draw(sample.fused, sample.spatial, latent, sample.camera)
         real, drawn = discriminator(sample.target, sample.fused), discriminator(picture.detach(), sample.fused)
         judged = F.relu(1 - real).mean() + F.relu(1 + drawn).mean()
         _apply(judges, judged)
@@ -318,7 +325,7 @@ def _flow(decoder: FlowDecoder, data: Data):
         time = torch.from_numpy(rng.random((BATCH, 1)) ** 1.5).float().to(device)
         moment = time[:, :, None, None]
         x = moment * picture + (1 - moment) * noise
-        expected = decoder.expected(x, time, sample.fused, sample.spatial, sample.turn)
+        expected = decoder.expected(x, time, sample.fused, sample.spatial, sample.camera)
         error = ((expected - picture) ** 2 * (1 + 2 * sample.mask)).mean()
         _apply(optimizer, error)
         return {"error": error}

@@ -55,7 +55,7 @@ VARIANTS = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f2", "f3", "f
             "anika", "aunty", "belinda", "caleb", "david", "ed", "linda", "paul", "quincy", "rob", "steph")  # fmt: skip
 
 WORD_TAKES = 2
-PHRASES = 5000
+PHRASES = 1726
 COLOURS = ("red", "blue", "green", "yellow", "black", "white", "grey", "brown", "orange", "purple", "pink", "beige",
            "silver", "golden", "dark blue", "light green")  # fmt: skip
 MATERIALS = ("wooden", "leather", "metal", "plastic", "glass", "cotton", "wool", "steel", "ceramic", "oak", "bamboo",

@@ -1,0 +1,29 @@
+"""The video encoder: `networks.video_encoder` with the weights that `python -m training video` wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import load_file
+from torch import nn
+
+from export.recipe import Slot
+from networks.video_encoder import SIDE, VideoEncoder
+
+COARSE = 7
+
+
+def load(checkpoint: Path, slot: Slot) -> nn.Module:
+    """The network; its file is half precision, the network float32."""
+    network = VideoEncoder()
+    network.load_state_dict(load_file(checkpoint))
+    return network.eval()
+
+
+def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Inputs for parity: smooth random pictures, which reach the late layers where noise does not, changing in time."""
+    ends = rng.integers(0, 256, (2, sizes["batch"], 1, COARSE, COARSE, 3)).astype(np.float32)
+    time = np.linspace(0, 1, sizes["frames"], dtype=np.float32)[None, :, None, None, None]
+    coarse = (ends[0] + (ends[1] - ends[0]) * time).astype(np.uint8)
+    return {"frames": np.ascontiguousarray(coarse.repeat(SIDE // COARSE, 2).repeat(SIDE // COARSE, 3))}

@@ -1,0 +1,195 @@
+"""What the audio encoder hears, beside the simple way: whisper writes the clip down and the transcript is embedded.
+
+Writes `weights/audio_encoder/metrics.json` and its card.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from export.sources import fetch
+from networks.audio_encoder import Head
+from networks.transcriber import Transcriber
+from stages.audio import MAX_SECONDS, RATE, log_mel, read_audio
+from training import audio
+from training.cache import cache_folder
+from training.catalogue import Product
+from training.encoders import TextEncoder
+from training.speech import (
+    HELD_OUT_VOICES,
+    NAME_VOICES,
+    VITS,
+    WHISPER,
+    WHISPER_SHA256,
+    Clip,
+    Spoken,
+    engine_versions,
+    folder,
+    held_out_names,
+    name_clips,
+    names,
+    record,
+    words_of,
+)  # fmt: skip
+
+#: Known names that whisper writes down too, beside all held-out ones: a clip takes it a second.
+COMPARED = 40
+_SETTINGS = ("SEED", "STEPS", "BATCH", "LEARNING_RATE", "WEIGHT_DECAY", "TEMPERATURE", "SOFT_SHARE", "WORDS")
+
+
+def compared(products: list[Product]) -> list[Clip]:
+    """Clips for the comparison: held-out names and some known ones by the held-out voices, and by one known voice."""
+    kept_out = held_out_names(products)
+    known = [name for name in names(products) if name not in kept_out]
+    some = set(known[:: len(known) // COMPARED][:COMPARED])
+    return [
+        clip
+        for clip in name_clips(products)
+        if (clip.voice in HELD_OUT_VOICES and clip.means in kept_out | some)
+        or (clip.voice == NAME_VOICES[0] and clip.take == 0 and clip.means in kept_out)
+    ]
+
+
+def transcripts(clips: list[Clip], report: Callable[[int], None]) -> list[str]:
+    """What whisper writes down of each clip; kept in the cache, and gone on with where it was stopped."""
+    path = folder(clips).with_suffix(".json")
+    done: list[str] = json.loads(path.read_text()) if path.exists() else []
+    transcriber = None
+    for number in range(len(done), len(clips)):
+        transcriber = transcriber or Transcriber(fetch(WHISPER, WHISPER_SHA256))
+        samples = read_audio(record(clips[number]))
+        done.append(transcriber(log_mel(np.pad(samples, (0, MAX_SECONDS * RATE - len(samples))))))
+        if number % 20 == 19 or number + 1 == len(clips):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(done))
+        report(number + 1)
+    return done
+
+
+def evaluate(
+    head: Head,
+    spoken: Spoken,
+    heard: set[str],
+    products: list[Product],
+    encoder: TextEncoder,
+    report: Callable[[int], None],
+) -> dict[str, Any]:
+    """Recall by set, and of the head and of the transcripts on the clips of the comparison.
+
+    Args:
+        spoken: every name by every voice, with states.
+        heard: the words that training clips say.
+        report: told how many clips whisper has written down.
+    """
+    every = names(products)
+    embedding, _ = audio.hear(head, spoken)
+    sets = audio.groups(products, heard)
+
+    def by_set(queries: torch.Tensor, clips: list[Clip]) -> dict[str, Any]:
+        rows = {name: [i for i, clip in enumerate(clips) if wanted(clip)] for name, wanted in sets.items()}
+        return {n: audio.found(queries[r], [clips[i] for i in r], every, encoder) for n, r in rows.items() if r}
+
+    clips = compared(products)
+    place = {clip: i for i, clip in enumerate(spoken.clips)}
+    written = transcripts(clips, report)
+    embedded = torch.from_numpy(encoder([text.strip(" .!?") or "nothing" for text in written]))
+    return {
+        "names": len(every),
+        "recall": by_set(embedding, spoken.clips),
+        "compared": {
+            "head": by_set(embedding[[place[clip] for clip in clips]], clips),
+            "transcript": by_set(embedded, clips),
+        },
+        "transcripts": [
+            {"said": clip.said, "voice": clip.voice, "written": text}
+            for clip, text in zip(clips, written, strict=True)
+            if clip.means in held_out_names(products)
+        ],
+    }
+
+
+def write(metrics: dict[str, Any], seconds: float, clips: int) -> Path:
+    """Writes metrics and card; returns the card's path."""
+    settings = {name: getattr(audio, name) for name in _SETTINGS}
+    metrics = {**metrics, "settings": settings, "clips": clips, "seconds": round(seconds), "engines": engine_versions()}
+    audio.WEIGHTS.mkdir(parents=True, exist_ok=True)
+    (audio.WEIGHTS / "metrics.json").write_text(json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
+    path = audio.WEIGHTS / "README.md"
+    path.write_text(
+        (Path(__file__).parent / "data" / "audio_card.md")
+        .read_text(encoding="utf-8")
+        .format(
+            clips=clips,
+            steps=audio.STEPS,
+            words=metrics["words"],
+            minutes=f"{seconds / 60:.0f}",
+            names=metrics["names"],
+            engines=", ".join(f"{name} {version}" for name, version in engine_versions().items() if name != "vits"),
+            vits=VITS.removeprefix("pypi:").split("/")[0],
+            machine=f"{platform.machine()}, one CPU thread, no GPU, cores shared with other work",
+            settings="\n".join(f"- {name.lower().replace('_', ' ')}: {value}" for name, value in settings.items()),
+            recall=_table(metrics["recall"]),
+            compared=_comparison(metrics["compared"]),
+        ),
+        encoding="utf-8",
+    )
+    return path
+
+
+def _table(recall: dict[str, dict[str, float]]) -> str:
+    lines = ["| clips | count | @1 | @5 |", "| --- | --- | --- | --- |"]
+    return "\n".join([*lines, *(f"| {n} | {v['clips']} | {v['@1']:.3f} | {v['@5']:.3f} |" for n, v in recall.items())])
+
+
+def _comparison(compared: dict[str, dict[str, dict[str, float]]]) -> str:
+    head, transcript = compared["head"], compared["transcript"]
+    lines = ["| clips | count | this encoder | transcript, embedded |", "| --- | --- | --- | --- |"]
+    for name, ours in head.items():
+        theirs = transcript[name]
+        shares = " | ".join(f"{v['@1']:.3f} / {v['@5']:.3f}" for v in (ours, theirs))
+        lines.append(f"| {name} | {ours['clips']} | {shares} |")
+    return "\n".join(lines)
+
+
+def run(products: list[Product], report: Callable[[str, int, int], None]) -> Path:
+    """Records, encodes, trains, evaluates and writes everything; goes on where it was stopped.
+
+    Args:
+        report: told what is being done, how much of it is done, and how much there is.
+    """
+    from training.speech import compute, phrase_clips, read
+    from training.texts import embed
+
+    spoken_names, phrases = name_clips(products), phrase_clips(products)
+    for what, clips in (("names", spoken_names), ("phrases", phrases)):
+        for done in compute(clips):
+            report(f"recording and encoding {what}", done, len(clips))
+    encoder, spoken, rest = TextEncoder(), read(spoken_names), read(phrases)
+    kept_out = held_out_names(products)
+    known = spoken.pick(lambda clip: audio.is_trained_on(clip, kept_out))
+    learnt = Spoken(known.clips + rest.clips, known.states + rest.states)
+    data = audio.Data.of(learnt, lambda texts: embed(texts, encoder))
+    path = audio.WEIGHTS / "model.safetensors"
+    stamp = cache_folder() / "training" / "audio-trained.json"
+    print_of = audio.fingerprint(learnt.clips)
+    started = time.perf_counter()
+    if not (path.exists() and stamp.exists() and json.loads(stamp.read_text())["of"] == print_of):
+        checkpoint = cache_folder() / "training" / f"audio-{print_of}.pt"
+        head = audio.train(data, checkpoint, lambda step, terms: report(f"training: {terms}", step, audio.STEPS))
+        seconds = time.perf_counter() - started
+        audio.save(head, path, {"steps": str(audio.STEPS), "clips": str(len(learnt.clips))})
+        stamp.write_text(json.dumps({"of": print_of, "seconds": seconds}))
+    heard = {word for clip in learnt.clips for word in words_of(clip.means)}
+    total = len(compared(products))
+    metrics = evaluate(
+        audio.load(), spoken, heard, products, encoder, lambda n: report("whisper writes down", n, total)
+    )
+    return write({**metrics, "words": len(heard)}, json.loads(stamp.read_text())["seconds"], len(learnt.clips))

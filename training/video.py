@@ -1,0 +1,353 @@
+"""Trains the video encoder's upper part on clips cut from the turntables; its spatial part stays EfficientNet-Lite0's.
+
+Each step draws products and a clip of each, some of its frames, forwards or backwards. A cross entropy over the names
+of all training products pulls the clip towards its product's name, with a little of the mass on names of like meaning;
+InfoNCE sets clips and titles of a batch against each other; a third term distils: the embedding shall lie where fusion
+puts the product's pictures (the losses of `training.fusion`).
+
+What the spatial part sees is computed once: ``<cache>/video/<fingerprint>/<key>.npy``, float16 [K, 8, 192, 16], the
+product's clips in the order of `training.clips.kinds`. For training fusion on clips: :func:`features`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from networks import video_encoder as network_module
+from networks.video_encoder import SIDE, Spatial, VideoEncoder, unit
+from training import clips, lite0, turntables
+from training.cache import cache_folder, sha256
+from training.catalogue import Product
+from training.encoders import TextEncoder
+from training.fusion import SOFT_SHARE, SOFT_TEMPERATURE, TEMPERATURE, contrast, image_only
+from training.fusion import load as load_fusion
+from training.texts import embed, titles
+
+SEED = 11
+STEPS = 300
+CHECKPOINT_EVERY = 25
+BATCH = 96
+LEARNING_RATE = 2e-3
+WARM_UP = 30
+WEIGHT_DECAY = 0.05
+DISTIL = 1.0
+LEAST_FRAMES = 4
+#: Frames that the spatial part encodes at once; bounds memory.
+CHUNK = 32
+
+
+def fingerprint() -> str:
+    """Changes with what the cached features depend on: the clips and the spatial part."""
+    shown = f"{turntables.FRAMES} {turntables.SIDE} {turntables.QUALITY}"
+    code = Path(clips.__file__).read_text()
+    return hashlib.sha256("".join([code, shown, lite0.WHEEL_SHA256]).encode()).hexdigest()[:12]
+
+
+def run_fingerprint(fusion_weights: Path) -> str:
+    """Changes with what a training run depends on, so that a checkpoint of another one is not gone on with."""
+    code = [Path(file).read_text() for file in (__file__, network_module.__file__)]
+    parts = [*code, fingerprint(), sha256(fusion_weights)]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:12]
+
+
+def cached_folder() -> Path:
+    """Named by what made them, so that others' features are never taken for these."""
+    return cache_folder() / "video" / fingerprint()
+
+
+class FrameEncoder:
+    """The spatial part as it starts and stays: onnxruntime on a CPU, which is thrice as fast there, else torch."""
+
+    def __init__(self) -> None:
+        self.device = Accelerator().device
+        self.network = Spatial().eval()
+        lite0.load_spatial(self.network, lite0.checkpoint())
+        self.session = _session(self.network) if self.device.type == "cpu" else None
+        self.network.to(self.device)
+
+    def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 [n, 112, 112, 3] → float32 [n, 192, 16]."""
+        return np.concatenate([self._run(frames[i : i + CHUNK]) for i in range(0, len(frames), CHUNK)])
+
+    @torch.inference_mode()
+    def _run(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if self.session is not None:
+            return self.session.run(None, {"frames": frames})[0].reshape(len(frames), -1, 16)
+        return self.network(torch.from_numpy(frames).to(self.device)).flatten(2).cpu().numpy()
+
+
+def _session(network: Spatial) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    with tempfile.NamedTemporaryFile(suffix=".onnx") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        torch.onnx.export(
+            network,
+            (torch.zeros(2, SIDE, SIDE, 3, dtype=torch.uint8),),
+            file.name,
+            input_names=["frames"],
+            dynamic_axes={"frames": {0: "n"}},
+            dynamo=False,
+        )
+        return ort.InferenceSession(file.name, options, providers=["CPUExecutionProvider"])
+
+
+def compute(products: list[Product], encoder: FrameEncoder) -> Iterator[Product]:
+    """Computes what is not there yet, yielding each product as it is done."""
+    folder = cached_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    for product in products:
+        path = folder / f"{product.key}.npy"
+        if not path.exists():
+            frames = np.stack([clip.frames for clip in clips.clips(product)])
+            seen = encoder(frames.reshape(-1, SIDE, SIDE, 3)).astype(np.float16)
+            partial = path.with_suffix(".partial.npy")
+            np.save(partial, seen.reshape(*frames.shape[:2], *seen.shape[1:]))
+            partial.rename(path)
+        yield product
+
+
+def read(product: Product) -> NDArray[np.float16]:
+    """[K, 8, 192, 16], as :func:`compute` left them."""
+    return np.load(cached_folder() / f"{product.key}.npy")
+
+
+@dataclass
+class Data:
+    """What the training draws from, in memory.
+
+    P products with K clips and F titles each: `features` float16 [P, K, 8, 192, 16], `titles` [P, F, 384]; their N
+    different names: `names` [N, 384], `name_of` [P] into them; `pictured` [P, 384], where fusion puts their pictures.
+    """
+
+    features: NDArray[np.float16]
+    titles: Tensor
+    names: Tensor
+    name_of: Tensor
+    pictured: Tensor
+
+    @classmethod
+    def read(cls, products: list[Product], encoder: TextEncoder, pictured: Tensor) -> Data:
+        """Of the products that are trained on (`pictured` has a row for each), the clips that are."""
+        kept = [p for p in products if not p.held_out]
+        names = sorted({p.name for p in kept})
+        forms = [titles(p) for p in kept]
+        trained = [[kind == "trained" for kind in clips.kinds(p)] for p in kept]
+        return cls(
+            features=np.stack([read(p)[rows] for p, rows in zip(kept, trained, strict=True)]),
+            titles=torch.from_numpy(embed([t for f in forms for t in f], encoder)).view(len(forms), -1, 384),
+            names=torch.from_numpy(embed(names, encoder)),
+            name_of=torch.tensor([names.index(p.name) for p in kept]),
+            pictured=pictured,
+        )
+
+    def targets(self) -> Tensor:
+        """[N, N]: for each name the names that it should be near: itself, and a little those that mean the same."""
+        alike = (self.names @ self.names.T / SOFT_TEMPERATURE).softmax(-1)
+        return (1 - SOFT_SHARE) * torch.eye(len(self.names)) + SOFT_SHARE * alike
+
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Chosen products [n], frames of a clip of each [n, T, 192, 16], a title of each [n, 384]."""
+        count = min(BATCH, len(self.titles))
+        chosen = rng.choice(len(self.titles), count, replace=False)
+        seen = self.features[chosen, rng.integers(self.features.shape[1], size=count)]
+        length = seen.shape[1]
+        kept = length if rng.random() < 0.5 else int(rng.integers(LEAST_FRAMES, length + 1))
+        rows = np.sort(rng.choice(length, kept, replace=False))
+        rows = np.where(rng.random((count, 1)) < 0.5, rows, rows[::-1])
+        seen = np.take_along_axis(seen, rows[:, :, None, None], 1)
+        title = self.titles[chosen, rng.integers(self.titles.shape[1], size=count)]
+        return torch.from_numpy(chosen), torch.from_numpy(seen).float(), title
+
+
+def pictured(products: list[Product], variant: str, weights: Path) -> Tensor:
+    """[P, 384]: of each product that is trained on, where fusion puts its pictures, in the mean."""
+    from training.features import TRAINED_ROWS
+    from training.features import read as read_pictures
+
+    network = load_fusion(variant, weights)
+    with torch.inference_mode():
+        rows = [network(*image_only(read_pictures(p)[TRAINED_ROWS]).inputs())[1] for p in products if not p.held_out]
+        return unit(torch.stack([row.mean(0) for row in rows]))
+
+
+class Mixer(nn.Module):
+    """The part of the network that is trained, as a module of its own."""
+
+    def __init__(self, network: VideoEncoder) -> None:
+        super().__init__()
+        self.motion, self.norm = network.motion, network.norm
+        self.attention, self.when, self.head = network.attention, network.when, network.head
+        self._mix = [network]  # in a list, so that its frozen part does not count as this module's
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        return self._mix[0].mix(features)
+
+
+def losses(mixer: nn.Module, data: Data, targets: Tensor, rng: np.random.Generator, device: torch.device) -> dict:
+    """One step's terms, whose sum is minimised; `targets` as :meth:`Data.targets` gives them."""
+    chosen, seen, title = data.draw(rng)
+    names = data.name_of[chosen]
+    embedding, tokens = mixer(seen.to(device))
+    bank, target = data.names.to(device), targets[names].to(device)
+    same = (names[:, None] == names[None]).float().to(device)
+    details = unit(tokens.flatten(0, 1)) @ bank.T / TEMPERATURE
+    return {
+        "clip→name": F.cross_entropy(embedding @ bank.T / TEMPERATURE, target),
+        "tokens→name": 0.25 * F.cross_entropy(details, target.repeat_interleave(tokens.shape[1], 0)),
+        "clip↔title": 0.5 * contrast(embedding, title.to(device), same),
+        "clip→pictures": DISTIL * (1 - (embedding * data.pictured[chosen].to(device)).sum(-1)).mean(),
+    }
+
+
+def learning_rate(step: int) -> float:
+    """Share of the full rate: a short warm-up, then half a cosine."""
+    return min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / STEPS))
+
+
+def train(
+    network: VideoEncoder,
+    data: Data,
+    checkpoint: Path,
+    report: Callable[[int, str], None],
+    deadline: float = math.inf,
+) -> VideoEncoder | None:
+    """Trains `network` in place, all but its spatial part; goes on from `checkpoint`, which it writes now and then.
+
+    Args:
+        report: told of each step: its number and the losses.
+        deadline: by `time.monotonic`; past it the state is saved and None returned.
+    """
+    torch.manual_seed(SEED)
+    accelerator = Accelerator()
+    network.to(accelerator.device).train()
+    mixer = Mixer(network)
+    optimizer = torch.optim.AdamW(mixer.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate)
+    start = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True, map_location=accelerator.device)
+        mixer.load_state_dict(state["mixer"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        start = state["step"]
+    prepared, optimizer = accelerator.prepare(mixer, optimizer)
+    targets, board = data.targets(), _board(checkpoint)
+    for step in range(start, STEPS):
+        terms = losses(prepared, data, targets, np.random.default_rng([SEED, step]), accelerator.device)
+        optimizer.zero_grad()
+        accelerator.backward(sum(terms.values()))
+        accelerator.clip_grad_norm_(mixer.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        report(step + 1, "  ".join(f"{name} {value.item():.2f}" for name, value in terms.items()))
+        if board is not None:
+            for name, value in terms.items():
+                board.add_scalar(name, value.item(), step + 1)
+        late = time.monotonic() > deadline
+        if step + 1 < STEPS and (late or (step + 1) % CHECKPOINT_EVERY == 0):
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            state = {"mixer": mixer.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            accelerator.save(state | {"schedule": schedule.state_dict()}, checkpoint)
+            if late:
+                return None
+    checkpoint.unlink(missing_ok=True)
+    return network.cpu().eval()
+
+
+def _board(checkpoint: Path) -> Any:
+    """A TensorBoard writer, None where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(checkpoint.parent / "tensorboard" / checkpoint.stem)
+
+
+def create() -> VideoEncoder:
+    """An untrained network whose spatial part is EfficientNet-Lite0's."""
+    torch.manual_seed(SEED)
+    network = VideoEncoder()
+    lite0.load_spatial(network.spatial, lite0.checkpoint())
+    return network
+
+
+def save(network: VideoEncoder, path: Path, metadata: dict[str, str]) -> None:
+    """Writes the weights, halved: parity is measured after loading."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {n: (v.half() if v.is_floating_point() else v).contiguous() for n, v in network.state_dict().items()}
+    save_file(state, path, metadata)
+    path.chmod(0o644)  # safetensors writes for the owner only
+
+
+def is_written(path: Path, run: str) -> bool:
+    """Whether the weights at `path` are those of this run."""
+    if not path.exists():
+        return False
+    with safe_open(path, "pt") as file:
+        return (file.metadata() or {}).get("run") == run
+
+
+def told(network: VideoEncoder) -> dict[str, Any]:
+    """For the card: the network's size, the time that a clip takes, the device."""
+    frames = torch.zeros(1, clips.LENGTH, SIDE, SIDE, 3, dtype=torch.uint8)
+    spent = []
+    with torch.inference_mode():
+        for _ in range(9):
+            started = time.perf_counter()
+            network(frames)
+            spent.append(time.perf_counter() - started)
+    return {
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "of which trained": sum(p.numel() for p in Mixer(network).parameters()),
+        "milliseconds for a clip of eight frames, torch": round(1e3 * float(np.median(spent))),
+        "device": str(Accelerator().device.type),
+    }
+
+
+def load(path: Path) -> VideoEncoder:
+    """The network with the weights that :func:`save` wrote, in float32."""
+    network = VideoEncoder()
+    network.load_state_dict(load_file(path))
+    return network.eval()
+
+
+@dataclass
+class ClipFeatures:
+    """A product's K clips under the trained network, in the order of `training.clips.kinds`.
+
+    `embedding` float32 [K, 384], `tokens` float32 [K, 8, 384]; `trained` bool [K]: which may be trained on.
+    """
+
+    embedding: NDArray[np.float32]
+    tokens: NDArray[np.float32]
+    trained: NDArray[np.bool_]
+
+
+@torch.inference_mode()
+def features(products: list[Product], network: VideoEncoder) -> dict[str, ClipFeatures]:
+    """Product key → its clips' embeddings and tokens; :func:`compute` must have run."""
+    found = {}
+    for product in products:
+        embedding, tokens = network.mix(torch.from_numpy(read(product)).float())
+        trained = np.array([kind == "trained" and not product.held_out for kind in clips.kinds(product)])
+        found[product.key] = ClipFeatures(embedding.numpy(), tokens.numpy(), trained)
+    return found
