@@ -58,13 +58,18 @@ class Raw:
         return tokens, np.stack([read_image(photo) for _, photo in batch])
 
     def compute(self, tokens, pixels: np.ndarray) -> list[np.ndarray]:
-        """The networks: condition FP32 [B, 8, 384] and embedding FP32 [B, 384]."""
+        """The networks: condition FP32 [B, 60, 384] and embedding FP32 [B, 384]."""
         ids = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
         (text,) = self.text.run(["sentence_embedding"], ids)
         image = self.image.run(["image_embedding", "spatial_tokens", "class_scores"], {"pixels": pixels})
         inputs = dict(zip(("image_embedding", "image_tokens", "image_scores"), image, strict=True))
-        inputs |= {"text_embedding": text, "text_mask": tokens.text_mask}
-        inputs["image_mask"] = np.ones((len(pixels), 1), np.float32)
+        inputs["text_embedding"] = text
+        presence = np.zeros((len(pixels), 5), np.float32)
+        presence[:, :1], presence[:, 1] = tokens.text_mask, 1
+        inputs["presence"] = presence
+        for absent in ("video", "audio", "behavior"):
+            inputs[f"{absent}_embedding"] = np.zeros((len(pixels), 384), np.float32)
+            inputs[f"{absent}_tokens"] = np.zeros((len(pixels), 8, 384), np.float32)
         return self.fusion.run(["condition", "embedding"], inputs)
 
     def rate(self, requests: list[Request], batch: int, overlapped: bool, seconds: float) -> float:

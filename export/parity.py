@@ -55,6 +55,7 @@ def difference(where: str, want: np.ndarray, have: np.ndarray) -> float:
     for array in (want, have):
         if not np.isfinite(array).all():
             raise ParityError(f"{where}: {np.count_nonzero(~np.isfinite(array))} NaN or Inf values")
+    want, have = want.astype(np.float64), have.astype(np.float64)  # bytes would wrap
     return float(np.abs(want - have).max() / max(1.0, np.abs(want).max()))
 
 

@@ -254,6 +254,18 @@ def _encoder(name: str, inputs: tuple[Tensor, ...]) -> Model:
     )
 
 
+def _drawer(name: str, output: Tensor) -> Model:
+    """A decoder of pictures: from the condition and noise, of which the same gives the same."""
+    return Model(
+        name,
+        "onnxruntime",
+        (replace(CONDITION, name="condition"), Tensor("noise", "FP32", (3, 64, 64))),
+        (output,),
+        engine=True,
+        files={"model.onnx": name},
+    )
+
+
 MODELS: tuple[Model, ...] = (
     Model(
         "canary",
@@ -336,6 +348,8 @@ MODELS: tuple[Model, ...] = (
         engine=True,
         files={"model.onnx": "fusion"},
     ),
+    _drawer("image_decoder", Tensor("picture", "UINT8", (64, 64, 3))),
+    _drawer("video_decoder", Tensor("frames", "UINT8", (24, 64, 64, 3))),
     Model(
         "tagger",
         "python",

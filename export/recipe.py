@@ -61,6 +61,8 @@ class Slots(_Strict):
     item_index: Slot
     fusion: Slot
     tagger: Slot
+    image_decoder: Slot
+    video_decoder: Slot
     text_decoder: Slot
 
 

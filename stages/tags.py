@@ -51,7 +51,7 @@ class TagTable:
 
 
 def probabilities(condition: NDArray[np.float32], table: TagTable) -> NDArray[np.float32]:
-    """Condition [8, 384] → the probability of each word, float32 [V]."""
+    """Condition [60, 384] → the probability of each word, float32 [V]."""
     image = condition[IMAGE]
     if image.any():
         logits = table.image_scale * (table.fused @ image) + table.named_scale * (table.named @ condition[CLASSES])
@@ -63,7 +63,7 @@ def probabilities(condition: NDArray[np.float32], table: TagTable) -> NDArray[np
 
 
 def tags(condition: NDArray[np.float32], table: TagTable) -> tuple[list[str], NDArray[np.float32]]:
-    """The best words for a condition [8, 384], best first.
+    """The best words for a condition [60, 384], best first.
 
     Returns:
         :data:`TAGS` words, ``""`` where fewer are probable enough, and their probabilities, float32 [5].

@@ -103,7 +103,7 @@ class Vitrina(_Client):
 
         Args:
             want: any of ``text``, ``tags``, ``embedding``, ``condition``; the server computes nothing else.
-            condition: float32 [8, 384] of an earlier listing: text and tags are made from it, the image is not
+            condition: float32 [60, 384] of an earlier listing: text and tags are made from it, the image is not
                 sent and nothing is encoded again.
             options: ``task``, ``language``, ``question``, ``history``, ``sampling``; see `TextOptions`.
 

@@ -95,8 +95,8 @@ def generate(
     core.check_product(product)
     if condition is None:
         core.wanted(want)
-        image = yield from _image(product)
-        request = core.content(product, image, want, options)
+        media = yield from _media(product)
+        request = core.content(product, media, want, options)
     else:
         request = core.from_condition(product, condition, want, options)
     answer = yield from _send(policy, deadline, request)
@@ -104,21 +104,23 @@ def generate(
 
 
 def embed(policy: Policy, products: Sequence[Product]) -> Flow[NDArray[np.float32]]:
-    """Requests of up to 8 rows, products with and without an image apart; rows come back in the order given."""
+    """Requests of up to 8 rows, products of other kinds of media apart; rows come back in the order given."""
     deadline = Deadline("total", policy.timeout.total)
     for product in products:
         core.check_product(product)
     made = np.empty((len(products), core.CONDITION_SHAPE[1]), np.float32)
-    for with_image in (False, True):
-        places = [place for place, product in enumerate(products) if (product.image is not None) == with_image]
+    by_kind: dict[tuple[str, ...], list[int]] = {}
+    for place, product in enumerate(products):
+        by_kind.setdefault(core.kinds(product), []).append(place)
+    for places in by_kind.values():
         for start in range(0, len(places), core.MAX_ROWS):
             batch = places[start : start + core.MAX_ROWS]
             rows = [products[place] for place in batch]
-            images = []
+            media = []
             for product in rows:
-                images.append((yield from _image(product)))
+                media.append((yield from _media(product)))
             try:
-                answer = yield from _send(policy, deadline, core.embeddings(rows, images))
+                answer = yield from _send(policy, deadline, core.embeddings(rows, media))
             except InvalidInput as error:
                 if len(products) > 1:
                     error.add_note(f"in the request with products {', '.join(map(str, batch))} (counted from 0)")
@@ -135,8 +137,8 @@ def stream(
     first = min(deadline, Deadline("first_token", policy.timeout.first_token), key=lambda each: each.end)
     core.check_product(product)
     if condition is None:
-        image = yield from _image(product)
-        request = core.content(product, image, {"tags"})
+        media = yield from _media(product)
+        request = core.content(product, media, {"tags"})
     else:
         request = core.tags_of(condition)
     answer = yield from _send(policy, first, request)
@@ -180,15 +182,22 @@ def status(policy: Policy) -> Flow[Status]:
 # ----------------------------------------------------------------------------------------------------------- steps
 
 
-def _image(product: Product) -> Flow[bytes | None]:
-    if product.image is None or isinstance(product.image, bytes):
-        return product.image if product.image is None else core.check_image(product.image)
-    path = product.image
+def _media(product: Product) -> Flow[dict[str, bytes]]:
+    """Everything that the product has beside its title, read."""
+    media = core.events(product)
+    for name, given in core.files(product).items():
+        data = given if isinstance(given, bytes) else (yield from _read(name, given))
+        media[name] = core.check_size(name, data)
+    return media
+
+
+def _read(name: str, path: str | os.PathLike[str]) -> Flow[bytes]:
     try:
-        return core.check_image((yield lambda transport: transport.read(path)))
+        data: bytes = yield lambda transport: transport.read(path)
     except OSError as error:
         reason = error.strerror or error
-        raise InvalidInput(f"cannot read {os.fspath(path)!r}: {reason}", field="IMAGE") from error
+        raise InvalidInput(f"cannot read {os.fspath(path)!r}: {reason}", field=name) from error
+    return data
 
 
 def _send(policy: Policy, deadline: Deadline, request: core.Request) -> Flow[Mapping[str, Array]]:

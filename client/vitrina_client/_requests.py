@@ -18,7 +18,7 @@ from vitrina_client._errors import InvalidInput, ServerError, TooLarge
 from vitrina_client._types import WANTS, Array, Listing, Piece, Product, Sampling, Tag, TextOptions, Want
 
 MAX_ROWS = 8  # the ensembles' max_batch_size
-CONDITION_SHAPE = (8, 384)
+CONDITION_SHAPE = (60, 384)
 MAX_MESSAGE = 2**31 - 2**20  # bytes; protobuf and Triton's gRPC end at 2 GiB, with room for the other fields
 
 #: The sampling that ``prompter`` fills in as suits the task, where the request leaves it open.
@@ -29,7 +29,12 @@ OUTPUTS: dict[Want, tuple[str, ...]] = {
     "tags": ("TAGS", "TAG_SCORES"),
     "embedding": ("EMBEDDING",),
     "condition": ("CONDITION",),
+    "weights": ("FUSION_WEIGHTS",),
 }
+#: What a product may have beside its title: the server's tensor → the modality in an ensemble's name, in its order.
+MODALITIES = {"IMAGE": "image", "VIDEO": "video", "AUDIO": "audio", "EVENTS": "behavior"}
+#: Tensor → what was read of it.
+Media = Mapping[str, bytes]
 _OPTIONS = TextOptions.__annotations__.keys()
 
 
@@ -65,16 +70,14 @@ class Request:
 # -------------------------------------------------------------------------------------------------- what is asked
 
 
-def content(
-    product: Product, image: bytes | None, want: Collection[Want], options: TextOptions | None = None
-) -> Request:
-    """From a product to everything in `want`: ``content``, or ``content_image`` where there is an image."""
-    return _encode([product], [image], wanted(want), _text_fields(product, options) if "text" in want else {})
+def content(product: Product, media: Media, want: Collection[Want], options: TextOptions | None = None) -> Request:
+    """From a product to everything in `want`: the ``content…`` ensemble of the media it has."""
+    return _encode([product], [media], wanted(want), _text_fields(product, options) if "text" in want else {})
 
 
-def embeddings(products: Sequence[Product], images: Sequence[bytes | None]) -> Request:
-    """From up to 8 products, all with an image or all without, to their embeddings."""
-    return _encode(products, images, OUTPUTS["embedding"], {})
+def embeddings(products: Sequence[Product], media: Sequence[Media]) -> Request:
+    """From up to 8 products that all have the same kinds of media to their embeddings."""
+    return _encode(products, media, OUTPUTS["embedding"], {})
 
 
 def from_condition(product: Product, condition: Array, want: Collection[Want], options: TextOptions) -> Request:
@@ -128,15 +131,41 @@ def check_product(product: Product) -> None:
     """Refuses what cannot be sent at all; everything else is the server's to judge."""
     if not isinstance(product, Product):
         raise InvalidInput(f"expected a Product, got {type(product).__name__}", field="product")
-    if product.image is not None and not isinstance(product.image, str | os.PathLike | bytes):
-        raise InvalidInput(f"expected a path or bytes, got {type(product.image).__name__}", field="IMAGE")
+    for name, media in files(product).items():
+        if not isinstance(media, str | os.PathLike | bytes):
+            raise InvalidInput(f"expected a path or bytes, got {type(media).__name__}", field=name)
 
 
-def check_image(image: bytes) -> bytes:
-    """Refuses a picture that no message can carry."""
-    if len(image) > MAX_MESSAGE:
-        raise TooLarge(f"{len(image):,} bytes; a message holds at most {MAX_MESSAGE:,}", field="IMAGE")
-    return image
+def files(product: Product) -> dict[str, Any]:
+    """Tensor → the path or the bytes that the product has for it."""
+    every = {"IMAGE": product.image, "VIDEO": product.video, "AUDIO": product.audio}
+    return {name: media for name, media in every.items() if media is not None}
+
+
+def events(product: Product) -> dict[str, bytes]:
+    """EVENTS as JSON, where the product has any.
+
+    Raises:
+        InvalidInput: they cannot be written as JSON.
+    """
+    if product.events is None:
+        return {}
+    try:
+        return {"EVENTS": json.dumps([dict(event) for event in product.events], allow_nan=False).encode()}
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"cannot be written as JSON: {error}", field="EVENTS") from error
+
+
+def kinds(product: Product) -> tuple[str, ...]:
+    """The tensors that a product fills beside its title; products of the same kinds share a request."""
+    return (*files(product), *(["EVENTS"] if product.events is not None else []))
+
+
+def check_size(name: str, media: bytes) -> bytes:
+    """Refuses media that no message can carry."""
+    if len(media) > MAX_MESSAGE:
+        raise TooLarge(f"{len(media):,} bytes; a message holds at most {MAX_MESSAGE:,}", field=name)
+    return media
 
 
 # ------------------------------------------------------------------------------------------------- what came back
@@ -155,6 +184,9 @@ def listing(answer: Mapping[str, Array], request: Request) -> Listing:
         values["embedding"] = np.array(answer["EMBEDDING"][0], np.float32)
     if "CONDITION" in request.outputs:
         values["condition"] = np.array(answer["CONDITION"][0], np.float32)
+    if "FUSION_WEIGHTS" in request.outputs:
+        shares = (float(share) for share in answer["FUSION_WEIGHTS"][0])
+        values["weights"] = dict(zip(("text", *MODALITIES.values()), shares, strict=True))
     return Listing(**values)
 
 
@@ -188,15 +220,15 @@ def checked(answer: Mapping[str, Array], request: Request) -> Mapping[str, Array
 
 
 def _encode(
-    products: Sequence[Product], images: Sequence[bytes | None], outputs: tuple[str, ...], fields: dict[str, Array]
+    products: Sequence[Product], media: Sequence[Media], outputs: tuple[str, ...], fields: dict[str, Array]
 ) -> Request:
-    pictures = [image for image in images if image is not None]
-    if pictures and len(pictures) != len(products):
-        raise ValueError("one request takes products that all have an image, or none")
+    if any(each.keys() != media[0].keys() for each in media):
+        raise ValueError("one request takes products that all have the same kinds of media")
     inputs: dict[str, Array] = {"TITLE": _texts("TITLE", [product.title for product in products])}
-    if pictures:
-        inputs["IMAGE"] = _rows(pictures)
-    return Request("content_image" if pictures else "content", inputs | fields, outputs, timed="TEXT" in outputs)
+    present = [name for name in MODALITIES if name in media[0]]
+    inputs |= {name: _rows([each[name] for each in media]) for name in present}
+    model = "_".join(["content", *(MODALITIES[name] for name in present)])
+    return Request(model, inputs | fields, outputs, timed="TEXT" in outputs)
 
 
 def _text_fields(product: Product, options: TextOptions | None) -> dict[str, Array]:

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 #: Arrays that travel: bytes as numpy objects, numbers as their dtype, the batch axis first.
 Array = NDArray[Any]
-Want = Literal["text", "tags", "embedding", "condition"]
+Want = Literal["text", "tags", "embedding", "condition", "weights"]
+#: A file's path, or what it holds.
+Media = str | os.PathLike[str] | bytes
 
 
 @dataclass(frozen=True)
@@ -20,18 +22,32 @@ class Product:
     """What a shop knows of a product.
 
     Args:
-        title: may be empty where there is an image.
+        title: may be empty where there is anything else.
         image: path of a picture file, or its bytes (JPEG, PNG, WebP); None if there is none.
         attributes: name → value, both text (``{"colour": "red"}``); they go into the prompt.
+        video: path or bytes of a clip (MP4, MOV, WebM).
+        audio: path or bytes of a spoken note (WAV, FLAC, OGG, MP3), at most 30 s.
+        events: what the shopper did before, to whom it shall be of interest: a list of
+            ``{"item": id, "event": "view" | "click" | "favourite" | "cart" | "buy", "age_s": seconds}``.
     """
 
     title: str = ""
-    image: str | os.PathLike[str] | bytes | None = field(default=None, repr=False)
+    image: Media | None = field(default=None, repr=False)
     attributes: Mapping[str, str] = field(default_factory=dict)
+    video: Media | None = field(default=None, repr=False)
+    audio: Media | None = field(default=None, repr=False)
+    events: Sequence[Mapping[str, str | float]] | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
-        picture = f"<{len(self.image)} bytes>" if isinstance(self.image, bytes) else repr(self.image)
-        return f"Product(title={self.title!r}, image={picture}, attributes={dict(self.attributes)!r})"
+        shown = [f"title={self.title!r}"]
+        for name in ("image", "video", "audio"):
+            media = getattr(self, name)
+            if media is not None or name == "image":
+                shown.append(f"{name}=<{len(media)} bytes>" if isinstance(media, bytes) else f"{name}={media!r}")
+        shown.append(f"attributes={dict(self.attributes)!r}")
+        if self.events is not None:
+            shown.append(f"events=<{len(self.events)}>")
+        return f"Product({', '.join(shown)})"
 
 
 @dataclass(frozen=True)
@@ -98,7 +114,8 @@ class Listing:
         prompt_tokens, completion_tokens: counts of the text decoder.
         tags: best first, at most 5.
         embedding: float32 [384], unit length, for search.
-        condition: float32 [8, 384], what decoders take; pass it back as ``condition=`` to write more from it.
+        condition: float32 [60, 384], what decoders take; pass it back as ``condition=`` to write more from it.
+        weights: modality → how much it counted, together one; 0 for what was not given.
     """
 
     text: str | None = None
@@ -108,6 +125,7 @@ class Listing:
     tags: tuple[Tag, ...] | None = None
     embedding: NDArray[np.float32] | None = field(default=None, repr=False)
     condition: NDArray[np.float32] | None = field(default=None, repr=False)
+    weights: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -147,5 +165,5 @@ class Status:
     models: tuple[ModelStatus, ...]
 
 
-WANTS: tuple[Want, ...] = ("text", "tags", "embedding", "condition")
+WANTS: tuple[Want, ...] = ("text", "tags", "embedding", "condition", "weights")
 DEFAULT_WANT: Collection[Want] = frozenset({"text", "tags"})

@@ -19,7 +19,8 @@ MEAN, SCALE = 127.0, 128.0
 class ImageEncoder(nn.Module):
     """pixels UINT8 [B, 224, 224, 3] → FP32 [B, 1280], [B, 49, 368] in raster order, [B, 1000] summing to one.
 
-    A spatial token is 320 features and the 48 colours of its patch. The normalisation is inside, so that steps hand on bytes and not floats: a quarter of the memory traffic.
+    A spatial token is 320 features and the 48 colours of its patch. The normalisation is inside, so that steps hand on
+    bytes and not floats: a quarter of the memory traffic.
     """
 
     def __init__(self, network: EfficientNet) -> None:

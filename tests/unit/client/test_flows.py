@@ -171,7 +171,7 @@ def test_embeddings_come_back_in_the_order_given_in_batches_of_eight():
     assert made.dtype == np.float32
     assert made[:, 0].tolist() == list(range(30))
     sizes = [(request.model, request.rows) for request in script.asked]
-    assert sizes == [("content", 8), ("content", 8), ("content", 4), ("content_image", 8), ("content_image", 2)]
+    assert sizes == [("content_image", 8), ("content_image", 2), ("content", 8), ("content", 8), ("content", 4)]
 
 
 def test_of_no_products_there_are_no_embeddings():
@@ -202,7 +202,7 @@ def test_a_stream_is_tags_then_prompt_then_pieces():
 
 def test_a_stream_from_a_condition_encodes_nothing():
     script = Script(answer(), PROMPT, piece("x", "eos"), None)
-    list(stream(script, condition=np.ones((8, 384))))
+    list(stream(script, condition=np.ones((60, 384))))
     assert [request.model for request in script.asked] == ["tagger", "prompter", "text_decoder"]
 
 

@@ -17,11 +17,20 @@ def words(array):
     return [value.decode() for value in array.ravel()]
 
 
-@pytest.mark.parametrize(("image", "ensemble"), [(None, "content"), (b"jpeg", "content_image")])
-def test_the_ensemble_goes_by_what_is_given(image, ensemble):
-    request = core.content(MUG, image, {"tags"})
+@pytest.mark.parametrize(
+    ("kinds", "ensemble"),
+    [
+        ((), "content"),
+        (("IMAGE",), "content_image"),
+        (("EVENTS", "AUDIO"), "content_audio_behavior"),
+        (("AUDIO", "VIDEO", "EVENTS", "IMAGE"), "content_image_video_audio_behavior"),
+    ],
+)
+def test_the_ensemble_goes_by_what_is_given(kinds, ensemble):
+    request = core.content(MUG, {kind: kind.encode() for kind in kinds}, {"tags"})
     assert request.model == ensemble
-    assert ("IMAGE" in request.inputs) == (image is not None)
+    assert request.inputs.keys() == {"TITLE", *kinds}
+    assert all(words(request.inputs[kind]) == [kind] for kind in kinds)
     assert request.outputs == ("TAGS", "TAG_SCORES")
     assert request.inputs["TITLE"].shape == (1, 1)
 
@@ -29,18 +38,18 @@ def test_the_ensemble_goes_by_what_is_given(image, ensemble):
 def test_only_what_is_wanted_is_asked_for_and_text_fields_go_with_text():
     full = Product("Mug", attributes={"颜色": "red"})
     options = {"task": "question", "question": "Dishwasher?", "sampling": Sampling(seed=3)}
-    with_text = core.content(full, None, {"embedding", "text"}, options)
+    with_text = core.content(full, {}, {"embedding", "text"}, options)
     assert with_text.outputs == (*core.TEXT_OUTPUTS, "EMBEDDING")
     assert words(with_text.inputs["TASK"]) == ["question"]
     assert json.loads(words(with_text.inputs["ATTRIBUTES"])[0]) == {"颜色": "red"}
-    without = core.content(full, None, {"embedding"}, options)
+    without = core.content(full, {}, {"embedding"}, options)
     assert without.inputs.keys() == {"TITLE"}
     assert not without.timed
 
 
 def test_sampling_travels_with_its_dtypes():
     sampling = Sampling(5, 0.7, 0.9, 40, 1.1, 2**40, ("\n", "停"))
-    fields = core.content(MUG, None, {"text"}, {"sampling": sampling}).inputs
+    fields = core.content(MUG, {}, {"text"}, {"sampling": sampling}).inputs
     kinds = {name: (str(array.dtype), array.shape) for name, array in fields.items()}
     assert kinds == {
         "TITLE": ("object", (1, 1)),
@@ -53,12 +62,12 @@ def test_sampling_travels_with_its_dtypes():
         "STOP": ("object", (1, 2)),
     }
     assert words(fields["STOP"]) == ["\n", "停"]
-    assert words(core.content(MUG, None, {"text"}, {"sampling": Sampling(stop="ab")}).inputs["STOP"]) == ["ab"]
+    assert words(core.content(MUG, {}, {"text"}, {"sampling": Sampling(stop="ab")}).inputs["STOP"]) == ["ab"]
 
 
 def test_odd_values_are_the_servers_to_judge():
     sampling = Sampling(max_tokens=-5, temperature=float("nan"), top_p=9.0)
-    fields = core.content(Product("\x00" * 9), None, {"text"}, {"sampling": sampling, "task": "sing"}).inputs
+    fields = core.content(Product("\x00" * 9), {}, {"text"}, {"sampling": sampling, "task": "sing"}).inputs
     assert fields["MAX_TOKENS"].item() == -5
     assert np.isnan(fields["TEMPERATURE"].item())
     assert words(fields["TASK"]) == ["sing"]
@@ -81,14 +90,14 @@ def test_odd_values_are_the_servers_to_judge():
 )
 def test_what_no_tensor_can_hold_is_refused_here_by_name(options, field):
     with pytest.raises(InvalidInput) as caught:
-        core.content(MUG, None, {"text"}, options)
+        core.content(MUG, {}, {"text"}, options)
     assert caught.value.field == field
 
 
 @pytest.mark.parametrize("want", [set(), {"text", "video"}, "text", ["embeding"]])
 def test_an_unknown_want_is_refused(want):
     with pytest.raises(InvalidInput, match="text, tags, embedding, condition"):
-        core.content(MUG, None, want)
+        core.content(MUG, {}, want)
 
 
 def test_a_product_of_wrong_types_is_refused():
@@ -98,13 +107,13 @@ def test_a_product_of_wrong_types_is_refused():
         core.check_product(Product("Mug", image=3))
     assert caught.value.field == "IMAGE"
     with pytest.raises(InvalidInput) as caught:
-        core.content(Product(None), None, {"tags"})
+        core.content(Product(None), {}, {"tags"})
     assert caught.value.field == "TITLE"
 
 
 def test_an_image_over_what_a_message_holds_is_too_large():
     with pytest.raises(TooLarge, match="2,146,435,072"):
-        core.check_image(HugeBytes())
+        core.check_size("IMAGE", HugeBytes())
 
 
 class HugeBytes(bytes):
@@ -114,34 +123,51 @@ class HugeBytes(bytes):
         return core.MAX_MESSAGE + 1
 
 
+def test_events_travel_as_json():
+    shopper = Product("Mug", events=[{"item": "SKU 1", "event": "cart", "age_s": 90.5}])
+    assert json.loads(core.events(shopper)["EVENTS"]) == [{"item": "SKU 1", "event": "cart", "age_s": 90.5}]
+    assert core.kinds(shopper) == ("EVENTS",)
+    assert core.events(MUG) == {}
+    with pytest.raises(InvalidInput) as caught:
+        core.events(Product("Mug", events=[{"item": "SKU 1", "event": "cart", "age_s": float("nan")}]))
+    assert caught.value.field == "EVENTS"
+
+
+def test_weights_are_named_by_modality():
+    request = core.content(MUG, {}, {"weights"})
+    answer = {"FUSION_WEIGHTS": np.array([[0.5, 0.25, 0, 0, 0.25]], np.float32)}
+    weights = core.listing(answer, request).weights
+    assert weights == {"text": 0.5, "image": 0.25, "video": 0, "audio": 0, "behavior": 0.25}
+
+
 def test_an_unknown_option_is_a_type_error_that_names_the_known():
     with pytest.raises(TypeError, match="'langauge'; known: task, language"):
         core.check_options({"langauge": "en"})
 
 
 def test_embeddings_of_several_are_one_request():
-    request = core.embeddings([MUG, Product("Jug")], [b"1", b"22"])
+    request = core.embeddings([MUG, Product("Jug")], [{"IMAGE": b"1"}, {"IMAGE": b"22"}])
     assert (request.model, request.rows, request.outputs) == ("content_image", 2, ("EMBEDDING",))
     assert words(request.inputs["TITLE"]) == ["Enamel mug", "Jug"]
     assert request.inputs["IMAGE"].shape == (2, 1)
 
 
 def test_the_time_that_is_left_goes_along_only_where_text_is_made():
-    text = core.content(MUG, None, {"text"}).within(1.5)
+    text = core.content(MUG, {}, {"text"}).within(1.5)
     assert text.inputs["TIMEOUT_MS"].dtype == np.int32
     assert text.inputs["TIMEOUT_MS"].item() == 1500
-    assert core.content(MUG, None, {"text"}).within(1e-9).inputs["TIMEOUT_MS"].item() == 1
-    assert core.content(MUG, None, {"text"}).within(1e12).inputs["TIMEOUT_MS"].item() == 2**31 - 1
-    assert "TIMEOUT_MS" not in core.content(MUG, None, {"text"}).within(None).inputs
-    assert "TIMEOUT_MS" not in core.content(MUG, None, {"tags"}).within(1).inputs
+    assert core.content(MUG, {}, {"text"}).within(1e-9).inputs["TIMEOUT_MS"].item() == 1
+    assert core.content(MUG, {}, {"text"}).within(1e12).inputs["TIMEOUT_MS"].item() == 2**31 - 1
+    assert "TIMEOUT_MS" not in core.content(MUG, {}, {"text"}).within(None).inputs
+    assert "TIMEOUT_MS" not in core.content(MUG, {}, {"tags"}).within(1).inputs
 
 
 def test_from_a_condition_nothing_is_encoded():
-    condition = np.ones((8, 384))
+    condition = np.ones((60, 384))
     request = core.from_condition(MUG, condition, {"text"}, {"language": "zh"})
     assert request.model == "generate"
     assert request.inputs["CONDITION"].dtype == np.float32
-    assert request.inputs["CONDITION"].shape == (1, 8, 384)
+    assert request.inputs["CONDITION"].shape == (1, 60, 384)
     with pytest.raises(InvalidInput, match="embedding cannot be made from a condition"):
         core.from_condition(MUG, condition, {"text", "embedding"}, {})
     with pytest.raises(InvalidInput, match=r"got \[384\]"):
@@ -151,7 +177,7 @@ def test_from_a_condition_nothing_is_encoded():
 
 
 def test_an_answer_becomes_a_listing():
-    request = core.content(MUG, None, {"text", "tags", "embedding", "condition"})
+    request = core.content(MUG, {}, {"text", "tags", "embedding", "condition"})
     listing = core.listing(answer(), request)
     assert (listing.text, listing.finish_reason, listing.prompt_tokens, listing.completion_tokens) == (
         "A mug.",
@@ -160,18 +186,18 @@ def test_an_answer_becomes_a_listing():
         4,
     )
     assert listing.tags == (Tag("mug", 0.75), Tag("杯", 0.5))
-    assert (listing.embedding.shape, listing.condition.shape) == ((384,), (8, 384))
+    assert (listing.embedding.shape, listing.condition.shape) == ((384,), (60, 384))
     assert listing.embedding.flags.writeable
 
 
 def test_what_was_not_asked_is_none():
-    listing = core.listing(answer(), core.content(MUG, None, {"tags"}))
+    listing = core.listing(answer(), core.content(MUG, {}, {"tags"}))
     assert (listing.text, listing.embedding, listing.condition) == (None, None, None)
     assert repr(Listing(text="x", embedding=np.ones(384))).count("1.") == 0
 
 
 def test_an_answer_that_lacks_an_output_or_a_row_is_a_server_error():
-    request = core.embeddings([MUG, MUG], [None, None])
+    request = core.embeddings([MUG, MUG], [{}, {}])
     with pytest.raises(ServerError, match="1 rows answered of 2") as caught:
         core.checked(answer(rows=1), request)
     assert (caught.value.model, caught.value.field) == ("content", "EMBEDDING")
@@ -187,10 +213,10 @@ def requests_of_every_kind():
     everything = Sampling(1, 1.0, 1.0, 1, 1.0, 1, ("x",))
     options = {"task": "ad", "language": "en", "question": "q", "history": [{"role": "shop"}], "sampling": everything}
     full, wants = Product("Mug", attributes={"a": "b"}), {"text", "tags", "embedding", "condition"}
-    condition = np.ones((8, 384), np.float32)
+    condition = np.ones((60, 384), np.float32)
     tags = {"TAGS": np.array([[b"a"] * 5], object), "TAG_SCORES": np.ones((1, 5), np.float32)}
-    yield core.content(full, None, wants, options)
-    yield core.content(full, b"jpeg", wants, options)
+    yield core.content(full, {}, wants, options)
+    yield core.content(full, {"IMAGE": b"jpeg"}, wants, options)
     yield core.from_condition(full, condition, {"text", "tags"}, options)
     yield core.tags_of(condition)
     yield core.prompt(full, tags, options)

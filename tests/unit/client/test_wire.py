@@ -15,7 +15,7 @@ from vitrina_client import _wire_grpc as wire_grpc
 from vitrina_client import _wire_http as wire_http
 
 SAMPLING = Sampling(max_tokens=12, temperature=0.5, stop=("。", "\n\n"))
-REQUEST = core.content(Product("Mug 杯 🫖"), b"\xff\xd8\x00", {"text", "embedding"}, {"sampling": SAMPLING})
+REQUEST = core.content(Product("Mug 杯 🫖"), {"IMAGE": b"\xff\xd8\x00"}, {"text", "embedding"}, {"sampling": SAMPLING})
 
 
 def test_a_grpc_message_holds_every_tensor():

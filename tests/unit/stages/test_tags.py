@@ -23,7 +23,7 @@ def table():
 
 
 def condition(**rows):
-    made = np.zeros((8, WIDTH), np.float32)
+    made = np.zeros((60, WIDTH), np.float32)
     for row, value in rows.items():
         made[{"fused": FUSED, "classes": CLASSES, "image": IMAGE}[row]] = value
     return made
@@ -63,7 +63,7 @@ def test_five_tags_always_improbable_ones_empty(table):
 
 
 def test_nothing_at_all_gives_finite_even_probabilities(table):
-    probability = probabilities(np.zeros((8, WIDTH), np.float32), table)
+    probability = probabilities(np.zeros((60, WIDTH), np.float32), table)
     np.testing.assert_allclose(probability, 1 / len(WORDS), rtol=1e-5)
 
 
