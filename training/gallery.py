@@ -79,8 +79,8 @@ def write(
     text = [
         "# Gallery",
         "",
-        "Written by `python -m training fidelity`; nothing is chosen by hand. Drawn at 64 pixels, shown at 128. Figures:",
-        "[fidelity.json](fidelity.json); what they mean: [the card](../weights/image_decoder/README.md).",
+        "Written by `python -m training fidelity`; nothing is chosen by hand. Drawn at 64 pixels, shown at 128.",
+        "Figures: [fidelity.json](fidelity.json); what they mean: [the card](../weights/image_decoder/README.md).",
         "",
     ]
     main = decoders[served]
