@@ -28,7 +28,8 @@ def voice(folder, *, samples="output", config=CONFIG):
     shape = helper.make_tensor("shape", TensorProto.INT64, [4], [1, 1, 1, 3])
     output = helper.make_tensor_value_info(samples, TensorProto.FLOAT, [1, 1, 1, 3])
     node = helper.make_node("Reshape", ["scales", "shape"], [samples])
-    model = helper.make_model(helper.make_graph([node], "voice", inputs, [output], [shape]), ir_version=10)
+    graph = helper.make_graph([node], "voice", inputs, [output], [shape])
+    model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)])
     path = folder / "voice.onnx"
     onnx.save(model, path)
     (folder / "voice.onnx.json").write_text(json.dumps(config), encoding="utf-8")
@@ -50,7 +51,7 @@ def test_network_and_what_its_config_says(tmp_path):
 
 
 def test_other_networks_and_voices_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="outputs .*samples.* expected .*output"):
+    with pytest.raises(ValueError, match=r"outputs .*samples.* expected .*output"):
         speech_decoder.build(voice(tmp_path, samples="samples"), None, tmp_path)
     with pytest.raises(ValueError, match="4 speakers"):
         speech_decoder.build(voice(tmp_path, config=CONFIG | {"num_speakers": 4}), None, tmp_path)
