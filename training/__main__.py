@@ -108,7 +108,7 @@ def video(
 
     from training import video as training
     from training import video_card, video_evaluation
-    from training.cache import cache_folder
+    from training.cache import cache_folder, sha256
     from training.catalogue import read_index
     from training.encoders import ImageEncoder, TextEncoder, fingerprint
     from training.fusion import load as load_fusion
@@ -142,7 +142,7 @@ def video(
             return
         training.save(network, path, {"run": run})
     network, fused = training.load(path), load_fusion(variant, fusion_weights)
-    images, tag = {}, f"{fingerprint()}-{run}"
+    images, tag = {}, f"{fingerprint()}-{sha256(fusion_weights)[:12]}"
     with console.status("the image encoder on the same frames"):
         for name, rows in video_evaluation.asked(products).items():
             found = video_evaluation.through_images(rows, ImageEncoder(), fused, tag, deadline)
