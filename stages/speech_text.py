@@ -237,9 +237,10 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
     (re.compile(rf"(?<![\w.])({_NUMBER})[\s-]?({_UNIT}){_AFTER}"), _amount),
     (re.compile(r"\b(\d+)(?:st|nd|rd|th)\b"), lambda m: num2words(int(m[1]), to="ordinal").replace(" and ", " ")),
     (re.compile(r"(?<=\d)\s*\+(?!\w)|\s\+(?=\s)"), " plus"),
-    (re.compile(r"\b(?=\w*\d)(?=\w*[A-Za-z])\w+\b"), _letters_and_digits),
+    (re.compile(r"\b(?=\w*\d)(?=\w*[^\W\d_])\w+\b"), _letters_and_digits),
     (re.compile(r"(?<![\w.,])(?:1[6-9]|20)\d\d(?![\w%]|[.,]\d)"), _year),
     (re.compile(rf"(?<![\w.])(?:{_NUMBER})"), lambda m: words(m[0])),
+    (re.compile(r"\d+"), lambda m: f" {words(m[0])} "),  # what is left: versions, codes
     (re.compile(r"(?<=\w)/(?=\w)"), " or "),
     # Letter by letter: the known ones, and what has no vowel and so could not be said.
     (re.compile(rf"\b(?:{'|'.join(_SPELLED)}|[B-DF-HJ-NP-TV-XZ]{{2,5}})\b"), _spell),

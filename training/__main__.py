@@ -108,7 +108,7 @@ def video(
 
     from training import video as training
     from training import video_card, video_evaluation
-    from training.cache import cache_folder
+    from training.cache import cache_folder, sha256
     from training.catalogue import read_index
     from training.encoders import ImageEncoder, TextEncoder, fingerprint
     from training.fusion import load as load_fusion
@@ -142,7 +142,7 @@ def video(
             return
         training.save(network, path, {"run": run})
     network, fused = training.load(path), load_fusion(variant, fusion_weights)
-    images, tag = {}, f"{fingerprint()}-{run}"
+    images, tag = {}, f"{fingerprint()}-{sha256(fusion_weights)[:12]}"
     with console.status("the image encoder on the same frames"):
         for name, rows in video_evaluation.asked(products).items():
             found = video_evaluation.through_images(rows, ImageEncoder(), fused, tag, deadline)
@@ -215,6 +215,21 @@ def pictures(
 
 
 @app.command()
+def fidelity(
+    served: Annotated[str, typer.Option(help="The variant that the recipe takes.")] = "vae",
+) -> None:
+    """Judges the image decoder on what it was not trained on; writes card, gallery and docs/fidelity.json."""
+    import torch
+
+    from training.picture_card import everything, write
+
+    torch.set_num_threads(2)
+    products = _features()
+    for table in write(everything(products, served, console), products, served):
+        console.print(table)
+
+
+@app.command()
 def evaluate() -> None:
     """Prints recall of every variant and what the tags get right; writes docs/fusion.md and weights/*/…json."""
     import torch
@@ -267,6 +282,30 @@ def audio() -> None:
         task = bar.add_task("")
         path = run(read_index(), lambda what, n, total: bar.update(task, description=what, completed=n, total=total))
     console.print(path.read_text(encoding="utf-8"))
+
+
+@app.command()
+def sound() -> None:
+    """Synthesises jingles and trains the decoder of sonic logos on them; goes on where it was stopped."""
+    import torch
+
+    from training.behavior import item_embeddings
+    from training.encoders import TextEncoder
+    from training.sound import PLAN, Data
+    from training.sound_command import table, trained, verdict, write
+    from training.sound_evaluation import evaluate
+
+    torch.set_num_threads(1)
+    products = _features()
+    with console.status("synthesising jingles"):
+        data = Data.read(products, item_embeddings(products, TextEncoder()))
+    with progress_bar() as bar:
+        task = bar.add_task("sound decoder", total=PLAN.steps)
+        decoder, seconds = trained(data, lambda step, _: bar.update(task, completed=step))
+    with console.status("evaluating"):
+        results = evaluate(decoder, data, products)
+    folder = write(decoder, results, seconds)
+    console.print(f"{folder.relative_to(REPOSITORY)}: {verdict(results)}\n{table(results)}", soft_wrap=True)
 
 
 @app.command()

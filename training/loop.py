@@ -80,7 +80,7 @@ def train(
             for group, rate in zip(optimizer.param_groups, base[key], strict=True):
                 group["lr"] = rate * share
         rng = np.random.default_rng([seed, step, accelerator.process_index])
-        terms = {term: float(value) for term, value in step_losses(step, rng, accelerator.device).items()}
+        terms = {t: _number(value) for t, value in step_losses(step, rng, accelerator.device).items()}
         if not all(math.isfinite(value) for value in terms.values()):
             raise FloatingPointError(f"{name}: a loss is not finite at step {step}: {terms}")
         for key, network in networks.items():
@@ -95,6 +95,10 @@ def train(
             _save(checkpoint, step + 1, networks, optimizers, averages)
     writer.close()
     return {key: {n: v.cpu() for n, v in average.values.items()} for key, average in averages.items()}
+
+
+def _number(value: Tensor | float) -> float:
+    return value.item() if isinstance(value, Tensor) else float(value)
 
 
 def _share(accelerator: Accelerator, network: nn.Module) -> None:

@@ -42,7 +42,7 @@ from training.fusion import load as load_fusion
 from training.texts import embed, titles
 
 SEED = 11
-STEPS = 300
+STEPS = 240
 CHECKPOINT_EVERY = 25
 BATCH = 96
 LEARNING_RATE = 2e-3

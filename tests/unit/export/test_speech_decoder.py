@@ -1,0 +1,59 @@
+"""The speech decoder's slot: a voice of the right layout is taken as it comes, another one refused."""
+
+import json
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from export.slots import speech_decoder
+
+CONFIG = {
+    "audio": {"sample_rate": 22050},
+    "espeak": {"voice": "en-us"},
+    "inference": {"noise_scale": 0.667, "length_scale": 1, "noise_w": 0.8},
+    "phoneme_type": "espeak",
+    "phoneme_id_map": {"_": [0], "^": [1], "$": [2], "ˈ": [120]},
+    "num_speakers": 1,
+}
+
+
+def voice(folder, *, samples="output", config=CONFIG):
+    """A network with a voice's inputs that gives the scales back."""
+    inputs = [
+        helper.make_tensor_value_info("input", TensorProto.INT64, ["batch", "phonemes"]),
+        helper.make_tensor_value_info("input_lengths", TensorProto.INT64, ["batch"]),
+        helper.make_tensor_value_info("scales", TensorProto.FLOAT, [3]),
+    ]
+    shape = helper.make_tensor("shape", TensorProto.INT64, [4], [1, 1, 1, 3])
+    output = helper.make_tensor_value_info(samples, TensorProto.FLOAT, [1, 1, 1, 3])
+    node = helper.make_node("Reshape", ["scales", "shape"], [samples])
+    graph = helper.make_graph([node], "voice", inputs, [output], [shape])
+    model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)])
+    path = folder / "voice.onnx"
+    onnx.save(model, path)
+    (folder / "voice.onnx.json").write_text(json.dumps(config), encoding="utf-8")
+    return path
+
+
+def test_network_and_what_its_config_says(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    path = voice(tmp_path)
+    speech_decoder.build(path, None, out)
+    assert (out / "model.onnx").read_bytes() == path.read_bytes()
+    assert json.loads((out / "speech.json").read_text(encoding="utf-8")) == {
+        "sample_rate": 22050,
+        "espeak_voice": "en-us",
+        "scales": [0.667, 1, 0.8],
+        "phoneme_ids": CONFIG["phoneme_id_map"],
+    }
+
+
+def test_other_networks_and_voices_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"outputs .*samples.* expected .*output"):
+        speech_decoder.build(voice(tmp_path, samples="samples"), None, tmp_path)
+    with pytest.raises(ValueError, match="4 speakers"):
+        speech_decoder.build(voice(tmp_path, config=CONFIG | {"num_speakers": 4}), None, tmp_path)
+    with pytest.raises(ValueError, match="'text'"):
+        speech_decoder.build(voice(tmp_path, config=CONFIG | {"phoneme_type": "text"}), None, tmp_path)

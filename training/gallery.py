@@ -1,0 +1,199 @@
+"""`docs/gallery.md`: what the decoders make of photos and titles that they were not trained on, failures too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from networks.fusion import Fusion
+from networks.image_decoder import FRAMES, SIZE, ImageDecoder, Turntable
+from training.catalogue import Product
+from training.encoders import ImageEncoder, TextEncoder
+from training.fidelity import SEED, Index, Query, conditions, draw, queries
+from training.pictures import frames
+
+ZOOM = 2
+MARGIN = 150  # pixels of a row's label
+COLUMNS = 12
+PHOTO = torch.tensor([[0.0, 1.0]])
+FRONT = torch.tensor([[0.5, 0.0]])
+
+
+@dataclass
+class Row:
+    """A labelled row of pictures, uint8 [n, S, S, 3]."""
+
+    label: str
+    pictures: NDArray[np.uint8]
+
+
+def sheet(rows: list[Row], heads: list[str], path: Path) -> None:
+    """One picture of all rows, a name over each column."""
+    side, head = SIZE * ZOOM, 16
+    canvas = Image.new("RGB", (MARGIN + side * len(heads), head + side * len(rows)), "white")
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
+    for column, text in enumerate(heads):
+        pen.text((MARGIN + column * side + 2, 2), text[:22], "black", font)
+    for line, row in enumerate(rows):
+        pen.text((4, head + line * side + side // 2 - 6), row.label, "black", font)
+        for column, pixels in enumerate(row.pictures):
+            picture = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
+            canvas.paste(picture, (MARGIN + column * side, head + line * side))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    canvas.quantize(255, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _photos(asked: list[Query]) -> NDArray[np.uint8]:
+    nearest = Image.Resampling.NEAREST
+    return np.stack([np.asarray(Image.fromarray(q.thumbnail).resize((SIZE, SIZE), nearest)) for q in asked])
+
+
+def remembered(features: NDArray[np.float32], index: Index) -> NDArray[np.uint8]:
+    """For each drawn picture's features [n, 1280] the nearest side of a product that was trained on."""
+    trained = np.array([not p.held_out for p in index.products])
+    near = np.einsum("nd,psd->nps", features, index.features)
+    near[:, ~trained] = -1
+    found = []
+    for row in near.reshape(len(features), -1).argmax(1):
+        product, side = divmod(int(row), index.features.shape[1])
+        found.append(frames(index.products[product])[0][side * FRAMES // index.features.shape[1]])
+    return np.stack(found)
+
+
+def write(
+    decoders: dict[str, ImageDecoder],
+    served: str,
+    products: list[Product],
+    fusion: Fusion,
+    text_encoder: TextEncoder,
+    image_encoder: ImageEncoder,
+    folder: Path,
+) -> Path:
+    """Draws every sheet into ``<folder>/gallery`` and writes ``<folder>/gallery.md``."""
+    index = Index.build(products, image_encoder)
+    text = [
+        "# Gallery",
+        "",
+        "Written by `python -m training fidelity`; nothing is chosen by hand. Drawn at 64 pixels, shown at 128.",
+        "Figures: [fidelity.json](fidelity.json); what they mean: [the card](../weights/image_decoder/README.md).",
+        "",
+    ]
+    main = decoders[served]
+    for name, held_out in (("held-out views", False), ("held-out products", True)):
+        asked = queries(products, held_out, 300)
+        given = conditions(asked, products, fusion, text_encoder)
+        drawn = draw(main, given["both"], PHOTO.expand(len(asked), -1), SEED)
+        order, features = index.ranks(drawn, image_encoder)
+        first = np.arange(COLUMNS) * len(asked) // COLUMNS
+        photo, front = PHOTO.expand(COLUMNS, -1), FRONT.expand(COLUMNS, -1)
+        few = {way: condition[first] for way, condition in given.items()}
+        rows = [
+            Row("the photo, as the decoder", _photos([asked[i] for i in first])),
+            Row("its studio shot", np.stack([asked[i].truth for i in first])),
+            *(Row(f"{variant}: photo and title", draw(d, few["both"], photo, 1)) for variant, d in decoders.items()),
+            Row(f"{served}: another seed", draw(main, few["both"], photo, 2)),
+            Row(f"{served}: photo alone", draw(main, few["photo"], photo, 1)),
+            *(Row(f"{served}: title alone, {seed}", draw(main, few["text"], front, seed)) for seed in (1, 2)),
+            Row("nearest trained-on", remembered(features[first], index)),
+        ]
+        slug = name.replace(" ", "-")
+        sheet(rows, [products[asked[i].product].name for i in first], folder / "gallery" / f"{slug}.png")
+        text += [f"## {name.capitalize()}", "", f"![{name}](gallery/{slug}.png)", ""]
+    # From here on it is the held-out products.
+    categories = np.array([p.category for p in products])
+    right = categories[order[:, 0]] == categories[[q.product for q in asked]]
+    wrong = np.flatnonzero(~right)[:COLUMNS]
+    if len(wrong):
+        rows = [
+            Row("the photo", _photos([asked[i] for i in wrong])),
+            Row("its studio shot", np.stack([asked[i].truth for i in wrong])),
+            Row(f"{served}: photo and title", drawn[wrong]),
+        ]
+        sheet(rows, [products[asked[i].product].name for i in wrong], folder / "gallery" / "failures.png")
+        text += [
+            "## Failures",
+            "",
+            "Pictures of held-out products that the judge takes for something of another category.",
+            "",
+            "![failures](gallery/failures.png)",
+            "",
+        ]
+    text += ["## Turntables", "", "Every second frame: drawn from one photo and its title, and the true one below.", ""]
+    rows = []
+    for place in np.arange(4) * len(asked) // 4 + 7:
+        drawn_turn, true_turn = turned(decoders[served], asked[place], given["both"][place : place + 1], products)
+        name = products[asked[place].product].name[:20]
+        rows += [Row(name, drawn_turn[::2]), Row("true", true_turn[::2])]
+    sheet(rows, [f"{frame * 360 // FRAMES}°" for frame in range(0, FRAMES, 2)], folder / "gallery" / "turntables.png")
+    text += ["![turntables](gallery/turntables.png)", ""]
+    path = folder / "gallery.md"
+    path.write_text("\n".join(text))
+    return path
+
+
+@torch.inference_mode()
+def turned(
+    decoder: ImageDecoder, query: Query, condition: torch.Tensor, products: list[Product]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The drawn turntable and the true one, both uint8 [24, S, S, 3], beginning at the photo's side."""
+    noise = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(SEED))
+    drawn = (Turntable(decoder).eval()(condition, noise)[0].permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
+    first = round(query.azimuth / (2 * np.pi / FRAMES))
+    pictures, _ = frames(products[query.product])
+    return drawn, np.roll(pictures, -first, axis=0)
+
+
+def turns(
+    decoder: ImageDecoder,
+    products: list[Product],
+    fusion: Fusion,
+    text_encoder: TextEncoder,
+    image_encoder: ImageEncoder,
+    count: int = 24,
+) -> dict[str, float]:
+    """The turntables of `count` held-out products, drawn from a photo and the title, beside the true ones.
+
+    ``category_accuracy`` and ``product_in_5`` of the frames by the judge of pictures; ``consistency``, the mean cosine
+    of neighbouring frames' features, and the true turntables' ``consistency_true``; ``angle_error_degrees``, the median
+    distance between a frame's angle and that of the true frame nearest to it in pixels; ``angle_error_chance``, the
+    same where the frames are shuffled; ``monotonic``, the share of steps of 45 degrees whose nearest true frames go
+    the right way round.
+    """
+    index = Index.build(products, image_encoder)
+    asked = queries(products, True, 300)
+    asked = [asked[i] for i in np.arange(count) * len(asked) // count]
+    given = conditions(asked, products, fusion, text_encoder)["both"]
+    rng = np.random.default_rng(SEED)
+    category, in_five, near, near_true, errors, chance, forward = [], [], [], [], [], [], []
+    categories = np.array([p.category for p in products])
+    for place, query in enumerate(asked):
+        drawn, true = turned(decoder, query, given[place : place + 1], products)
+        order, features = index.ranks(drawn, image_encoder)
+        _, true_features = index.ranks(true, image_encoder)
+        category.append((categories[order[:, 0]] == categories[query.product]).mean())
+        in_five.append((order[:, :5] == query.product).any(1).mean())
+        for store, found in ((near, features), (near_true, true_features)):
+            store.append((found * np.roll(found, -1, 0)).sum(1).mean())
+        apart = ((drawn[:, None].astype(np.float32) - true[None]) ** 2).mean((2, 3, 4))
+        angle = apart.argmin(1)
+        wanted = np.arange(FRAMES)
+        for store, of in ((errors, angle), (chance, rng.permutation(angle))):
+            step = np.abs((of - wanted + FRAMES // 2) % FRAMES - FRAMES // 2)
+            store.append(step * 360 / FRAMES)
+        ahead = (np.roll(angle, -3) - angle) % FRAMES
+        forward.append(((ahead > 0) & (ahead < FRAMES // 2)).mean())
+    return {
+        "turntables": count,
+        "category_accuracy": float(np.mean(category)),
+        "product_in_5": float(np.mean(in_five)),
+        "consistency": float(np.mean(near)),
+        "consistency_true": float(np.mean(near_true)),
+        "angle_error_degrees": float(np.median(np.concatenate(errors))),
+        "angle_error_chance": float(np.median(np.concatenate(chance))),
+        "monotonic": float(np.mean(forward)),
+    }

@@ -1,0 +1,106 @@
+"""Judges the image decoder's variants and writes what came out: card, gallery and figures."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from networks.image_decoder import VARIANTS
+from training import gallery
+from training.catalogue import Product
+from training.encoders import REPOSITORY, ImageEncoder, TextEncoder
+from training.fidelity import COLOUR_DISTANCE, evaluate
+from training.figures import record
+from training.fusion import load as load_fusion
+from training.pictures import BATCH, STEPS, load
+
+FOLDER = REPOSITORY / "weights" / "image_decoder"
+TEMPLATE = Path(__file__).parent / "data" / "image_decoder_card.md"
+#: Figure → its heading.
+COLUMNS = {
+    "product": "product",
+    "product_in_5": "product in 5",
+    "category_accuracy": "category",
+    "colour_accuracy": "colour",
+    "frechet": "Fréchet",
+    "seeds_apart": "seeds apart",
+}
+
+
+def everything(products: list[Product], served: str, console: Console) -> dict[str, Any]:
+    """Figures by set and what (``variant/way``), and those of the turntables; the gallery is written on the way."""
+    decoders = {v: load(v, FOLDER / f"{v}.safetensors") for v in VARIANTS if (FOLDER / f"{v}.safetensors").exists()}
+    fusion_variant = json.loads((REPOSITORY / "weights" / "fusion" / "recall.json").read_text())["best"]
+    fusion = load_fusion(fusion_variant, REPOSITORY / "weights" / "fusion" / f"{fusion_variant}.safetensors")
+    texts, images = TextEncoder(2), ImageEncoder(2)
+    results: dict[str, Any] = {"served": served, "sets": {}}
+    with console.status("judging pictures") as status:
+        for name, what, figures in evaluate(decoders, products, fusion, texts, images):
+            status.update(f"judging pictures: {name}, {what}")
+            results["sets"].setdefault(name, {})[what] = figures
+        status.update("judging turntables")
+        results["turntables"] = gallery.turns(decoders[served], products, fusion, texts, images)
+        status.update("drawing the gallery")
+        gallery.write(decoders, served, products, fusion, texts, images, REPOSITORY / "docs")
+    return results
+
+
+def write(results: dict[str, Any], products: list[Product], served: str) -> list[Table]:
+    """Writes every file and gives the tables for the terminal."""
+    (FOLDER / "figures.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    headline = results["sets"]["held-out products"]
+    record(
+        "image",
+        {
+            "variant": served,
+            "judged_on": "photo and title of products that were not trained on",
+            **{k: headline[f"{served}/both"][k] for k in ("category_accuracy", "product_in_5", "colour_accuracy")},
+            **{f"photo_alone.{k}": headline[f"{served}/photo"][k] for k in ("category_accuracy", "product_in_5")},
+            **{f"title_alone.{k}": headline[f"{served}/text"][k] for k in ("category_accuracy", "product_in_5")},
+            **{f"true_shot.{k}": headline["true shot"][k] for k in ("category_accuracy", "product_in_5")},
+            "candidates": headline["true shot"]["candidates"],
+        },
+    )
+    turns = results["turntables"]
+    record("video", turns)
+    heads = ["", *COLUMNS.values()]
+    tables, shown = [], []
+    for name, found in results["sets"].items():
+        rows = [
+            [what, *(f"{figures[key]:.2f}" if key in figures else "" for key in COLUMNS)]
+            for what, figures in found.items()
+        ]
+        title = f"{name} ({found['true shot']['pictures']} photos)"
+        table = Table(*heads, title=title)
+        for row in rows:
+            table.add_row(*row)
+        shown.append(table)
+        lines = [heads, ["---"] * len(heads), *rows]
+        tables.append(f"{title}:\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+    held_out = sum(p.held_out for p in products)
+    (FOLDER / "README.md").write_text(
+        TEMPLATE.read_text().format(
+            served=served,
+            trained=len(products) - held_out,
+            held_out=held_out,
+            steps=", ".join(f"{variant} {count}" for variant, count in STEPS.items()),
+            batch=BATCH,
+            machine=f"{platform.machine()}, one CPU thread, no GPU",
+            candidates=len(products),
+            colour=f"{COLOUR_DISTANCE:.0f}",
+            tables="\n\n".join(tables),
+            turntables=turns["turntables"],
+            turn_category=f"{turns['category_accuracy']:.2f}",
+            consistency=f"{turns['consistency']:.2f}",
+            consistency_true=f"{turns['consistency_true']:.2f}",
+            angle=f"{turns['angle_error_degrees']:.0f}",
+            chance=f"{turns['angle_error_chance']:.0f}",
+            monotonic=f"{turns['monotonic']:.2f}",
+        )
+    )
+    return shown
