@@ -29,6 +29,7 @@ _SETTINGS = (
     "SOFT_SHARE",
     "NEUTRAL_SHARE",
     "MISLEADING_SHARE",
+    "ALIGNED_WEIGHT",
 )
 
 
@@ -62,6 +63,19 @@ def _recall_rows(results: dict[str, Any], held: str) -> tuple[list[str], list[li
         for name, found in variants.items()
     ]
     return head, rows
+
+
+def _subset_rows(results: dict[str, Any], held: str) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of one set's table: a row a subset of the modalities, a column a variant."""
+    variants = results["variants"]
+    rows = []
+    for subset in next(iter(variants.values()))["subsets"][held]:
+        cells = []
+        for found in variants.values():
+            by_direction = found["subsets"][held][subset]
+            cells.append("; ".join(f"{v['@1']:.2f} / {v['@5']:.2f}" for v in by_direction.values()))
+        rows.append([subset, *cells])
+    return ["given", *variants], rows
 
 
 def _tag_rows(results: dict[str, Any], variant: str) -> tuple[list[str], list[list[str]]]:
@@ -105,6 +119,8 @@ def write(results: dict[str, Any], products: list[Product]) -> list[RichTable]:
             names=results["names"],
             views=_markdown(*recalls["held-out views"]),
             products=_markdown(*recalls["held-out products"]),
+            subset_views=_markdown(*_subset_rows(results, "held-out views")),
+            subset_products=_markdown(*_subset_rows(results, "held-out products")),
             tags=_markdown(*tag_table),
             photos=_markdown(["photo", "tags"], [[name, ", ".join(tags)] for name, tags in photos.items()]),
         )
