@@ -20,7 +20,6 @@ from torch.nn import functional as F
 
 from networks.fusion import Fusion
 from networks.image_decoder import FRAMES, SIZE, ImageDecoder
-from networks.patches import from_thumbnail
 from training import studio, turntables
 from training.cache import cache_folder
 from training.catalogue import HELD_OUT_VIEWS, VIEWS, Product
@@ -108,8 +107,7 @@ def conditions(asked: list[Query], products: list[Product], fusion: Fusion, enco
     """Way → condition [n, 50, 384]: the fused embedding, then the photo's rows (zeros for words alone)."""
     features: Features = join([read(products[q.product])[np.array([q.view])] for q in asked])
     texts = torch.from_numpy(embed([products[q.product].name for q in asked], encoder))
-    colours = torch.from_numpy(np.stack([q.thumbnail for q in asked])).permute(0, 3, 1, 2).float() / 255 - 0.5
-    spatial = torch.cat([torch.from_numpy(features.tokens).float(), from_thumbnail(colours)], 2)
+    spatial = torch.from_numpy(features.tokens).float()
     spatial = F.pad(spatial, (0, texts.shape[1] - spatial.shape[2]))
     batches = {"text": text_only(texts), "photo": image_only(features), "both": with_title(texts, features)}
     return {

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from networks.fusion import Fusion
 from networks.image_decoder import (
+    FEATURES,
     FRAMES,
     LATENT,
     SIZE,
@@ -34,7 +35,7 @@ from networks.image_decoder import (
     Posterior,
     create,
 )
-from networks.patches import from_thumbnail, mirrored
+from networks.patches import COLOURS, from_thumbnail, mirrored, to_thumbnail
 from training import studio, turntables
 from training.build import view_path
 from training.catalogue import Product
@@ -129,7 +130,7 @@ class Data:
         turned, shot = [frames(product) for product in kept], [studio.read(product) for product in kept]
         shape = (len(kept), len(views))
         return cls(
-            tokens=features.tokens.reshape(*shape, *features.tokens.shape[1:]),
+            tokens=features.tokens[..., :FEATURES].reshape(*shape, -1, FEATURES),
             thumbnails=np.stack([thumbnails(product, views) for product in kept]),
             azimuths=np.stack([turntables.view_angles(product)[: len(views), 0] for product in kept]),
             text=text.view(len(kept), -1, text.shape[-1]),
@@ -188,9 +189,6 @@ def _pictures(pixels: NDArray[np.uint8]) -> Tensor:
 
 def _mirrored(spatial: Tensor) -> Tensor:
     """The rows of the mirrored photo."""
-    from networks.image_decoder import FEATURES
-    from networks.patches import COLOURS, to_thumbnail
-
     colours = from_thumbnail(to_thumbnail(spatial[..., FEATURES : FEATURES + COLOURS]).flip(3))
     rest = spatial[..., FEATURES + COLOURS :]
     return torch.cat([mirrored(spatial[..., :FEATURES]), colours, rest], 2)
