@@ -118,6 +118,10 @@ EVENTS = Tensor("EVENTS", "BYTES", (1,))  # what the shopper did
 CONDITION = Tensor("CONDITION", "FP32", (CONDITION_TOKENS, WIDTH))
 EMBEDDING = Tensor("EMBEDDING", "FP32", (WIDTH,))
 FUSION_WEIGHTS = Tensor("FUSION_WEIGHTS", "FP32", (5,))  # text, image, video, audio, behavior
+IMAGE_SEED = Tensor("IMAGE_SEED", "INT64", (1,), optional=True)
+NOISE = Tensor("NOISE", "FP32", (3, 64, 64))
+PICTURE_DIMS = (64, 64, 3)  # as the image decoder draws it
+FRAME_DIMS = (24, *PICTURE_DIMS)
 TAG_OUTPUTS = (Tensor("TAGS", "BYTES", (TAGS,)), Tensor("TAG_SCORES", "FP32", (TAGS,)))
 
 #: A shopper's events, as the behaviour encoder takes them.
@@ -259,7 +263,7 @@ def _drawer(name: str, output: Tensor) -> Model:
     return Model(
         name,
         "onnxruntime",
-        (replace(CONDITION, name="condition"), Tensor("noise", "FP32", (3, 64, 64))),
+        (replace(CONDITION, name="condition"), replace(NOISE, name="noise")),
         (output,),
         engine=True,
         files={"model.onnx": name},
@@ -348,8 +352,11 @@ MODELS: tuple[Model, ...] = (
         engine=True,
         files={"model.onnx": "fusion"},
     ),
-    _drawer("image_decoder", Tensor("picture", "UINT8", (64, 64, 3))),
-    _drawer("video_decoder", Tensor("frames", "UINT8", (24, 64, 64, 3))),
+    _drawer("image_decoder", Tensor("picture", "UINT8", PICTURE_DIMS)),
+    _drawer("video_decoder", Tensor("frames", "UINT8", FRAME_DIMS)),
+    Model("seeder", "python", (CONDITION, IMAGE_SEED), (NOISE,), batches=False),
+    Model("image_optimizer", "python", (Tensor("PICTURE", "UINT8", PICTURE_DIMS),), (IMAGE,)),
+    Model("video_optimizer", "python", (Tensor("DRAWN", "UINT8", FRAME_DIMS),), (VIDEO,)),
     Model(
         "tagger",
         "python",
@@ -444,8 +451,20 @@ def _write(decoder: str, condition: str, *tags: str) -> list[Step]:
     ]
 
 
+def _draw(
+    name: str, decoder: str, drawn: dict[str, str], optimizer: str, optimized: dict[str, str], output: Tensor
+) -> Ensemble:
+    """From a condition to a picture or a clip: a chain of its own, so that no other output waits for it or fails with it."""
+    steps = (
+        Step("seeder", same("CONDITION", "IMAGE_SEED"), {"NOISE": "noise"}),
+        Step(decoder, {"condition": "CONDITION", "noise": "noise"}, drawn),
+        Step(optimizer, optimized, same(output.name)),
+    )
+    return Ensemble(name, (CONDITION, IMAGE_SEED), (output,), steps)
+
+
 def ensembles() -> Iterator[Ensemble]:
-    """Every ensemble: one `content…` per subset of the optional modalities, `generate` and `text_stream`."""
+    """Every ensemble: one `content…` per subset of the optional modalities, `generate…` and `text_stream`."""
     fields = (*PROMPT_FIELDS, *SAMPLING_FIELDS)
     for count in range(len(MODALITIES) + 1):
         for present in combinations(MODALITIES, count):
@@ -461,6 +480,10 @@ def ensembles() -> Iterator[Ensemble]:
         (*TEXT_OUTPUTS, *TAG_OUTPUTS),
         tuple(_write("text_collector", "CONDITION", "TAGS", "TAG_SCORES")),
     )
+    yield _draw(
+        "generate_image", "image_decoder", {"picture": "picture"}, "image_optimizer", {"PICTURE": "picture"}, IMAGE
+    )
+    yield _draw("generate_video", "video_decoder", {"frames": "drawn"}, "video_optimizer", {"DRAWN": "drawn"}, VIDEO)
     yield Ensemble(
         "text_stream",
         (CONDITION, TITLE, *fields),

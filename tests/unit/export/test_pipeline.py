@@ -9,8 +9,14 @@ from networks.fusion import CONDITION_TOKENS, INPUTS, MODALITIES
 def test_one_content_ensemble_per_subset_of_modalities():
     names = [e.name for e in pipeline.ensembles()]
     assert names[:2] == ["content", "content_image"]
-    assert names[15:] == ["content_image_video_audio_behavior", "generate", "text_stream"]
-    assert len(set(names)) == 2 ** len(pipeline.MODALITIES) + 2
+    assert names[15:] == [
+        "content_image_video_audio_behavior",
+        "generate",
+        "generate_image",
+        "generate_video",
+        "text_stream",
+    ]
+    assert len(set(names)) == 2 ** len(pipeline.MODALITIES) + 4
 
 
 def test_absent_image_is_small_zeros_and_runs_no_image_model():

@@ -1,0 +1,54 @@
+"""Noise from seeds; pictures and clips that open elsewhere, show what was drawn, and say that they are generated."""
+
+from io import BytesIO
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.drawn import CLIP_PX, PICTURE_PX, SOURCE, mp4, noise, png
+from stages.errors import StageError
+
+
+def colours(count: int) -> np.ndarray:
+    """Frames of one colour each."""
+    hues = np.linspace(0, 255, count).astype(np.uint8)
+    return np.stack([np.full((64, 64, 3), (h, 255 - h, 60), np.uint8) for h in hues])
+
+
+def test_a_seed_gives_the_same_noise_and_another_one_other_noise():
+    assert (noise(3) == noise(3)).all()
+    assert (noise(3) != noise(4)).any()
+    assert (noise(None) != noise(None)).any()
+    assert noise(0).shape == (3, 64, 64) and noise(0).dtype == np.float32
+    assert abs(noise(1).mean()) < 0.05 and abs(noise(1).std() - 1) < 0.05
+
+
+def test_a_seed_below_zero_is_refused():
+    with pytest.raises(StageError) as caught:
+        noise(-1)
+    assert (caught.value.code, caught.value.field) == ("invalid_input", "IMAGE_SEED")
+
+
+def test_a_png_shows_the_picture_and_says_it_is_generated():
+    drawn = colours(3)[1]
+    with Image.open(BytesIO(png(drawn))) as picture:
+        assert (picture.format, picture.size) == ("PNG", (PICTURE_PX, PICTURE_PX))
+        assert SOURCE in picture.info["XML:com.adobe.xmp"]
+        assert np.abs(np.asarray(picture).astype(int) - drawn[0, 0]).max() <= 1
+
+
+def test_an_mp4_plays_two_turns_in_order_and_says_it_is_generated():
+    drawn = colours(24)
+    data = mp4(drawn)
+    assert data.index(b"moov") < data.index(b"mdat"), "the index must come first, so that it plays while it loads"
+    with av.open(BytesIO(data)) as container:
+        (stream,) = container.streams
+        assert (stream.codec_context.name, stream.width, stream.height) == ("h264", CLIP_PX, CLIP_PX)
+        assert stream.average_rate == 12
+        assert SOURCE in container.metadata["comment"]
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+    assert len(frames) == 48
+    red = [frame[..., 0].mean() for frame in frames]
+    np.testing.assert_allclose(red, np.tile(drawn[:, 0, 0, 0], 2), atol=8)
