@@ -451,14 +451,12 @@ def _write(decoder: str, condition: str, *tags: str) -> list[Step]:
     ]
 
 
-def _draw(
-    name: str, decoder: str, drawn: dict[str, str], optimizer: str, optimized: dict[str, str], output: Tensor
-) -> Ensemble:
-    """From a condition to a picture or a clip: a chain of its own, so that no other output waits for it or fails with it."""
+def _draw(name: str, decoder: str, drawn: str, optimizer: str, taken: str, output: Tensor) -> Ensemble:
+    """From a condition to a picture or a clip: a chain of its own, which no other output waits for or fails with."""
     steps = (
         Step("seeder", same("CONDITION", "IMAGE_SEED"), {"NOISE": "noise"}),
-        Step(decoder, {"condition": "CONDITION", "noise": "noise"}, drawn),
-        Step(optimizer, optimized, same(output.name)),
+        Step(decoder, {"condition": "CONDITION", "noise": "noise"}, {drawn: "drawn"}),
+        Step(optimizer, {taken: "drawn"}, same(output.name)),
     )
     return Ensemble(name, (CONDITION, IMAGE_SEED), (output,), steps)
 
@@ -480,10 +478,8 @@ def ensembles() -> Iterator[Ensemble]:
         (*TEXT_OUTPUTS, *TAG_OUTPUTS),
         tuple(_write("text_collector", "CONDITION", "TAGS", "TAG_SCORES")),
     )
-    yield _draw(
-        "generate_image", "image_decoder", {"picture": "picture"}, "image_optimizer", {"PICTURE": "picture"}, IMAGE
-    )
-    yield _draw("generate_video", "video_decoder", {"frames": "drawn"}, "video_optimizer", {"DRAWN": "drawn"}, VIDEO)
+    yield _draw("generate_image", "image_decoder", "picture", "image_optimizer", "PICTURE", IMAGE)
+    yield _draw("generate_video", "video_decoder", "frames", "video_optimizer", "DRAWN", VIDEO)
     yield Ensemble(
         "text_stream",
         (CONDITION, TITLE, *fields),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from fractions import Fraction
+import tempfile
 from io import BytesIO
+from pathlib import Path
 
 import av
 import numpy as np
@@ -52,18 +53,18 @@ def png(pixels: np.ndarray) -> bytes:
 
 def mp4(frames: np.ndarray) -> bytes:
     """uint8 [T, H, W, 3] → two turns as MP4 (H.264, 12 frames a second, index first), marked as generated."""
-    file = BytesIO()
-    options = {"movflags": "faststart+use_metadata_tags"}
-    with av.open(file, "w", format="mp4", options=options) as container:
-        container.metadata["comment"] = f"generated; DigitalSourceType {SOURCE}"
-        stream = container.add_stream("libx264", rate=FRAMES_A_SECOND, options={"crf": "18", "preset": "veryfast"})
-        stream.width = stream.height = CLIP_PX
-        stream.pix_fmt = "yuv420p"
-        stream.time_base = Fraction(1, FRAMES_A_SECOND)
-        enlarged = [
-            np.asarray(Image.fromarray(frame).resize((CLIP_PX, CLIP_PX), Image.Resampling.LANCZOS)) for frame in frames
-        ]
-        for frame in enlarged * LAPS:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    return file.getvalue()
+    enlarged = [
+        np.asarray(Image.fromarray(frame).resize((CLIP_PX, CLIP_PX), Image.Resampling.LANCZOS)) for frame in frames
+    ]
+    # The index goes first by reading the file once more, which wants a name.
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        options = {"movflags": "faststart+use_metadata_tags"}
+        with av.open(file.name, "w", format="mp4", options=options) as container:
+            container.metadata["comment"] = f"generated; DigitalSourceType {SOURCE}"
+            stream = container.add_stream("libx264", rate=FRAMES_A_SECOND, options={"crf": "18", "preset": "veryfast"})
+            stream.width = stream.height = CLIP_PX
+            stream.pix_fmt = "yuv420p"
+            for frame in enlarged * LAPS:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+        return Path(file.name).read_bytes()
