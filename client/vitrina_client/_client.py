@@ -99,13 +99,15 @@ class Vitrina(_Client):
         timeout: Timeout | None = None,
         **options: Unpack[TextOptions],
     ) -> Listing:
-        """What is in `want`, made of a product, in one request.
+        """What is in `want`, made of a product: one request, and one more for each of a picture and a clip.
 
         Args:
-            want: any of ``text``, ``tags``, ``embedding``, ``condition``; the server computes nothing else.
-            condition: float32 [60, 384] of an earlier listing: text and tags are made from it, the image is not
-                sent and nothing is encoded again.
-            options: ``task``, ``language``, ``question``, ``history``, ``sampling``; see `TextOptions`.
+            want: any of ``text``, ``tags``, ``embedding``, ``condition``, ``weights``, ``image`` and ``video``; the
+                server computes nothing else.
+            condition: float32 [60, 384] of an earlier listing: all but embedding and weights are made from
+                it, nothing is sent or encoded again.
+            options: ``task``, ``language``, ``question``, ``history``, ``sampling``, ``image_seed``; see
+                `TextOptions`.
 
         Given up early (KeyboardInterrupt), a gRPC call is cancelled; the server's text decoder may go on with
         what runs inside an ensemble until its TIMEOUT_MS. Use :meth:`stream` where that matters.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Protocol, TypeVar
 
@@ -90,17 +90,27 @@ class StreamState:
 def generate(
     policy: Policy, product: Product, want: Collection[Want], condition: Array | None, options: TextOptions
 ) -> Flow[Listing]:
-    """One request, whatever is wanted."""
+    """One request for all but pictures and clips, which are drawn from the condition that it gives."""
     deadline = Deadline("total", policy.timeout.total)
     core.check_product(product)
+    core.wanted(want)
+    drawn = [each for each in core.DRAWN if each in want]
+    rest: set[Want] = set(want) - set(drawn)
+    made = Listing()
     if condition is None:
-        core.wanted(want)
         media = yield from _media(product)
-        request = core.content(product, media, want, options)
-    else:
-        request = core.from_condition(product, condition, want, options)
-    answer = yield from _send(policy, deadline, request)
-    return core.listing(answer, request)
+        request = core.content(product, media, rest | {"condition"} if drawn else rest, options)
+        made = core.listing((yield from _send(policy, deadline, request)), request)
+        condition = made.condition
+    elif rest:
+        request = core.from_condition(product, condition, rest, options)
+        made = core.listing((yield from _send(policy, deadline, request)), request)
+    for each in drawn:
+        assert condition is not None  # it was asked for above
+        request = core.draw(each, condition, options)
+        file = core.drawn((yield from _send(policy, deadline, request)), request)
+        made = replace(made, image=file) if each == "image" else replace(made, video=file)
+    return made if "condition" in want else replace(made, condition=None)
 
 
 def embed(policy: Policy, products: Sequence[Product]) -> Flow[NDArray[np.float32]]:

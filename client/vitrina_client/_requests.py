@@ -31,6 +31,8 @@ OUTPUTS: dict[Want, tuple[str, ...]] = {
     "condition": ("CONDITION",),
     "weights": ("FUSION_WEIGHTS",),
 }
+#: What is drawn from a condition: the ensemble that draws it, and its output.
+DRAWN: dict[Want, tuple[str, str]] = {"image": ("generate_image", "IMAGE"), "video": ("generate_video", "VIDEO")}
 #: What a product may have beside its title: the server's tensor → the modality in an ensemble's name, in its order.
 MODALITIES = {"IMAGE": "image", "VIDEO": "video", "AUDIO": "audio", "EVENTS": "behavior"}
 #: Tensor → what was read of it.
@@ -84,10 +86,25 @@ def from_condition(product: Product, condition: Array, want: Collection[Want], o
     """From a condition to text and tags, nothing encoded again: ``generate``."""
     outputs = wanted(want)
     if beyond := sorted(set(want) - {"text", "tags"}):
-        raise InvalidInput(f"{', '.join(beyond)} cannot be made from a condition; ask for text, tags", field="want")
+        made = "text, tags, image, video"
+        raise InvalidInput(f"{', '.join(beyond)} cannot be made from a condition; ask for {made}", field="want")
     inputs = {"CONDITION": _condition(condition), "TITLE": _texts("TITLE", [product.title])}
     fields = _text_fields(product, options) if "text" in want else {}
     return Request("generate", inputs | fields, outputs, timed="text" in want)
+
+
+def draw(what: Want, condition: Array, options: TextOptions) -> Request:
+    """From a condition to a picture or a clip."""
+    model, output = DRAWN[what]
+    inputs: dict[str, Array] = {"CONDITION": _condition(condition)}
+    if (seed := options.get("image_seed")) is not None:
+        inputs["IMAGE_SEED"] = np.array([[_integer("IMAGE_SEED", seed, np.int64)]], np.int64)
+    return Request(model, inputs, (output,))
+
+
+def drawn(answer: Mapping[str, Array], request: Request) -> bytes:
+    """The file that a request of :func:`draw` gave."""
+    return bytes(answer[request.outputs[0]].ravel()[0])
 
 
 def tags_of(condition: Array) -> Request:
@@ -117,7 +134,7 @@ def wanted(want: Collection[Want]) -> tuple[str, ...]:
     """The outputs to ask for."""
     if isinstance(want, str) or not want or not set(want) <= set(WANTS):
         raise InvalidInput(f"{want!r}: expected a set of some of {', '.join(WANTS)}", field="want")
-    return tuple(name for each in WANTS if each in want for name in OUTPUTS[each])
+    return tuple(name for each in OUTPUTS if each in want for name in OUTPUTS[each])
 
 
 def check_options(options: Mapping[str, object]) -> TextOptions:

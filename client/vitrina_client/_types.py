@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 #: Arrays that travel: bytes as numpy objects, numbers as their dtype, the batch axis first.
 Array = NDArray[Any]
-Want = Literal["text", "tags", "embedding", "condition", "weights"]
+Want = Literal["text", "tags", "embedding", "condition", "weights", "image", "video"]
 #: A file's path, or what it holds.
 Media = str | os.PathLike[str] | bytes
 
@@ -81,13 +81,14 @@ class Message(TypedDict):
 
 
 class TextOptions(TypedDict, total=False):
-    """What shapes the text; keywords of ``generate`` and ``stream``.
+    """What shapes what is made; keywords of ``generate`` and ``stream``.
 
     task: ``description`` (default), ``ad``, ``review``, ``question``, ``reply``, ``promotion``, ``delivery``.
     language: ``en`` (default) or ``zh``.
     question: what the shopper asks, for task ``question``.
     history: the chat so far, oldest first, for task ``reply``.
     sampling: how the text is drawn.
+    image_seed: the same seed gives the same picture and clip.
     """
 
     task: str
@@ -95,6 +96,7 @@ class TextOptions(TypedDict, total=False):
     question: str
     history: Sequence[Message]
     sampling: Sampling
+    image_seed: int
 
 
 class Tag(NamedTuple):
@@ -116,6 +118,8 @@ class Listing:
         embedding: float32 [384], unit length, for search.
         condition: float32 [60, 384], what decoders take; pass it back as ``condition=`` to write more from it.
         weights: modality → how much it counted, together one; 0 for what was not given.
+        image: PNG of a generated picture; it says so in its metadata.
+        video: MP4 of a generated turn round the product; it says so in its metadata.
     """
 
     text: str | None = None
@@ -126,6 +130,8 @@ class Listing:
     embedding: NDArray[np.float32] | None = field(default=None, repr=False)
     condition: NDArray[np.float32] | None = field(default=None, repr=False)
     weights: Mapping[str, float] | None = None
+    image: bytes | None = field(default=None, repr=False)
+    video: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -165,5 +171,5 @@ class Status:
     models: tuple[ModelStatus, ...]
 
 
-WANTS: tuple[Want, ...] = ("text", "tags", "embedding", "condition", "weights")
+WANTS: tuple[Want, ...] = ("text", "tags", "embedding", "condition", "weights", "image", "video")
 DEFAULT_WANT: Collection[Want] = frozenset({"text", "tags"})

@@ -157,6 +157,25 @@ def test_a_missing_file_names_itself():
         generate(Script(), product=Product("Mug", "no/mug.jpg"))
 
 
+def test_pictures_are_drawn_from_the_condition_that_came_first():
+    drawn = {name: {name: np.array([[name.encode()]], object)} for name in ("IMAGE", "VIDEO")}
+    script = Script(answer(), drawn["IMAGE"], drawn["VIDEO"])
+    want = {"text", "image", "video"}
+    listing = script.run(_flows.generate(PATIENT, Product("Mug"), want, None, {"image_seed": 3}))
+    assert (listing.image, listing.video, listing.condition) == (b"IMAGE", b"VIDEO", None)
+    assert listing.text
+    assert [request.model for request in script.asked] == ["content", "generate_image", "generate_video"]
+    assert "CONDITION" in script.asked[0].outputs
+    np.testing.assert_array_equal(script.asked[1].inputs["CONDITION"], answer()["CONDITION"])
+
+
+def test_from_a_condition_a_picture_alone_is_one_request():
+    script = Script({"IMAGE": np.array([[b"png"]], object)})
+    listing = script.run(_flows.generate(PATIENT, Product("Mug"), {"image"}, np.ones((60, 384)), {}))
+    assert listing.image == b"png"
+    assert [request.model for request in script.asked] == ["generate_image"]
+
+
 def test_embeddings_come_back_in_the_order_given_in_batches_of_eight():
     products = [Product(str(place), b"x" if place % 3 == 0 else None) for place in range(30)]
 

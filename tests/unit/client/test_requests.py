@@ -94,7 +94,7 @@ def test_what_no_tensor_can_hold_is_refused_here_by_name(options, field):
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize("want", [set(), {"text", "video"}, "text", ["embeding"]])
+@pytest.mark.parametrize("want", [set(), {"text", "speech"}, "text", ["embeding"]])
 def test_an_unknown_want_is_refused(want):
     with pytest.raises(InvalidInput, match="text, tags, embedding, condition"):
         core.content(MUG, {}, want)
@@ -131,6 +131,18 @@ def test_events_travel_as_json():
     with pytest.raises(InvalidInput) as caught:
         core.events(Product("Mug", events=[{"item": "SKU 1", "event": "cart", "age_s": float("nan")}]))
     assert caught.value.field == "EVENTS"
+
+
+def test_a_picture_is_drawn_from_a_condition_and_a_seed():
+    request = core.draw("image", np.ones((60, 384)), {"image_seed": 7})
+    assert (request.model, request.outputs) == ("generate_image", ("IMAGE",))
+    assert request.inputs["CONDITION"].shape == (1, 60, 384)
+    assert request.inputs["IMAGE_SEED"].tolist() == [[7]] and request.inputs["IMAGE_SEED"].dtype == np.int64
+    assert core.drawn({"IMAGE": np.array([[b"png"]], object)}, request) == b"png"
+    assert core.draw("video", np.ones((60, 384)), {}).inputs.keys() == {"CONDITION"}
+    with pytest.raises(InvalidInput) as caught:
+        core.draw("image", np.ones((60, 384)), {"image_seed": 1.5})
+    assert caught.value.field == "IMAGE_SEED"
 
 
 def test_weights_are_named_by_modality():
