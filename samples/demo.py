@@ -1,4 +1,7 @@
-"""`make demo`: three products with a real photo each through a real Triton; the copy streams to the terminal."""
+"""`make demo`: three products with a real photo each through a real Triton.
+
+The copy streams to the terminal; a drawn picture and a turning clip of each lie in `out/demo/` afterwards.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,32 @@ from vitrina_client import Product, Sampling, Vitrina
 from server import Server, ServerOptions
 
 FOLDER = Path(__file__).resolve().parent
+OUT = FOLDER.parent / "out" / "demo"
 console = Console(highlight=False)
 
 
 def show(vitrina: Vitrina, entry: dict[str, str]) -> None:
-    """Prints one product: its photo, what the photo was taken for, and the copy as it is written."""
+    """Prints one product: its photo, what the photo was taken for, the copy as it is written, and what was drawn."""
     product = Product(title=entry["title"], image=FOLDER / entry["image"])
     credit = f"{entry['attribution']}, {entry['licence']}"
     console.print(Panel(f"[bold]{entry['title']}[/]\n{product.image}\n[dim]photo: {credit}", expand=False))
-    tags = vitrina.generate(product, want={"tags"}).tags or ()
-    console.print("[dim]seen  " + "  ".join(f"{tag.name} {tag.score:.2f}" for tag in tags))
+    seen = vitrina.generate(product, want={"tags", "condition"})
+    console.print("[dim]seen  " + "  ".join(f"{tag.name} {tag.score:.2f}" for tag in seen.tags or ()))
     started, first, tokens = time.perf_counter(), None, 0
-    for piece in vitrina.stream(product, task="description", sampling=Sampling(seed=7)):
+    for piece in vitrina.stream(product, condition=seen.condition, task="description", sampling=Sampling(seed=7)):
         if first is None and piece.text:
             first = time.perf_counter() - started
         console.print(piece.text, end="", soft_wrap=True, markup=False)
         tokens = piece.completion_tokens
     total = time.perf_counter() - started
-    console.print(f"\n[dim]first token {first or total:.2f} s, {tokens} tokens in {total:.2f} s\n")
+    console.print(f"\n[dim]first token {first or total:.2f} s, {tokens} tokens in {total:.2f} s")
+    for what, suffix in (("image", "png"), ("video", "mp4")):
+        started = time.perf_counter()
+        made = vitrina.generate(product, condition=seen.condition, want={what}, image_seed=7)
+        path = OUT / f"{Path(entry['image']).stem}.{suffix}"
+        path.write_bytes(getattr(made, what))
+        console.print(f"[dim]generated {what}: {path}  {time.perf_counter() - started:.2f} s")
+    console.print()
 
 
 def main() -> None:
@@ -41,6 +52,7 @@ def main() -> None:
         server.start()
     try:
         console.print(f"[green]✓[/] Triton is ready: gRPC {server.grpc_url}  {time.perf_counter() - started:.1f} s\n")
+        OUT.mkdir(parents=True, exist_ok=True)
         with Vitrina(f"grpc://{server.grpc_url}") as vitrina:
             for entry in json.loads((FOLDER / "products.json").read_text(encoding="utf-8")):
                 show(vitrina, entry)
