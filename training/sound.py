@@ -36,7 +36,7 @@ from training.encoders import REPOSITORY
 from training.steps import Plan, restore, run
 
 #: Jingles of each product that is trained on; numbers from HELD_OUT on are for evaluation.
-EACH, HELD_OUT = 2, 1000
+EACH, HELD_OUT = 4, 1000
 PLAN = Plan(steps=450, batch=24, rate=2e-3, warm_up=30, decay=0.01)
 HEARD = 4  # of a batch, as waveforms
 CAPACITY = 18.0  # nats
@@ -52,12 +52,12 @@ def analyse(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     padded = np.pad(audio, LONGEST // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, LONGEST)[::HOP][:FRAMES]
-    parts = frames @ _kernels()
+    parts = np.ascontiguousarray(frames) @ _kernels()
     heard = np.hypot(parts[:, :OSCILLATORS], parts[:, OSCILLATORS:])
     leakage = _leakage()
     amplitude = heard + 1e-6
     for _ in range(UPDATES):
-        amplitude *= (heard @ leakage.T) / (amplitude @ leakage @ leakage.T)
+        amplitude *= (heard @ leakage.T) / (amplitude @ (leakage @ leakage.T))
     return np.log(np.maximum(amplitude, np.exp(FLOOR))).T.astype(np.float32)
 
 
