@@ -22,6 +22,8 @@ HEADS = 4
 LAYERS = 2
 #: Knots over log(1 + seconds): the last is 36 days.
 TIME_KNOTS = 16
+#: What attention knows of two events: events between them, whether they are one or neighbours, time between them.
+BIASES = 4
 _FAR = 1e4  # taken off masked scores; finite, since a row of infinities would give NaN
 
 
@@ -43,22 +45,20 @@ class Layer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.project = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        self.distance = nn.Parameter(torch.zeros(MAX_EVENTS, HEADS))
-        self.fading = nn.Parameter(torch.linspace(-4.0, 0.0, HEADS))
+        self.bias = nn.Linear(BIASES, HEADS, bias=False)
         self.drop = nn.Dropout(0.1)
         self.feed = nn.Sequential(
             nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(0.1), nn.Linear(2 * width, width)
         )
 
-    def forward(self, x: Tensor, seen: Tensor, distance: Tensor, elapsed: Tensor) -> Tensor:
-        """x [B, E, H]; `seen` [B, E, E] one where a row may look; `distance` int and `elapsed` log seconds alike."""
+    def forward(self, x: Tensor, seen: Tensor, apart: Tensor) -> Tensor:
+        """x [B, E, H]; `seen` [B, E, E] one where a row may look; `apart` [B, E, E, BIASES] what lies between."""
         batch, events, width = x.shape
         query, key, value = (
             part.reshape(batch, events, HEADS, width // HEADS).transpose(1, 2)
             for part in self.project(self.norm(x)).chunk(3, -1)
         )
-        bias = self.distance[distance] - F.softplus(self.fading) * elapsed.unsqueeze(-1)
-        scores = query @ key.transpose(2, 3) / (width // HEADS) ** 0.5 + bias.permute(0, 3, 1, 2)
+        scores = query @ key.transpose(2, 3) / (width // HEADS) ** 0.5 + self.bias(apart).permute(0, 3, 1, 2)
         weights = self.drop(masked_softmax(scores, seen.unsqueeze(1)))
         x = x + self.drop(self.out((weights @ value).transpose(1, 2).reshape(batch, events, width)))
         return x + self.drop(self.feed(x))
@@ -89,8 +89,10 @@ class BehaviorEncoder(nn.Module):
         """x [B, E, H] → states [B, E, H], each knowing its own and earlier events only."""
         seen, distance = _order(mask)
         elapsed = (ages.unsqueeze(1) - ages.unsqueeze(2)).clamp(min=0).log1p()
+        itself, neighbour = ((distance - far).abs() < 0.5 for far in (0, 1))
+        apart = torch.stack([distance.log1p(), itself.to(x.dtype), neighbour.to(x.dtype), elapsed / 4], -1)
         for layer in self.layers:
-            x = layer(x, seen, distance, elapsed)
+            x = layer(x, seen, apart)
         return x
 
     def states(self, items: Tensor, kinds: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
@@ -135,13 +137,13 @@ class BehaviorEncoder(nn.Module):
 
 
 def _order(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """For mask [B, E]: what each event may look at [B, E, E], and how many events lie between, as an index."""
+    """For mask [B, E]: what each event may look at [B, E, E], and how many events back it lies."""
     index = torch.arange(mask.shape[1], device=mask.device)
     before = (index.unsqueeze(1) >= index.unsqueeze(0)).to(mask.dtype)  # row may look at column
     number = mask @ before.T  # of an event among those that count
     distance = number.unsqueeze(2) - number.unsqueeze(1)
     seen = before * mask.unsqueeze(1) * mask.unsqueeze(2)
-    return seen, (distance * seen).clamp(0, MAX_EVENTS - 1).long()
+    return seen, distance * seen
 
 
 def _stay(ages: Tensor, mask: Tensor) -> Tensor:

@@ -33,13 +33,14 @@ from training.texts import embed, titles
 
 FUSION = "concat"
 FUSION_WEIGHTS = REPOSITORY / "weights" / "fusion" / f"{FUSION}.safetensors"
-SHOPPERS = 5000  # trained on; the next TESTED are the test's
-TESTED = 800
-PLAN = Plan(steps=400, batch=64, rate=2e-3, warm_up=50)
+SHOPPERS = 4000  # trained on; the next TESTED are the test's
+TESTED = 600
+PLAN = Plan(steps=400, batch=48, rate=2e-3, warm_up=40)
 #: Events of a batch at which the next product is asked for: enough, at half the cost of all.
-ASKED = 1600
+ASKED = 1200
 #: The next few products that the tokens shall cover.
 AHEAD = 4
+AT_ONCE = 250  # shoppers in a file of the cache
 #: (title, picture) of a product's embeddings: the name with the library's picture is the one that is served.
 FORMS = ((0, ICON), (0, 0), (2, 1), (4, 3), (1, 5), (3, 7))
 
@@ -98,12 +99,25 @@ class Histories:
     def cached(cls, name: str, shop: Shop, numbers: range, seed: int = sessions.SEED) -> Histories:
         """As :meth:`simulate`, once for each state of the simulation; `name` tells shops apart."""
         digest = _digest(sessions.__file__, sessions.MISSIONS)
-        path = cache_folder() / "sessions" / f"{name}-{numbers.start}-{numbers.stop}-{seed}-{digest}.npz"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(path, **vars(cls.simulate(shop, numbers, seed)))
-        with np.load(path) as file:
-            return cls(**file)
+        folder = cache_folder() / "sessions"
+        folder.mkdir(parents=True, exist_ok=True)
+        parts = []
+        for start in range(numbers.start, numbers.stop, AT_ONCE):
+            some = range(start, min(start + AT_ONCE, numbers.stop))
+            path = folder / f"{name}-{some.start}-{some.stop}-{seed}-{digest}.npz"
+            if not path.exists():
+                np.savez(path, **vars(cls.simulate(shop, some, seed)))
+            with np.load(path) as file:
+                parts.append(cls(**file))
+        return cls.join(parts)
+
+    @classmethod
+    def join(cls, parts: list[Histories]) -> Histories:
+        """The shoppers of all parts."""
+        shifts = np.cumsum([0, *(len(p.items) for p in parts)])
+        starts = [p.starts[:-1] + shift for p, shift in zip(parts, shifts, strict=False)]
+        columns = {n: np.concatenate([getattr(p, n) for p in parts]) for n in vars(parts[0]) if n != "starts"}
+        return cls(**columns, starts=np.concatenate([*starts, shifts[-1:]]))
 
     def ends(self) -> list[NDArray[np.int64]]:
         """For each shopper the events that end a visit and have another product after them."""

@@ -133,6 +133,8 @@ class Simulator:
     def __init__(self, shop: Shop, seed: int = SEED) -> None:
         self.shop = shop
         self.seed = seed
+        popular = shop.popularity * shop.open
+        self.popular = NOISE * popular / popular.sum()
 
     def shopper(self, number: int) -> Shopper:
         """Simulates one shopper: two to eight sessions over some weeks."""
@@ -154,7 +156,7 @@ class Simulator:
                 if rng.random() < SWITCH:
                     state = self._begin(errands, rng)
                 chances = self._chances(state, pull, log)
-                item = int(rng.choice(len(chances), p=chances))
+                item = int(np.searchsorted(np.cumsum(chances), rng.random() * chances.sum(), "right"))
                 log.rank.append(int((chances > chances[item]).sum()))
                 suits = 1 / (1 + np.exp(-(liking[item] - choosy + 0.7 * rng.standard_normal())))
                 now = self._visit(item, suits, now, state, log, rng)
@@ -174,22 +176,22 @@ class Simulator:
         return _State(mission, step)
 
     def _chances(self, state: _State, pull: NDArray[np.float64], log: _Log) -> NDArray[np.float64]:
-        """The probability [P] of each product to be visited next."""
+        """How likely [P] each product is to be visited next; the sum is about one."""
         shop = self.shop
-        chances = NOISE * shop.popularity * shop.open / (shop.popularity * shop.open).sum()
+        chances = self.popular.copy()
         kept = [i for i in state.kept if i != log.last]
-        if kept:
-            chances[kept] += RETURN / len(kept)
+        for item in kept:
+            chances[item] += RETURN / len(kept)
         step = shop.missions[state.mission][state.step]
         weights = pull[step].copy()
-        weights[[i in log.seen for i in step]] *= 0.15
+        weights[[i in log.seen for i in step.tolist()]] *= 0.15
         weights[step == log.last] = 0
         share = 1 - NOISE - (RETURN if kept else 0)
         if weights.sum() > 0:
-            np.add.at(chances, step, share * weights / weights.sum())
+            chances[step] += share * weights / weights.sum()  # a product stands once in a step
         if log.last >= 0:
             chances[log.last] = 0
-        return chances / chances.sum()
+        return chances
 
     def _visit(self, item: int, suits: float, now: float, state: _State, log: _Log, rng: np.random.Generator) -> float:
         """Runs down the funnel as far as the product suits; returns the time at its end."""

@@ -241,8 +241,12 @@ def folder(clips: list[Clip]) -> Path:
     return cache_folder() / "speech" / hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
-def compute(clips: list[Clip], threads: int = 2) -> Iterator[int]:
-    """Computes the states that are not there yet, yielding the number of clips that are done."""
+def compute(clips: list[Clip], threads: int = 8) -> Iterator[int]:
+    """Computes the states that are not there yet, yielding the number of clips that are done.
+
+    Args:
+        threads: recordings made at once; the engines are short processes of their own, mostly waited for.
+    """
     place = folder(clips)
     place.mkdir(parents=True, exist_ok=True)
     network = None
