@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env export demo serve test lint bench lock clean
+.PHONY: help env speech export demo serve test lint bench lock clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
 VENV := .venv
@@ -22,6 +22,9 @@ $(VENV)/.ready: requirements.lock client/pyproject.toml
 	@$(RUN) python -m pip install --quiet --disable-pip-version-check --no-deps -e client
 	@touch $@
 
+speech: env  ## Adds what the speech decoder takes its phonemes from (GPL-3.0, so not part of the environment)
+	@$(RUN) python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-speech.txt
+
 export: env  ## Checkpoints to ONNX in model_repository/
 	@$(RUN) python -m export --recipe $(RECIPE)
 
@@ -37,7 +40,7 @@ lint: env  ## The graph's edges, the code's style, the client's types
 	@$(RUN) ruff format --check .
 	@$(RUN) mypy --strict client/vitrina_client
 
-test: export lint  ## Every test, with a real Triton
+test: export speech lint  ## Every test, with a real Triton
 	@$(RUN) python -m pytest $(ARGS)
 
 bench: export  ## Load by Locust: a page with plots in out/bench/

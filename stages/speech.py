@@ -17,7 +17,6 @@ from stages.errors import invalid, too_large
 from stages.speech_text import sentences
 
 MAX_SCRIPT = 2_000  # characters of text that one request may have spoken: about two minutes
-EXTRA = "speech"
 PAUSE = 0.25  # seconds of silence between sentences
 PEAK = 0.95  # of full scale, what the loudest sample is brought to
 
@@ -46,7 +45,7 @@ class Phonemizer:
         except ImportError as error:
             raise MissingExtraError(
                 f"speech needs piper-tts, which is GPL-3.0 and so not installed by itself; "
-                f"`pip install 'vitrina[{EXTRA}]'` or `pip install piper-tts==1.8.0`"
+                f"`make speech` or `pip install -r requirements-speech.txt`"
             ) from error
         config = json.loads(path.read_text(encoding="utf-8"))
         self._voice: str = config["espeak_voice"]
