@@ -14,6 +14,7 @@ from torch import Tensor
 
 from networks.fusion import ALIGNED
 from training.catalogue import Product
+from training.encoders import REPOSITORY
 
 
 @dataclass
@@ -63,7 +64,7 @@ def samples(products: list[Product], trained: bool) -> dict[str, Samples]:
 def _clips(products: list[Product]):
     from training import video
 
-    found = video.features(products, video.load(video.WEIGHTS))
+    found = video.features(products, video.load(REPOSITORY / "weights" / "video_encoder" / "model.safetensors"))
     for product in products:
         clips = found[product.key]
         yield clips.embedding, clips.tokens, clips.trained

@@ -24,7 +24,7 @@ def load(checkpoint: Path, slot: Slot) -> nn.Module:
 
 def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Inputs for parity: tones that come and go over noise, in the range of whisper's log-mel."""
-    batch, frames = sizes["batch"], sizes["frames"]
+    batch, frames = sizes["batch"], sizes["mel_frames"]
     noise = rng.uniform(-0.8, 0.2, (batch, MELS, frames))
     beat = np.sin(np.arange(frames) * rng.uniform(0.05, 0.3, (batch, 1, 1)) + rng.uniform(0, 6, (batch, MELS, 1)))
     return {"log_mel": np.maximum(noise, 1.2 * beat - 0.4).astype(np.float32)}

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 MODEL = Model(
     "audio_encoder",
     "onnxruntime",
-    (Tensor("log_mel", "FP32", (MELS, "frames")),),
+    (Tensor("log_mel", "FP32", (MELS, "mel_frames")),),
     (Tensor("audio_embedding", "FP32", (WIDTH,)), Tensor("audio_tokens", "FP32", (TOKENS, WIDTH))),
 )
 
@@ -27,7 +27,7 @@ def network():
 
 
 def clip(batch: int, frames: int) -> np.ndarray:
-    return slot.sample({"batch": batch, "frames": frames}, np.random.default_rng(batch))["log_mel"]
+    return slot.sample({"batch": batch, "mel_frames": frames}, np.random.default_rng(batch))["log_mel"]
 
 
 @pytest.mark.parametrize("frames", [200, 300, 450])
@@ -58,7 +58,7 @@ def test_silence_is_heard_without_nan(network):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's exporter warns of its own use of torch
 def test_onnx_gives_the_same_for_every_batch_and_length(network, tmp_path, monkeypatch):
-    monkeypatch.setitem(pipeline.AXES, "frames", (200, 300, 3000))
+    monkeypatch.setitem(pipeline.AXES, "mel_frames", (200, 300, 3000))
     onnx.export(network, MODEL, slot.sample, tmp_path / "model.onnx")
     session = ort.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for batch, frames in ((1, 200), (3, 300), (1, 1200)):
