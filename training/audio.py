@@ -46,7 +46,7 @@ from training.texts import embed
 
 WEIGHTS = REPOSITORY / "weights" / "audio_encoder"
 SEED = 7
-STEPS = 700
+STEPS = 500
 CHECKPOINT_EVERY = 50
 BATCH = 64
 LEARNING_RATE = 2e-3

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from networks.behavior_encoder import BehaviorEncoder
 from training.behavior import Data, Histories, load
 from training.behavior_command import FOLDER, World
 from training.behavior_evaluation import encode
@@ -68,7 +69,7 @@ def compute(products: list[Product], world: World) -> Iterator[Product]:
 
 
 def _samples(
-    network, data: Data, products: list[Product], held: bool
+    network: BehaviorEncoder, data: Data, products: list[Product], held: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float16], NDArray[np.float16]]:
     """The product [n] each sample leads to, its embedding and its tokens."""
     shop = Shop.read(products, with_held_out=held, zipf=EVEN)
