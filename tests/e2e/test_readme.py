@@ -72,10 +72,12 @@ def _torch(checkpoint: Path, ids: np.ndarray) -> np.ndarray:
     return torch.nn.functional.normalize(states.mean(1), dim=-1).detach().numpy()
 
 
-def test_use_it(server):
+def test_use_it(server, tmp_path):
     """The README's Python lines, against the session's server."""
+    (tmp_path / "samples").symlink_to(REPOSITORY / "samples")
     lines = re.search(r"## Use it\n\n```python\n(.*?)```", README, re.DOTALL)[1]
     code = lines.replace("grpc://localhost:8001", f"grpc://{server.grpc_url}")
-    run = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "(384,)" in run.stdout and len(run.stdout.split()) > 30
+    assert (tmp_path / "cup.png").read_bytes().startswith(b"\x89PNG")
