@@ -1,9 +1,8 @@
 """Trains the behaviour encoder on simulated sessions (:mod:`training.sessions`) to say which product comes next.
 
 A product enters as its fused embedding under `weights/fusion/concat`, title and picture together: what the bundle's
-EMBEDDING output gives for it. So that the network learns the space and not 629 vectors, each product has several (other
-titles, other views), and in each step half of them are moved towards one of their neighbours, as a new product would
-lie. At each event a cross entropy over all training products pulls the embedding to the next
+EMBEDDING output gives for it. Each product has several (other titles, other views), so that the network learns the
+space and not the 629 vectors. At each event a cross entropy over all training products pulls the embedding to the next
 other product; at one event of each history another one pulls the nearest of the eight tokens to each of the next few.
 """
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from networks.behavior_encoder import MAX_EVENTS, WIDTH, BehaviorEncoder, unit
+from networks.behavior_encoder import MAX_EVENTS, WIDTH, BehaviorEncoder
 from training import fusion, sessions
 from training.cache import cache_folder
 from training.catalogue import Product
@@ -41,8 +40,6 @@ PLAN = Plan(steps=400, batch=48, rate=2e-3, warm_up=40)
 ASKED = 1200
 #: The next few products that the tokens shall cover.
 AHEAD = 4
-#: How far towards one of how many neighbours a product is moved.
-MOVED, NEIGHBOURS = 0.6, 8
 AT_ONCE = 250  # shoppers in a file of the cache
 #: (title, picture) of a product's embeddings: the name with the library's picture is the one that is served.
 FORMS = ((0, ICON), (0, 0), (2, 1), (4, 3), (1, 5), (3, 7))
@@ -228,9 +225,6 @@ def losses(data: Data) -> Callable[[nn.Module, np.random.Generator, torch.device
     """One step's terms on shoppers drawn at random, each cut at one of the visits."""
     place = torch.full((len(data.items),), -1)
     place[data.trained] = torch.arange(len(data.trained))
-    known = data.items[data.trained, 0]
-    near = torch.zeros(len(data.items), NEIGHBOURS, dtype=torch.long)
-    near[data.trained] = data.trained[(known @ known.T).topk(NEIGHBOURS + 1).indices[:, 1:]]
 
     def draw(objective: nn.Module, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
         chosen = rng.choice(len(data.ends), PLAN.batch, replace=len(data.ends) < PLAN.batch)
@@ -238,26 +232,18 @@ def losses(data: Data) -> Callable[[nn.Module, np.random.Generator, torch.device
         ends = np.array([data.ends[i][-1 - int(len(data.ends[i]) * rng.random() ** 2 * 0.99)] for i in chosen])
         wait = np.where(rng.random(len(ends)) < 0.5, 1.0, rng.random(len(ends)))
         window = data.histories.window(ends, wait)
-        items = moved(data.items, near, rng)
+        form = torch.from_numpy(rng.integers(data.items.shape[1], size=window.items.shape))
         kinds, ages = data.hide(window)
-        inputs = items[window.items], kinds, ages, window.mask
+        inputs = data.items[window.items, form], kinds, ages, window.mask
         possible = np.flatnonzero((window.following >= 0).numpy().ravel())
         asked = torch.from_numpy(rng.choice(possible, min(ASKED, len(possible)), replace=False))
         following = torch.where(window.following >= 0, place[window.following], -1)
+        bank = data.items[data.trained, rng.integers(data.items.shape[1])]
         ahead = place[next_few(data.histories, ends)]
-        tensors = place[window.items], following, asked, ahead, items[data.trained]
+        tensors = place[window.items], following, asked, ahead, bank
         return objective(tuple(t.to(device) for t in inputs), *(t.to(device) for t in tensors))
 
     return draw
-
-
-def moved(items: Tensor, near: Tensor, rng: np.random.Generator) -> Tensor:
-    """Of each product one of its embeddings [P, 384], half of them moved towards one of their `near` [P, n]."""
-    count = torch.arange(len(items))
-    chosen = items[count, torch.from_numpy(rng.integers(items.shape[1], size=len(items)))]
-    other = chosen[near[count, torch.from_numpy(rng.integers(near.shape[1], size=len(items)))]]
-    share = np.where(rng.random(len(items)) < 0.5, rng.uniform(0, MOVED, len(items)), 0)
-    return unit(torch.lerp(chosen, other, torch.from_numpy(share.astype(np.float32)).unsqueeze(1)))
 
 
 def next_few(histories: Histories, ends: NDArray[np.int64]) -> Tensor:

@@ -12,6 +12,7 @@ product's clips in the order of `training.clips.kinds`. For training fusion on c
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 import tempfile
 import time
@@ -63,8 +64,9 @@ def fingerprint() -> str:
 
 def run_fingerprint(fusion_weights: Path) -> str:
     """Changes with what a training run depends on, so that a checkpoint of another one is not gone on with."""
-    code = [Path(file).read_text() for file in (__file__, network_module.__file__)]
-    parts = [*code, fingerprint(), sha256(fusion_weights)]
+    code = [inspect.getsource(part) for part in (network_module, Data, losses, learning_rate, train)]
+    settings = (SEED, STEPS, BATCH, LEARNING_RATE, WARM_UP, WEIGHT_DECAY, DISTIL, LEAST_FRAMES, TEMPERATURE)
+    parts = [*code, str(settings), fingerprint(), sha256(fusion_weights)]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:12]
 
 
@@ -307,18 +309,10 @@ def is_written(path: Path, run: str) -> bool:
 
 
 def told(network: VideoEncoder) -> dict[str, Any]:
-    """For the card: the network's size, the time that a clip takes, the device."""
-    frames = torch.zeros(1, clips.LENGTH, SIDE, SIDE, 3, dtype=torch.uint8)
-    spent = []
-    with torch.inference_mode():
-        for _ in range(9):
-            started = time.perf_counter()
-            network(frames)
-            spent.append(time.perf_counter() - started)
+    """For the card: the network's size and the device."""
     return {
         "parameters": sum(p.numel() for p in network.parameters()),
         "of which trained": sum(p.numel() for p in Mixer(network).parameters()),
-        "milliseconds for a clip of eight frames, torch": round(1e3 * float(np.median(spent))),
         "device": str(Accelerator().device.type),
     }
 

@@ -13,6 +13,7 @@ from training.catalogue import DEB, Product
 from training.turntables import STEP_DEGREES
 
 _SETTINGS = ("SEED", "STEPS", "BATCH", "LEARNING_RATE", "WEIGHT_DECAY", "DISTIL", "LEAST_FRAMES")
+BACKWARDS = "cosine to the same clip backwards"
 OWN, PEER = "video encoder", "image encoder and fusion, mean over the frames"
 
 
@@ -45,6 +46,7 @@ def _fields(
         "training": "\n".join(f"- {name}: {value}" for name, value in {**settings, **training}.items()),
         "table": _table(results),
         "verdict": _verdict(results),
+        "backwards": f"{min(found[BACKWARDS] for found in results.values()):.4f} or more",
     }
 
 
