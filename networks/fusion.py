@@ -122,7 +122,7 @@ class ImageProjector(nn.Module):
 
 
 class AlignedProjector(nn.Module):
-    """An embedding [B, 384] that its encoder was trained to put into the space, corrected; tokens [B, 8, 384] as they are."""
+    """An embedding [B, 384] that its encoder put into the space, corrected; tokens [B, 8, 384] as they are."""
 
     def __init__(self) -> None:
         super().__init__()

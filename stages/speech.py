@@ -44,8 +44,8 @@ class Phonemizer:
             from piper.phonemize_espeak import EspeakPhonemizer
         except ImportError as error:
             raise MissingExtraError(
-                f"speech needs piper-tts, which is GPL-3.0 and so not installed by itself; "
-                f"`make speech` or `pip install -r requirements-speech.txt`"
+                "speech needs piper-tts, which is GPL-3.0 and so not installed by itself; "
+                "`make speech` or `pip install -r requirements-speech.txt`"
             ) from error
         config = json.loads(path.read_text(encoding="utf-8"))
         self._voice: str = config["espeak_voice"]

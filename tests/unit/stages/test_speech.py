@@ -147,7 +147,7 @@ def test_a_missing_extra_is_named(config, monkeypatch) -> None:
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=r"GPL-3\.0.*vitrina\[speech\]"):
+    with pytest.raises(MissingExtraError, match=r"GPL-3\.0.*make speech"):
         Phonemizer(config)
 
 
