@@ -252,19 +252,17 @@ def load(path: Path = WEIGHTS / "model.safetensors") -> Head:
     return head.eval()
 
 
-def features(products: list[Product]) -> dict[str, NDArray]:
-    """What fusion trains on, computed from the committed weights and the cached states once, then kept in the cache.
+def name_features() -> dict[str, NDArray]:
+    """Each of the catalogue's N names, sorted, by each of the K voices of `training.speech.NAME_VOICES`.
 
-    Returns:
-        ``embedding`` float16 [P, K, 384] and ``tokens`` float16 [P, K, 8, 384] of each product's name by each of the K
-        voices of `training.speech.NAME_VOICES`; ``held_out`` bool [K], the voices that must not be trained on.
+    Computed once for the committed weights, then kept in the cache: ``embedding`` float16 [N, K, 384] and ``tokens``
+    float16 [N, K, 8, 384].
     """
     path = cache_folder() / "speech" / f"features-{sha256(WEIGHTS / 'model.safetensors')[:12]}.npz"
-    catalogue = read_index()
-    every = names(catalogue)
     if not path.exists():
+        catalogue = read_index()
         embedding, tokens = hear(load(), read(name_clips(catalogue)))
-        shape = len(every), len(NAME_VOICES)
+        shape = len(names(catalogue)), len(NAME_VOICES)
         partial = path.with_suffix(".partial.npz")
         np.savez(
             partial,
@@ -272,8 +270,18 @@ def features(products: list[Product]) -> dict[str, NDArray]:
             tokens=tokens.view(*shape, 8, 384).half().numpy(),
         )
         partial.rename(path)
-    row = {name: i for i, name in enumerate(every)}
-    of = [row[p.name] for p in products]
     with np.load(path) as file:
-        kept = {name: file[name][of] for name in ("embedding", "tokens")}
+        return {name: file[name] for name in ("embedding", "tokens")}
+
+
+def features(products: list[Product]) -> dict[str, NDArray]:
+    """What fusion trains on.
+
+    Returns:
+        ``embedding`` float16 [P, K, 384] and ``tokens`` float16 [P, K, 8, 384] of each product's name by each of the K
+        voices of `training.speech.NAME_VOICES`; ``held_out`` bool [K], the voices that must not be trained on.
+    """
+    row = {name: i for i, name in enumerate(names(read_index()))}
+    of = [row[p.name] for p in products]
+    kept = {name: array[of] for name, array in name_features().items()}
     return kept | {"held_out": np.array([voice in HELD_OUT_VOICES for voice in NAME_VOICES])}

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from export.sources import fetch
-from networks.audio_encoder import Head
 from networks.transcriber import Transcriber
 from stages.audio import MAX_SECONDS, RATE, log_mel, read_audio
 from training import audio
@@ -72,22 +71,17 @@ def transcripts(clips: list[Clip], report: Callable[[int], None]) -> list[str]:
 
 
 def evaluate(
-    head: Head,
-    spoken: Spoken,
-    heard: set[str],
-    products: list[Product],
-    encoder: TextEncoder,
-    report: Callable[[int], None],
+    heard: set[str], products: list[Product], encoder: TextEncoder, report: Callable[[int], None]
 ) -> dict[str, Any]:
-    """Recall by set, and of the head and of the transcripts on the clips of the comparison.
+    """Recall by set, and of the committed head and of the transcripts on the clips of the comparison.
 
     Args:
-        spoken: every name by every voice, with states.
         heard: the words that training clips say.
         report: told how many clips whisper has written down.
     """
     every = names(products)
-    embedding, _ = audio.hear(head, spoken)
+    spoken = name_clips(products)
+    embedding = torch.from_numpy(audio.name_features()["embedding"]).float().flatten(0, 1)
     sets = audio.groups(products, heard)
 
     def by_set(queries: torch.Tensor, clips: list[Clip]) -> dict[str, Any]:
@@ -95,12 +89,12 @@ def evaluate(
         return {n: audio.found(queries[r], [clips[i] for i in r], every, encoder) for n, r in rows.items() if r}
 
     clips = compared(products)
-    place = {clip: i for i, clip in enumerate(spoken.clips)}
+    place = {clip: i for i, clip in enumerate(spoken)}
     written = transcripts(clips, report)
     embedded = torch.from_numpy(encoder([text.strip(" .!?") or "nothing" for text in written]))
     return {
         "names": len(every),
-        "recall": by_set(embedding, spoken.clips),
+        "recall": by_set(embedding, spoken),
         "compared": {
             "head": by_set(embedding[[place[clip] for clip in clips]], clips),
             "transcript": by_set(embedded, clips),
@@ -175,15 +169,14 @@ def run(products: list[Product], report: Callable[[str, int, int], None]) -> Pat
     for what, clips in (("names", spoken_names), ("phrases", phrases)):
         for done in compute(clips):
             report(f"recording and encoding {what}", done, len(clips))
-    encoder, spoken, rest = TextEncoder(), read(spoken_names), read(phrases)
     kept_out = held_out_names(products)
-    known = spoken.pick(lambda clip: audio.is_trained_on(clip, kept_out))
-    learnt = Spoken(known.clips + rest.clips, known.states + rest.states)
-    data = audio.Data.of(learnt, lambda texts: embed(texts, encoder))
-    path = audio.WEIGHTS / "model.safetensors"
+    learnt = [clip for clip in spoken_names if audio.is_trained_on(clip, kept_out)] + phrases
+    encoder, path = TextEncoder(), audio.WEIGHTS / "model.safetensors"
     stamp = cache_folder() / "training" / "audio-trained.json"
-    print_of = audio.fingerprint(learnt.clips)
+    print_of = audio.fingerprint(learnt)
     if not (path.exists() and stamp.exists() and json.loads(stamp.read_text())["of"] == print_of):
+        known, rest = read(spoken_names).pick(lambda clip: audio.is_trained_on(clip, kept_out)), read(phrases)
+        data = audio.Data.of(Spoken(learnt, known.states + rest.states), lambda texts: embed(texts, encoder))
         checkpoint = cache_folder() / "training" / f"audio-{print_of}.pt"
         worked = []
 
@@ -192,11 +185,9 @@ def run(products: list[Product], report: Callable[[str, int, int], None]) -> Pat
             report(f"training: {terms}", step, audio.STEPS)
 
         head = audio.train(data, checkpoint, tell)
-        audio.save(head, path, {"steps": str(audio.STEPS), "clips": str(len(learnt.clips))})
+        audio.save(head, path, {"steps": str(audio.STEPS), "clips": str(len(learnt))})
         stamp.write_text(json.dumps({"of": print_of, "seconds": (worked[-1] - worked[0]) / (len(worked) - 1)}))
-    heard = {word for clip in learnt.clips for word in words_of(clip.means)}
+    heard = {word for clip in learnt for word in words_of(clip.means)}
     total = len(compared(products))
-    metrics = evaluate(
-        audio.load(), spoken, heard, products, encoder, lambda n: report("whisper writes down", n, total)
-    )
-    return write({**metrics, "words": len(heard)}, json.loads(stamp.read_text())["seconds"], len(learnt.clips))
+    metrics = evaluate(heard, products, encoder, lambda done: report("whisper writes down", done, total))
+    return write({**metrics, "words": len(heard)}, json.loads(stamp.read_text())["seconds"], len(learnt))
