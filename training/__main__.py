@@ -252,10 +252,11 @@ def behavior() -> None:
     import torch
 
     from training.behavior_command import PLAN, SERVED, VARIANTS, World, evaluate, table, trained, write
+    from training.catalogue import read_index
     from training.encoders import TextEncoder
 
     torch.set_num_threads(1)
-    products = _features()
+    products = read_index()
     with console.status("simulating shoppers"):
         world = World(products, TextEncoder())
     networks, seconds = {}, {}
@@ -291,15 +292,15 @@ def sound() -> None:
     import torch
 
     from training.behavior import item_embeddings
-    from training.encoders import TextEncoder
+    from training.catalogue import read_index
     from training.sound import PLAN, Data
     from training.sound_command import table, trained, verdict, write
     from training.sound_evaluation import evaluate
 
     torch.set_num_threads(1)
-    products = _features()
+    products = read_index()
     with console.status("synthesising jingles"):
-        data = Data.read(products, item_embeddings(products, TextEncoder()))
+        data = Data.read(products, item_embeddings(products))
     with progress_bar() as bar:
         task = bar.add_task("sound decoder", total=PLAN.steps)
         decoder, seconds = trained(data, lambda step, _: bar.update(task, completed=step))

@@ -1,9 +1,9 @@
 """Trains the behaviour encoder on simulated sessions (:mod:`training.sessions`) to say which product comes next.
 
-A product enters as its fused embedding under `weights/fusion/concat`, title and picture together: what the bundle's
-EMBEDDING output gives for it. Each product has several (other titles, other views), so that the network learns the
-space and not the 629 vectors. At each event a cross entropy over all training products pulls the embedding to the next
-other product; at one event of each history another one pulls the nearest of the eight tokens to each of the next few.
+A product enters as its fused embedding, title and picture together, as the bundle's EMBEDDING output gives it. Each
+product has several (other titles, other views), so that the network learns the space and not the 629 vectors. At each
+event a cross entropy over all training products pulls the embedding to the next other product; at one event of each
+history another one pulls the nearest of the eight tokens to each of the next few.
 """
 
 from __future__ import annotations
@@ -19,20 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from networks.behavior_encoder import MAX_EVENTS, WIDTH, BehaviorEncoder
-from training import fusion, sessions
+from networks.behavior_encoder import MAX_EVENTS, BehaviorEncoder
+from training import sessions
 from training.cache import cache_folder
 from training.catalogue import Product
 from training.encoders import REPOSITORY, TextEncoder
-from training.features import ICON, features_folder, join, read
-from training.recall import run as run_fusion
-from training.recall import with_title
 from training.sessions import Shop, Simulator
 from training.steps import Plan, restore, run
-from training.texts import embed, titles
+from training.texts import embed
 
-FUSION = "concat"
-FUSION_WEIGHTS = REPOSITORY / "weights" / "fusion" / f"{FUSION}.safetensors"
 SHOPPERS = 4000  # trained on; the next TESTED are the test's
 TESTED = 600
 PLAN = Plan(steps=400, batch=48, rate=2e-3, warm_up=40)
@@ -41,25 +36,27 @@ ASKED = 1200
 #: The next few products that the tokens shall cover.
 AHEAD = 4
 AT_ONCE = 250  # shoppers in a file of the cache
-#: (title, picture) of a product's embeddings: the name with the library's picture is the one that is served.
-FORMS = ((0, ICON), (0, 0), (2, 1), (4, 3), (1, 5), (3, 7))
+#: The fused embeddings of every product, title and picture together, under several titles and views: the name with the
+#: library's picture, then its other titles with rendered views. Made with fusion's first weights (text and picture).
+ITEM_FORMS = REPOSITORY / "weights" / "behavior_encoder" / "item_forms.npz"
 
 
-def item_embeddings(products: list[Product], encoder: TextEncoder) -> NDArray[np.float32]:
-    """Fused embeddings, float32 [products, forms, 384] of unit length; form 0 is the one to serve."""
-    path = cache_folder() / "sessions" / f"items-{_digest(FUSION_WEIGHTS, features_folder())}.npy"
-    if path.exists():
-        return np.load(path)
-    network = fusion.load(FUSION, FUSION_WEIGHTS)
-    texts = embed([t for p in products for t in titles(p)], encoder).reshape(len(products), -1, WIDTH)
-    features = [read(p) for p in products]
-    forms = []
-    for title, view in FORMS:
-        pictures = join([f[view : view + 1] for f in features])
-        forms.append(run_fusion(network, with_title(torch.from_numpy(texts[:, title]), pictures))[1].numpy())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, np.stack(forms, 1))
-    return np.load(path)
+def item_embeddings(products: list[Product]) -> NDArray[np.float32]:
+    """Fused embeddings, float32 [products, forms, 384] of unit length; form 0 is the one to serve.
+
+    They are read from a file that stays: later fusions take this encoder's answers in, so that they can't be what it
+    is trained on.
+
+    Raises:
+        ValueError: a product is not among them.
+    """
+    with np.load(ITEM_FORMS) as file:
+        row = {str(name): i for i, name in enumerate(file["ids"])}
+        embeddings = file["embeddings"]
+    missing = [p.id for p in products if p.id not in row]
+    if missing:
+        raise ValueError(f"{ITEM_FORMS.name} lacks {len(missing)} products, {missing[0]!r} among them")
+    return embeddings[[row[p.id] for p in products]].astype(np.float32)
 
 
 def name_embeddings(products: list[Product], encoder: TextEncoder) -> NDArray[np.float32]:
@@ -280,4 +277,4 @@ def _digest(*sources: Path | str) -> str:
 def fingerprint() -> str:
     """Changes with what a training run depends on."""
     network = REPOSITORY / "networks" / "behavior_encoder.py"
-    return _digest(__file__, sessions.__file__, sessions.MISSIONS, network, FUSION_WEIGHTS)
+    return _digest(__file__, sessions.__file__, sessions.MISSIONS, network, ITEM_FORMS)

@@ -42,7 +42,7 @@ class World:
 
     def __init__(self, products: list[Product], encoder: TextEncoder) -> None:
         self.products = products
-        self.items = item_embeddings(products, encoder)
+        self.items = item_embeddings(products)
         self.names = name_embeddings(products, encoder)
         self.held_out = np.array([p.held_out for p in products])
         known, all_products = Shop.read(products), Shop.read(products, with_held_out=True)
@@ -139,7 +139,6 @@ def card(results: dict[str, Any], world: World, network: BehaviorEncoder, second
             batch=PLAN.batch,
             seconds=seconds,
             machine=f"{platform.machine()}, one CPU thread, no GPU",
-            fusion=behavior.FUSION,
             table=table(results),
         )
     )
