@@ -138,7 +138,8 @@ class VideoEncoder(nn.Module):
     def features(self, frames: Tensor) -> Tensor:
         """frames UINT8 [B, T, 112, 112, 3] → [B, T, 192, 16]: every frame by itself."""
         batch, count = frames.shape[:2]
-        seen = self.spatial(frames.reshape(batch * count, SIDE, SIDE, 3))
+        # Numbers before a new shape: TensorRT does not reshape bytes.
+        seen = self.spatial(frames.to(torch.float32).reshape(batch * count, SIDE, SIDE, 3))
         return seen.reshape(batch, count, CHANNELS, GRID * GRID)
 
     def mix(self, features: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """`make demo`: three products with a real photo each through a real Triton.
 
-The copy streams to the terminal; a drawn picture and a turning clip of each lie in `out/demo/` afterwards.
+The copy streams to the terminal; a generated picture of each lies in `out/demo/` afterwards.
 """
 
 from __future__ import annotations
@@ -35,13 +35,11 @@ def show(vitrina: Vitrina, entry: dict[str, str]) -> None:
         tokens = piece.completion_tokens
     total = time.perf_counter() - started
     console.print(f"\n[dim]first token {first or total:.2f} s, {tokens} tokens in {total:.2f} s")
-    for what, suffix in (("image", "png"), ("video", "mp4")):
-        started = time.perf_counter()
-        made = vitrina.generate(product, condition=seen.condition, want={what}, image_seed=7)
-        path = OUT / f"{Path(entry['image']).stem}.{suffix}"
-        path.write_bytes(getattr(made, what))
-        console.print(f"[dim]generated {what}: {path}  {time.perf_counter() - started:.2f} s")
-    console.print()
+    started = time.perf_counter()
+    drawn = vitrina.generate(product, condition=seen.condition, want={"image"}, image_seed=7).image or b""
+    path = OUT / f"{Path(entry['image']).stem}.png"
+    path.write_bytes(drawn)
+    console.print(f"[dim]generated picture {path}  {time.perf_counter() - started:.2f} s\n")
 
 
 def main() -> None:

@@ -35,6 +35,8 @@ SIDES = tuple(range(0, FRAMES, 3))
 #: A colour is right within this distance (CIEDE2000) of the true one: lighter or darker, but not another colour.
 COLOUR_DISTANCE = 20.0
 WAYS = ("text", "photo", "both")
+#: Of each set that are judged.
+PHOTOS = 120
 SEED = 5
 
 
@@ -171,7 +173,7 @@ def evaluate(
     fusion: Fusion,
     text_encoder: TextEncoder,
     image_encoder: ImageEncoder,
-    count: int = 300,
+    count: int = PHOTOS,
 ) -> Iterator[tuple[str, str, dict[str, float]]]:
     """Yields (set, what, figures); what is `variant/way`, or `true shot`, the ceiling, or `photo`."""
     index = Index.build(products, image_encoder)

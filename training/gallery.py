@@ -14,7 +14,7 @@ from networks.fusion import Fusion
 from networks.image_decoder import FRAMES, SIZE, ImageDecoder, Turntable
 from training.catalogue import Product
 from training.encoders import ImageEncoder, TextEncoder
-from training.fidelity import SEED, Index, Query, conditions, draw, queries
+from training.fidelity import PHOTOS, SEED, Index, Query, conditions, draw, queries
 from training.pictures import frames
 
 ZOOM = 2
@@ -85,7 +85,7 @@ def write(
     ]
     main = decoders[served]
     for name, held_out in (("held-out views", False), ("held-out products", True)):
-        asked = queries(products, held_out, 300)
+        asked = queries(products, held_out, PHOTOS)
         given = conditions(asked, products, fusion, text_encoder)
         drawn = draw(main, given["both"], PHOTO.expand(len(asked), -1), SEED)
         order, features = index.ranks(drawn, image_encoder)
@@ -165,7 +165,7 @@ def turns(
     the right way round.
     """
     index = Index.build(products, image_encoder)
-    asked = queries(products, True, 300)
+    asked = queries(products, True, PHOTOS)
     asked = [asked[i] for i in np.arange(count) * len(asked) // count]
     given = conditions(asked, products, fusion, text_encoder)["both"]
     rng = np.random.default_rng(SEED)
