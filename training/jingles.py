@@ -18,7 +18,6 @@ from training.sessions import COLOURS, colour
 
 RATE = 16_000
 SAMPLES = 40_000
-RELEASE = 0.06  # seconds
 MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
 PENTATONIC, LYDIAN, DORIAN = (0, 2, 4, 7, 9), (0, 2, 4, 6, 7, 9, 11), (0, 2, 3, 5, 7, 9, 10)
 WHOLE = (0, 2, 4, 6, 8, 10)
@@ -93,12 +92,7 @@ def _envelope(count: int, attack: float, fall: float) -> NDArray[np.float64]:
 
 
 def note(instrument: str, midi: float, seconds: float, brightness: float, rng: np.random.Generator) -> NDArray:
-    """One tone [seconds * RATE], its loudest sample about one; it fades at its end, so that nothing clicks."""
-    tone = _tone(instrument, midi, seconds, brightness, rng)
-    return tone * np.minimum(1, np.arange(len(tone), 0, -1) / (RELEASE * RATE))
-
-
-def _tone(instrument: str, midi: float, seconds: float, brightness: float, rng: np.random.Generator) -> NDArray:
+    """One tone [seconds * RATE], its loudest sample about one."""
     count = int(seconds * RATE)
     t = np.arange(count) / RATE
     frequency = 440 * 2 ** ((midi - 69) / 12)
@@ -115,7 +109,7 @@ def _tone(instrument: str, midi: float, seconds: float, brightness: float, rng: 
         feedback[0] = 1
         feedback[whole : whole + 3] -= 0.497 * np.convolve([1, 1], [1 - part, part])
         tone = lfilter([1], feedback, burst)
-        return tone / max(np.abs(tone).max(), 1e-9)
+        return tone / max(np.abs(tone).max(), 1e-9) * np.minimum(1, (count - np.arange(count)) / 400)
     if instrument == "piano":
         index = 1.8 * brightness * np.exp(-t / 0.25)
         tone = np.sin(2 * np.pi * frequency * t + index * np.sin(2 * np.pi * frequency * t))

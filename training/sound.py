@@ -37,9 +37,9 @@ from training.steps import Plan, restore, run
 
 #: Jingles of each product that is trained on; numbers from HELD_OUT on are for evaluation.
 EACH, HELD_OUT = 4, 1000
-PLAN = Plan(steps=1200, batch=24, rate=2e-3, warm_up=30, decay=0.01)
+PLAN = Plan(steps=450, batch=24, rate=2e-3, warm_up=30, decay=0.01)
 HEARD = 4  # of a batch, as waveforms
-CAPACITY = 30.0  # nats
+CAPACITY = 18.0  # nats
 LONGEST, SHORTEST, CYCLES = 4096, 640, 24.0
 UPDATES = 30
 
@@ -128,7 +128,7 @@ class Objective(nn.Module):
         return {
             "loudness": error,
             "spectra": 0.3 * spectral_distance(heard, audio),
-            "seed": 0.1 * (divergence - CAPACITY).abs(),
+            "seed": 0.02 * (divergence - CAPACITY).abs(),
         }
 
 
