@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import torch
 from torch import nn
 
@@ -43,7 +44,20 @@ def export(network: nn.Module, model: Model, sample: Sample, path: Path) -> None
         )
     if len(program.model.graph.outputs) != len(outputs):
         raise ValueError(f"{model.name}: the network gives {len(program.model.graph.outputs)} outputs, not {outputs}")
+    _forget_where(program.model)
     program.save(path, external_data=False)
+
+
+def _forget_where(model: ir.Model) -> None:
+    """Takes out what the exporter notes of the code and its folder, so that the same network gives the same bytes."""
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        node.metadata_props.clear()
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
 
 
 def parity(network: nn.Module, model: Model, sample: Sample, path: Path) -> tuple[list[dict], dict[str, np.ndarray]]:

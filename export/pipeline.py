@@ -15,6 +15,7 @@ AXES: dict[str, tuple[int, int, int]] = {
     "batch": (1, 8, 8),
     "length": (1, 32, 128),  # tokens of a title
     "tokens": (1, 49, 49),  # spatial tokens of a picture, one zero token where it is absent
+    "thumbnail_rows": (1, 25, 25),  # likewise
     "frames": (1, 8, 16),  # of a clip
     "mel_frames": (200, 400, 3000),  # of a sound, a hundred a second
     "events": (1, 16, 64),  # of a shopper's history
@@ -25,10 +26,11 @@ AXES: dict[str, tuple[int, int, int]] = {
 }
 MAX_BATCH = AXES["batch"][2]
 
-CONDITION_TOKENS = 60  # as networks/fusion.py lays them out
+CONDITION_TOKENS = 36  # as networks/fusion.py lays them out
 WIDTH = 384  # of the fused space, which is MiniLM's
 DETAIL_TOKENS = 8  # of video, audio and history
-PATCH = 368  # of a spatial token: 320 features, the 48 colours of its patch
+SPATIAL = 320  # features of a spatial token
+THUMBNAIL_ROWS = 25  # as networks/thumbnail.py lays them out
 TAGS = 5
 
 
@@ -209,14 +211,16 @@ IMAGE_MODALITY = Modality(
                 "image_embedding": "image_embedding",
                 "spatial_tokens": "image_tokens",
                 "class_scores": "image_scores",
+                "thumbnail": "image_thumbnail",
             },
         ),
     ),
-    fused=same("image_embedding", "image_tokens", "image_scores"),
+    fused=same("image_embedding", "image_tokens", "image_scores", "image_thumbnail"),
     absent={
         "image_embedding": "NO_IMAGE_EMBEDDING",
         "image_tokens": "NO_IMAGE_TOKENS",
         "image_scores": "NO_IMAGE_SCORES",
+        "image_thumbnail": "NO_IMAGE_THUMBNAIL",
     },
 )
 #: The optional ones. The text is always there (it may be empty).
@@ -296,8 +300,9 @@ MODELS: tuple[Model, ...] = (
             *(replace(t, name=t.name.upper()) for t in EVENT_TENSORS),
             Tensor("PRESENCE", "FP32", FUSION_WEIGHTS.dims),
             Tensor("NO_IMAGE_EMBEDDING", "FP32", (1280,)),
-            Tensor("NO_IMAGE_TOKENS", "FP32", ("tokens", PATCH)),
+            Tensor("NO_IMAGE_TOKENS", "FP32", ("tokens", SPATIAL)),
             Tensor("NO_IMAGE_SCORES", "FP32", (1000,)),
+            Tensor("NO_IMAGE_THUMBNAIL", "FP32", ("thumbnail_rows", WIDTH)),
             Tensor("NO_EMBEDDING", "FP32", (WIDTH,)),
             Tensor("NO_TOKENS", "FP32", (DETAIL_TOKENS, WIDTH)),
         ),
@@ -319,8 +324,9 @@ MODELS: tuple[Model, ...] = (
         (Tensor("pixels", "UINT8", (224, 224, 3)),),
         (
             Tensor("image_embedding", "FP32", (1280,)),
-            Tensor("spatial_tokens", "FP32", (49, PATCH)),
+            Tensor("spatial_tokens", "FP32", (49, SPATIAL)),
             Tensor("class_scores", "FP32", (1000,)),
+            Tensor("thumbnail", "FP32", (THUMBNAIL_ROWS, WIDTH)),
         ),
         max_queue=0,
         instances=2,
@@ -337,8 +343,9 @@ MODELS: tuple[Model, ...] = (
         (
             Tensor("text_embedding", "FP32", (WIDTH,)),
             Tensor("image_embedding", "FP32", (1280,)),
-            Tensor("image_tokens", "FP32", ("tokens", PATCH)),
+            Tensor("image_tokens", "FP32", ("tokens", SPATIAL)),
             Tensor("image_scores", "FP32", (1000,)),
+            Tensor("image_thumbnail", "FP32", ("thumbnail_rows", WIDTH)),
             *(tensor for name in ("video", "audio", "behavior") for tensor in _aligned_tensors(name)),
             Tensor("presence", "FP32", FUSION_WEIGHTS.dims),
         ),

@@ -1,4 +1,4 @@
-"""Fusion: every modality's features and a presence mask → condition [B, 60, 384], a unit embedding [B, 384], weights.
+"""Fusion: every modality's features and a presence mask → condition [B, 36, 384], a unit embedding [B, 384], weights.
 
 All variants share projectors and differ in how they mix what is present:
 
@@ -12,8 +12,8 @@ deep       two transformer layers over the same tokens
 
 Rows of the condition: 0 the fused summary, of which ``embedding`` is the direction; 1 the classes that the image
 encoder named, as words; 2 to 6 the summaries of text, image, video, audio and behaviour by themselves; 7 to 10 the
-variant's view of the details; 11 to 59 the photo's spatial tokens as the encoder gave them, features and colours, for
-decoders that keep the product. Rows of an absent modality are zero. ``weights`` [B, 5] says how much each modality
+variant's view of the details; 11 to 35 the photo's thumbnail (`networks/thumbnail.py`), for decoders that keep the
+product. Rows of an absent modality are zero. ``weights`` [B, 5] says how much each modality
 counted, a share of one.
 
 The space is the sentence encoder's: a text passes almost unchanged, and a picture starts as the mean of the label
@@ -30,15 +30,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from networks.patches import COLOURS, GRID
+from networks import thumbnail
 
 WIDTH = 384  # of the sentence encoder, hence of the fused space
 DETAILS = 4
 TOKENS = 8  # of video, audio and behaviour
 POOLED = 1280  # EfficientNet-Lite0's features after its head convolution
 SPATIAL = 320  # and before it
-PATCH = SPATIAL + COLOURS  # of an image token: features, then the colours of its patch
-PATCHES = GRID * GRID
 CLASSES = 1000
 BOTTLENECK = 192
 HEADS = 4
@@ -90,7 +88,7 @@ class TextProjector(nn.Module):
 
 
 class ImageProjector(nn.Module):
-    """image_embedding [B, 1280], image_tokens [B, T, 368], image_scores [B, 1000] → the fused space.
+    """image_embedding [B, 1280], image_tokens [B, T, 320], image_scores [B, 1000] → the fused space.
 
     `labels` [1000, 384] are the sentence embeddings of the class names.
     """
@@ -112,7 +110,6 @@ class ImageProjector(nn.Module):
         return weights @ self.labels
 
     def forward(self, embedding: Tensor, tokens: Tensor, scores: Tensor) -> Projected:
-        tokens = tokens[..., :SPATIAL]
         # An attention map per detail over the picture's positions.
         weights = self.detail_attention(self.detail_norm(tokens)).softmax(1)
         details = self.detail(weights.transpose(1, 2) @ tokens)
@@ -137,7 +134,7 @@ class AlignedProjector(nn.Module):
 #: Modality → its inputs, in the order of `forward` and of `presence`.
 MODALITIES: dict[str, tuple[str, ...]] = {
     "text": ("text_embedding",),
-    "image": ("image_embedding", "image_tokens", "image_scores"),
+    "image": ("image_embedding", "image_tokens", "image_scores", "image_thumbnail"),
     "video": ("video_embedding", "video_tokens"),
     "audio": ("audio_embedding", "audio_tokens"),
     "behavior": ("behavior_embedding", "behavior_tokens"),
@@ -146,8 +143,8 @@ ALIGNED = ("video", "audio", "behavior")
 #: Fusion's inputs by name, in order.
 INPUTS: tuple[str, ...] = (*(name for inputs in MODALITIES.values() for name in inputs), "presence")
 SUMMARY_ROWS = {modality: 2 + place for place, modality in enumerate(MODALITIES)}
-FIRST_PATCH_ROW = 2 + len(MODALITIES) + DETAILS
-CONDITION_TOKENS = FIRST_PATCH_ROW + PATCHES
+FIRST_THUMBNAIL_ROW = 2 + len(MODALITIES) + DETAILS
+CONDITION_TOKENS = FIRST_THUMBNAIL_ROW + thumbnail.ROWS
 
 
 class Fusion(nn.Module):
@@ -176,6 +173,7 @@ class Fusion(nn.Module):
         image_embedding: Tensor,
         image_tokens: Tensor,
         image_scores: Tensor,
+        image_thumbnail: Tensor,
         video_embedding: Tensor,
         video_tokens: Tensor,
         audio_embedding: Tensor,
@@ -184,7 +182,7 @@ class Fusion(nn.Module):
         behavior_tokens: Tensor,
         presence: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Tensors in the order of :data:`INPUTS` → condition [B, 60, 384], embedding [B, 384], weights [B, 5]."""
+        """Tensors in the order of :data:`INPUTS` → condition [B, 36, 384], embedding [B, 384], weights [B, 5]."""
         projected = {
             "text": self.projectors["text"](text_embedding),
             "image": self.projectors["image"](image_embedding, image_tokens, image_scores),
@@ -195,9 +193,9 @@ class Fusion(nn.Module):
         fused, summaries, details, weights = self.combine(list(projected.values()), presence)
         seen = presence[:, 1:2]
         named = self.projectors["image"].classes(image_scores) * seen
-        patches = image_tokens * seen.unsqueeze(2)
-        patches = F.pad(patches, (0, WIDTH - PATCH, 0, PATCHES - patches.shape[1]))
-        condition = torch.cat([fused.unsqueeze(1), named.unsqueeze(1), summaries, details, patches], 1)
+        rows = image_thumbnail * seen.unsqueeze(2)
+        rows = F.pad(rows, (0, 0, 0, thumbnail.ROWS - rows.shape[1]))
+        condition = torch.cat([fused.unsqueeze(1), named.unsqueeze(1), summaries, details, rows], 1)
         return condition, unit(fused), weights
 
     def combine(self, projected: list[Projected], presence: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

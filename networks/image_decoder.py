@@ -1,4 +1,4 @@
-"""The image decoder: condition and noise → a picture of the product as a studio shows it, from any side.
+"""The image decoder: condition and noise → a picture of the product as a studio shows it, framed as its photo is.
 
 Three variants behind one contract:
 
@@ -8,34 +8,34 @@ gan   the same network, trained on against a discriminator with the hinge loss (
 flow  flow matching (Lipman et al. 2023, arXiv:2210.02747): four Euler steps in the graph
 ====  =================================================================================================================
 
-All are one U-Net, :class:`Painter`. The colours of the photo's patches enter at their own resolution, the features of
-the patches where it is narrowest, under attention; the fused embedding, the noise and the camera steer every block. The
-camera is either the photo's (framed 1), which then matches the picture pixel by pixel, or the turntable's (framed 0),
-whose turn counts from the side that the photo shows; where there is no photo, from the front.
+All are one U-Net, :class:`Painter`. The photo's thumbnail is what it starts from: it cuts the product out of it, adds
+what it lacks, and sets it before a ground of the noise's choice; the fused embedding and the noise steer every block.
+Where there is no photo, the picture of a known product stands in: one of the nearest in the fused space, the noise's
+choice again (:class:`Memory`; the idea of retrieval-augmented generation, Blattmann et al. 2022, arXiv:2204.11824).
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from networks.patches import COLOURS, GRID, to_thumbnail
+from networks import thumbnail
 
 SIZE = 64
 CONDITION_WIDTH = 384
-SPATIAL_ROWS = GRID * GRID  # the last rows of the condition
-FEATURES = 320  # of a spatial row, followed by COLOURS
 LATENT = 32  # numbers of the noise that the vae and the gan read
 CHANNELS = (40, 80, 128)
 STYLE = 192
 HEADS = 4
 FLOW_STEPS = 4
-FRAMES = 24
-ASIDE = math.radians(30)
+FINE = 24
+#: How far the noise may prefer a product that is less near: a share of a cosine.
+CHOICE = 0.03
 
 
 class Block(nn.Module):
@@ -62,38 +62,75 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Every place looks at every place, and at `context` [B, N, C] where there is one."""
+    """Every place looks at every place."""
 
     def __init__(self, width: int, places: int) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(8, width)
         self.place = nn.Parameter(torch.randn(places, width) * 0.02)
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
+        self.inner = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         nn.init.zeros_(self.out.weight)
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         batch, width, height, across = x.shape
         tokens = self.norm(x).flatten(2).transpose(1, 2) + self.place
-        seen = tokens if context is None else torch.cat([tokens, context], 1)
-
-        def heads(t: Tensor) -> Tensor:
-            return t.reshape(batch, -1, HEADS, width // HEADS).transpose(1, 2)
-
-        key, value = self.key_value(seen).chunk(2, -1)
-        scores = heads(self.query(tokens)) @ heads(key).transpose(2, 3) * (width // HEADS) ** -0.5
-        mixed = (scores.softmax(-1) @ heads(value)).transpose(1, 2).reshape(batch, -1, width)
+        heads = self.inner(tokens).reshape(batch, -1, 3, HEADS, width // HEADS).permute(2, 0, 3, 1, 4)
+        query, key, value = heads.unbind(0)
+        scores = query @ key.transpose(2, 3) * (width // HEADS) ** -0.5
+        mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(batch, -1, width)
         return x + self.out(mixed).transpose(1, 2).reshape(batch, width, height, across)
 
 
-class Painter(nn.Module):
-    """fused [B, 384], spatial [B, 49, 384], extra [B, E], camera [B, 2] → [B, 3, 64, 64], unbounded.
-
-    A camera is its turn in radians and whether it is the photo's.
+class Memory(nn.Module):
+    """Known products that stand in for the photo that is not there.
 
     Args:
-        extra: numbers that steer it beside embedding and turn: the latent, or the flow's time.
+        keys: [N, 384], the products' unit embeddings.
+        pictures: uint8 [N, 3, 56, 56], one of each.
+    """
+
+    def __init__(self, keys: Tensor, pictures: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("keys", keys.float())
+        self.register_buffer("pictures", pictures)
+
+    def forward(self, condition: Tensor, noise: Tensor) -> Tensor:
+        """condition [B, R, 384], noise [B, 3, 64, 64] → the condition, its last 25 rows filled where nothing was."""
+        fused, rows = split(condition)
+        # The noise's last numbers, of which no decoder reads any for itself.
+        chance = noise.flatten(1)[:, -1 - self.keys.shape[0] :]
+        chosen = (fused @ self.keys.T + CHOICE * chance[:, 1:]).argmax(1)
+        recalled = self.pictures[chosen].to(condition.dtype) / 255
+        mirrored = chance[:, 0, None, None, None] > 0
+        recalled = thumbnail.to_rows(torch.where(mirrored, recalled.flip(3), recalled))
+        rows = torch.where(thumbnail.is_there(rows)[:, None, None], rows, recalled)
+        return torch.cat([condition[:, : -thumbnail.ROWS], rows], 1)
+
+
+def split(condition: Tensor) -> tuple[Tensor, Tensor]:
+    """The unit embedding [B, 384] and the thumbnail's rows [B, 25, 384] of a condition [B, R, 384]."""
+    return F.normalize(condition[:, 0], dim=-1, eps=1e-6), condition[:, -thumbnail.ROWS :]
+
+
+@dataclass
+class Layers:
+    """A picture before it is put together: `product` [B, 3, 64, 64], its `opacity` [B, 1, 64, 64] and the `ground`."""
+
+    product: Tensor
+    opacity: Tensor
+    ground: Tensor
+
+    def together(self) -> Tensor:
+        """The picture [B, 3, 64, 64], not yet held within 0..1."""
+        return self.ground + (self.product - self.ground) * self.opacity
+
+
+class Painter(nn.Module):
+    """fused [B, 384], photo [B, 3, 56, 56] in 0..1, extra [B, E] → :class:`Layers`.
+
+    Args:
+        extra: numbers that steer it beside the embedding: the latent, or the flow's time.
         canvas: whether it also looks at a picture [B, 3, 64, 64] (the flow's).
     """
 
@@ -101,52 +138,47 @@ class Painter(nn.Module):
         super().__init__()
         wide, wider, widest = CHANNELS
         self.style = nn.Sequential(
-            nn.Linear(CONDITION_WIDTH + extra + 6, STYLE), nn.SiLU(), nn.Linear(STYLE, STYLE), nn.SiLU()
+            nn.Linear(CONDITION_WIDTH + extra, STYLE), nn.SiLU(), nn.Linear(STYLE, STYLE), nn.SiLU()
         )
-        self.register_buffer("places", _places(SIZE // 2))
-        self.stem = nn.Conv2d(3 + 1 + 4 + (12 if canvas else 0), wide, 3, padding=1)
-        self.features = nn.Linear(FEATURES + COLOURS, widest)
-        self.feature_place = nn.Parameter(torch.randn(SPATIAL_ROWS, widest) * 0.02)
+        self.register_buffer("places", _places(SIZE // 2), persistent=False)
+        self.stem = nn.Conv2d(12 + 4 + (12 if canvas else 0), wide, 3, padding=1)
         self.down = nn.ModuleList([Block(wide, wide), Block(wide, wider), Block(wider, widest)])
         self.middle = nn.ModuleList([Attention(widest, 64), Block(widest, widest), Attention(widest, 64)])
         self.up = nn.ModuleList([Block(2 * widest, widest), Block(widest + wider, wider), Block(wider + wide, wide)])
         self.across = Attention(wider, 256)
-        self.last = nn.Conv2d(wide, 4 * 24, 3, padding=1)
-        self.fine = nn.Conv2d(24, 24, 3, padding=1)
-        self.paint = nn.Conv2d(24, 3, 3, padding=1)
+        self.last = nn.Conv2d(wide, 4 * FINE, 3, padding=1)
+        self.fine = nn.Conv2d(FINE + 3, FINE, 3, padding=1)
+        self.paint = nn.Conv2d(FINE, 5, 3, padding=1)
+        self.ground = nn.Linear(STYLE, 6)
+        nn.init.zeros_(self.paint.weight)
+        with torch.no_grad():
+            self.paint.bias.copy_(torch.tensor([0.0, 0.0, 0.0, 0.0, 4.0]))
 
-    def forward(
-        self, fused: Tensor, spatial: Tensor, extra: Tensor, camera: Tensor, canvas: Tensor | None = None
-    ) -> Tensor:
-        spatial = spatial[..., : FEATURES + COLOURS]
-        # An absent photo's rows are zero; a photo's never are.
-        there = (spatial.abs().amax((1, 2)) > 0).to(fused.dtype).unsqueeze(1)
-        turn, framed = camera.split(1, 1)
-        steer = [turn.sin(), turn.cos(), (2 * turn).sin(), (2 * turn).cos(), framed * there, there]
+    def forward(self, fused: Tensor, photo: Tensor, extra: Tensor, canvas: Tensor | None = None) -> Layers:
         # Unit vectors as they are would hardly be heard beside the rest.
-        style = self.style(torch.cat([fused * math.sqrt(CONDITION_WIDTH), extra, *steer], 1))
-        colours = to_thumbnail(spatial[..., FEATURES:])
-        colours = F.interpolate(colours, (SIZE // 2, SIZE // 2), mode="bilinear", align_corners=False)
-        batch = fused.shape[0]
-        layers = [colours, there[:, :, None, None].expand(-1, 1, SIZE // 2, SIZE // 2)]
-        layers.append(self.places.expand(batch, -1, -1, -1))
+        style = self.style(torch.cat([fused * math.sqrt(CONDITION_WIDTH), extra], 1))
+        photo = F.interpolate(photo, (SIZE, SIZE), mode="bicubic", align_corners=False) - 0.5
+        layers = [F.pixel_unshuffle(photo, 2), self.places.expand(fused.shape[0], -1, -1, -1)]
         if canvas is not None:
             layers.append(F.pixel_unshuffle(canvas, 2))
-        context = (self.features(spatial) + self.feature_place) * there.unsqueeze(2)
 
         x = self.stem(torch.cat(layers, 1))
         fine = x = self.down[0](x, style)
         middle = x = self.down[1](F.avg_pool2d(x, 2), style)
         coarse = x = self.down[2](F.avg_pool2d(x, 2), style)
-        x = self.middle[0](x, context)
-        x = self.middle[2](self.middle[1](x, style), context)
+        x = self.middle[0](x)
+        x = self.middle[2](self.middle[1](x, style))
         x = self.up[0](torch.cat([x, coarse], 1), style)
         x = self.up[1](torch.cat([F.interpolate(x, scale_factor=2.0), middle], 1), style)
         x = self.across(x)
         x = self.up[2](torch.cat([F.interpolate(x, scale_factor=2.0), fine], 1), style)
         x = F.pixel_shuffle(self.last(F.silu(x)), 2)
-        x = x + self.fine(F.silu(x))
-        return self.paint(F.silu(x))
+        x = x + self.fine(torch.cat([F.silu(x), photo], 1))
+        change, opacity, shade = self.paint(F.silu(x)).split([3, 1, 1], 1)
+        top, bottom = self.ground(style).sigmoid()[:, :, None, None].chunk(2, 1)
+        down = torch.linspace(0, 1, SIZE, device=x.device)[:, None]
+        ground = (top * (1 - down) + bottom * down) * shade.sigmoid()
+        return Layers(photo + 0.5 + change, opacity.sigmoid(), ground)
 
 
 def _places(side: int) -> Tensor:
@@ -157,15 +189,19 @@ def _places(side: int) -> Tensor:
 
 
 class ImageDecoder(nn.Module):
-    """What the variants share: condition FP32 [B, R, 384], noise FP32 [B, 3, 64, 64], camera FP32 [B, 2] → a picture.
+    """What the variants share: condition FP32 [B, R, 384], noise FP32 [B, 3, 64, 64] → :class:`Layers`.
 
-    Of the condition the first row is read, the fused summary, and the last 49, the photo's patches (zeros without
-    one). `forward` gives the picture [B, 3, 64, 64] in 0..1.
+    Of the condition the first row is read, the fused summary, and the last 25, the photo's thumbnail, which must be
+    there: :class:`Memory` fills it in.
     """
 
-    def split(self, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """The unit embedding [B, 384] and the spatial rows [B, 49, 384]."""
-        return F.normalize(condition[:, 0], dim=-1, eps=1e-6), condition[:, -SPATIAL_ROWS:]
+    def layers(self, condition: Tensor, noise: Tensor) -> Layers:
+        """The picture in layers."""
+        raise NotImplementedError
+
+    def forward(self, condition: Tensor, noise: Tensor) -> Tensor:
+        """The picture [B, 3, 64, 64] in 0..1."""
+        return self.layers(condition, noise).together().clamp(0, 1)
 
 
 class LatentDecoder(ImageDecoder):
@@ -175,13 +211,9 @@ class LatentDecoder(ImageDecoder):
         super().__init__()
         self.painter = Painter(LATENT)
 
-    def forward(self, condition: Tensor, noise: Tensor, camera: Tensor) -> Tensor:
-        fused, spatial = self.split(condition)
-        return self.draw(fused, spatial, noise.flatten(1)[:, :LATENT], camera)
-
-    def draw(self, fused: Tensor, spatial: Tensor, latent: Tensor, camera: Tensor) -> Tensor:
-        """The picture for a latent [B, 32]."""
-        return self.painter(fused, spatial, latent, camera).sigmoid()
+    def layers(self, condition: Tensor, noise: Tensor) -> Layers:
+        fused, rows = split(condition)
+        return self.painter(fused, thumbnail.from_rows(rows), noise.flatten(1)[:, :LATENT])
 
 
 class FlowDecoder(ImageDecoder):
@@ -191,19 +223,19 @@ class FlowDecoder(ImageDecoder):
         super().__init__()
         self.painter = Painter(2, canvas=True)
 
-    def expected(self, x: Tensor, time: Tensor, fused: Tensor, spatial: Tensor, camera: Tensor) -> Tensor:
-        """The picture [B, 3, 64, 64] in -1..1 that x, at a time [B, 1] from 0 (noise) to 1, is on its way to."""
+    def expected(self, x: Tensor, time: Tensor, fused: Tensor, photo: Tensor) -> Layers:
+        """What x [B, 3, 64, 64] in -1..1, at a time [B, 1] from 0 (noise) to 1, is on its way to."""
         moment = torch.cat([time, (math.pi * time).cos()], 1)
-        return self.painter(fused, spatial, moment, camera, x)
+        return self.painter(fused, photo, moment, x)
 
-    def forward(self, condition: Tensor, noise: Tensor, camera: Tensor) -> Tensor:
-        fused, spatial = self.split(condition)
-        x = noise
+    def layers(self, condition: Tensor, noise: Tensor) -> Layers:
+        fused, rows = split(condition)
+        photo, x = thumbnail.from_rows(rows), noise
         for step in range(FLOW_STEPS):
-            time = torch.full_like(camera[:, :1], step / FLOW_STEPS)
-            picture = self.expected(x, time, fused, spatial, camera)
-            x = x + (picture - x) / (FLOW_STEPS - step)
-        return (x / 2 + 0.5).clamp(0, 1)
+            time = torch.full_like(fused[:, :1], step / FLOW_STEPS)
+            expected = self.expected(x, time, fused, photo)
+            x = x + (expected.together() * 2 - 1 - x) / (FLOW_STEPS - step)
+        return expected
 
 
 class Posterior(nn.Module):
@@ -214,14 +246,13 @@ class Posterior(nn.Module):
         widths = (3, 24, 48, 64, 96)
         self.layers = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(nn.GroupNorm(8, width) for width in widths[1:])
-        self.out = nn.Linear(widths[-1] * 16 + CONDITION_WIDTH + 3, 2 * LATENT)
+        self.out = nn.Linear(widths[-1] * 16 + CONDITION_WIDTH, 2 * LATENT)
 
-    def forward(self, picture: Tensor, fused: Tensor, camera: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, picture: Tensor, fused: Tensor) -> tuple[Tensor, Tensor]:
         x = picture * 2 - 1
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = F.silu(norm(layer(x)))
-        turn, framed = camera.split(1, 1)
-        both = torch.cat([x.flatten(1), fused * math.sqrt(CONDITION_WIDTH), turn.sin(), turn.cos(), framed], 1)
+        both = torch.cat([x.flatten(1), fused * math.sqrt(CONDITION_WIDTH)], 1)
         mean, log_variance = self.out(both).chunk(2, 1)
         return mean, log_variance.clamp(-8, 4)
 
@@ -262,31 +293,12 @@ def create(variant: str) -> ImageDecoder:
 
 
 class Still(nn.Module):
-    """condition [B, R, 384] and noise [B, 3, 64, 64] → the picture [B, 3, 64, 64]: framed as the photo is.
+    """condition [B, R, 384], with or without a thumbnail, and noise [B, 3, 64, 64] → picture [B, 3, 64, 64]."""
 
-    Where there is no photo, the product is seen from the front and a little from its side.
-    """
-
-    def __init__(self, decoder: ImageDecoder) -> None:
+    def __init__(self, decoder: ImageDecoder, memory: Memory) -> None:
         super().__init__()
         self.decoder = decoder
+        self.memory = memory
 
     def forward(self, condition: Tensor, noise: Tensor) -> Tensor:
-        there = (condition[:, -SPATIAL_ROWS:].abs().amax((1, 2)) > 0).to(condition.dtype).unsqueeze(1)
-        return self.decoder(condition, noise, torch.cat([ASIDE * (1 - there), there], 1))
-
-
-class Turntable(nn.Module):
-    """The image decoder led round the product: frames [B, 24, 3, 64, 64], a turn of 15 degrees from one to the next."""
-
-    def __init__(self, decoder: ImageDecoder) -> None:
-        super().__init__()
-        self.decoder = decoder
-        turns = torch.arange(FRAMES) * (2 * math.pi / FRAMES)
-        self.register_buffer("cameras", torch.stack([turns, torch.zeros(FRAMES)], 1))
-
-    def forward(self, condition: Tensor, noise: Tensor) -> Tensor:
-        batch = condition.shape[0]
-        each = condition.repeat_interleave(FRAMES, 0), noise.repeat_interleave(FRAMES, 0)
-        frames = self.decoder(*each, self.cameras.repeat(batch, 1))
-        return frames.reshape(batch, FRAMES, 3, SIZE, SIZE)
+        return self.decoder(self.memory(condition, noise), noise)

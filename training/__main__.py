@@ -182,7 +182,7 @@ def pictures(
     variant: Annotated[str, typer.Option(help="A variant of networks/image_decoder.py.")],
     threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU.")] = 1,
 ) -> None:
-    """Trains an image decoder, which also draws the turntable; goes on where it was stopped."""
+    """Trains an image decoder and writes what it remembers; goes on where it was stopped."""
     import torch
 
     from networks.image_decoder import create
@@ -196,8 +196,9 @@ def pictures(
     create(variant)  # an unknown one is said before the features are read
     folder = WEIGHTS / "image_decoder"
     products = _features()
-    with console.status("reading features and turntables"):
+    with console.status("reading features and pictures"):
         data = Data.read(products, load("concat", WEIGHTS / "fusion" / "concat.safetensors"), TextEncoder())
+    save(data.memory(), folder / "memory.safetensors", {"products": str(len(data.thumbnails))})
     start = load_decoder("vae", folder / "vae.safetensors").state_dict() if variant == "gan" else None
     with progress_bar() as bar:
         task = bar.add_task(variant, total=STEPS[variant])
@@ -211,6 +212,34 @@ def pictures(
         )
     path = folder / f"{variant}.safetensors"
     save(decoder, path, {"variant": variant, "steps": str(STEPS[variant])})
+    console.print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
+def turntable(threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU.")] = 1) -> None:
+    """Trains the video decoder; goes on where it was stopped."""
+    import torch
+
+    from training.cache import cache_folder
+    from training.encoders import TextEncoder
+    from training.fusion import load
+    from training.pictures import embeddings, save
+    from training.turning import STEPS, Data, train
+
+    torch.set_num_threads(threads)
+    products = _features()
+    with console.status("reading turntables"):
+        fused = embeddings(products, load("concat", WEIGHTS / "fusion" / "concat.safetensors"), TextEncoder())
+        data = Data.read(products, torch.cat(list(fused), 1))
+    with progress_bar() as bar:
+        task = bar.add_task("turntable", total=STEPS)
+        decoder = train(
+            data,
+            cache_folder() / "training" / "video-decoder.pt",
+            lambda step, said: bar.update(task, completed=step, description=f"turntable  {said}"),
+        )
+    path = WEIGHTS / "video_decoder" / "model.safetensors"
+    save(decoder, path, {"steps": str(STEPS)})
     console.print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1e6:.1f} MB")
 
 

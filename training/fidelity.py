@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor
-from torch.nn import functional as F
 
+from networks import thumbnail
 from networks.fusion import Fusion
-from networks.image_decoder import FRAMES, SIZE, ImageDecoder
+from networks.image_decoder import SIZE, Still
+from networks.video_decoder import FRAMES
 from training import studio, turntables
 from training.cache import cache_folder
 from training.catalogue import HELD_OUT_VIEWS, VIEWS, Product
@@ -46,7 +47,7 @@ class Query:
 
     Args:
         product: its place among all products.
-        thumbnail: uint8 [28, 28, 3] of the photo.
+        thumbnail: uint8 [3, 56, 56] of the photo.
         truth: uint8 [S, S, 3], the photo's studio shot, and its opacity `mask` [S, S].
         azimuth: of the photo, in radians.
     """
@@ -100,29 +101,28 @@ def queries(products: list[Product], held_out: bool, count: int) -> list[Query]:
         product = products[index]
         azimuth = float(turntables.view_angles(product)[view, 0])
         shots, masks = studio.read(product)
-        thumbnail = thumbnails(product, range(view, view + 1))[0]
-        made.append(Query(index, view, azimuth, thumbnail, shots[view], masks[view]))
+        seen = thumbnails(product, range(view, view + 1))[0]
+        made.append(Query(index, view, azimuth, seen, shots[view], masks[view]))
     return made
 
 
 def conditions(asked: list[Query], products: list[Product], fusion: Fusion, encoder: TextEncoder) -> dict[str, Tensor]:
-    """Way → condition [n, 50, 384]: the fused embedding, then the photo's rows (zeros for words alone)."""
+    """Way → condition [n, 26, 384]: the fused embedding, then the photo's thumbnail (zeros for words alone)."""
     features: Features = join([read(products[q.product])[np.array([q.view])] for q in asked])
     texts = torch.from_numpy(embed([products[q.product].name for q in asked], encoder))
-    spatial = torch.from_numpy(features.tokens).float()
-    spatial = F.pad(spatial, (0, texts.shape[1] - spatial.shape[2]))
+    rows = thumbnail.to_rows(torch.from_numpy(np.stack([q.thumbnail for q in asked])) / 255)
     batches = {"text": text_only(texts), "photo": image_only(features), "both": with_title(texts, features)}
     return {
-        way: torch.cat([run(fusion, batch)[1].unsqueeze(1), spatial * (way != "text")], 1)
+        way: torch.cat([run(fusion, batch)[1].unsqueeze(1), rows * (way != "text")], 1)
         for way, batch in batches.items()
     }
 
 
 @torch.inference_mode()
-def draw(decoder: ImageDecoder, condition: Tensor, cameras: Tensor, seed: int) -> NDArray[np.uint8]:
-    """uint8 [n, S, S, 3] for cameras [n, 2]; every row its own noise."""
+def draw(decoder: Still, condition: Tensor, seed: int) -> NDArray[np.uint8]:
+    """uint8 [n, S, S, 3]; every row its own noise."""
     noise = torch.randn(len(condition), 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
-    parts = [decoder(*rows) for rows in zip(condition.split(32), noise.split(32), cameras.split(32), strict=True)]
+    parts = [decoder(*rows) for rows in zip(condition.split(32), noise.split(32), strict=True)]
     pixels = (torch.cat(parts).permute(0, 2, 3, 1) * 255).round().clamp(0, 255)
     return pixels.to(torch.uint8).numpy()
 
@@ -168,7 +168,7 @@ def judge(
 
 
 def evaluate(
-    decoders: dict[str, ImageDecoder],
+    decoders: dict[str, Still],
     products: list[Product],
     fusion: Fusion,
     text_encoder: TextEncoder,
@@ -183,14 +183,11 @@ def evaluate(
         figures, true_features = judge(truths, asked, index, image_encoder)
         yield name, "true shot", figures | {"pictures": len(asked), "candidates": len(products)}
         given = conditions(asked, products, fusion, text_encoder)
-        # Words alone do not say from where: they are asked for the photo's side, so that colours can be compared.
-        cameras = {"text": torch.tensor([[q.azimuth, 0.0] for q in asked])}
         for variant, decoder in decoders.items():
             for way in WAYS:
-                camera = cameras.get(way, torch.tensor([[0.0, 1.0]]).expand(len(asked), -1))
-                drawn = draw(decoder, given[way], camera, SEED)
+                drawn = draw(decoder, given[way], SEED)
                 figures, features = judge(drawn, asked, index, image_encoder)
                 figures["frechet"] = frechet(features, true_features)
-                again = features_of(draw(decoder, given[way][:60], camera[:60], SEED + 1), image_encoder)
+                again = features_of(draw(decoder, given[way][:60], SEED + 1), image_encoder)
                 figures["seeds_apart"] = float(1 - (features[:60] * again).sum(1).mean())
                 yield name, f"{variant}/{way}", figures

@@ -25,8 +25,8 @@ from networks.fusion import (
     CLASSES,
     INPUTS,
     MODALITIES,
-    PATCH,
     POOLED,
+    SPATIAL,
     TOKENS,
     WIDTH,
     Fusion,
@@ -76,7 +76,7 @@ Aligned = tuple[Tensor, Tensor]
 def batch(
     *,
     text: Tensor | None = None,
-    image: Features | tuple[Tensor, Tensor, Tensor] | None = None,
+    image: Features | tuple[Tensor, ...] | None = None,
     video: Aligned | None = None,
     audio: Aligned | None = None,
     behavior: Aligned | None = None,
@@ -92,7 +92,7 @@ def batch(
     count = next(len(tensors[0]) for tensors in given.values() if tensors is not None)
     shapes = {
         "text": ((WIDTH,),),
-        "image": ((POOLED,), (1, PATCH), (CLASSES,)),
+        "image": ((POOLED,), (1, SPATIAL), (CLASSES,), (1, WIDTH)),
         **dict.fromkeys(ALIGNED, ((WIDTH,), (TOKENS, WIDTH))),
     }
     values = {}
@@ -111,9 +111,10 @@ def label_embeddings(encoder: TextEncoder) -> Tensor:
     return torch.stack([part.mean(0) for part in flat.split(counts)])
 
 
-def tensors(features: Features) -> tuple[Tensor, Tensor, Tensor]:
-    """Fusion's image inputs, float32."""
-    return tuple(torch.from_numpy(a).float() for a in (features.embedding, features.tokens, features.scores))
+def tensors(features: Features) -> tuple[Tensor, ...]:
+    """Fusion's image inputs, float32; what it only hands on, the thumbnail, is left empty."""
+    seen = (torch.from_numpy(a).float() for a in (features.embedding, features.tokens, features.scores))
+    return *seen, torch.zeros(len(features), 1, WIDTH)
 
 
 def image_only(features: Features) -> Batch:
@@ -137,7 +138,7 @@ class Drawn:
     title: Tensor
     beside: Tensor
     says_something: Tensor
-    image: tuple[Tensor, Tensor, Tensor]
+    image: tuple[Tensor, ...]
     whose: Tensor
     aligned: dict[str, tuple[Tensor, Tensor, Tensor]]
     subset: Tensor
@@ -212,7 +213,7 @@ def losses(network: Fusion, data: Data, targets: Tensor, rng: np.random.Generato
     drawn = data.draw(rng)
     names = data.name_of[drawn.products]
     text, beside = (network.projectors["text"](x) for x in (drawn.title, drawn.beside))
-    image = network.projectors["image"](*drawn.image)
+    image = network.projectors["image"](*drawn.image[:3])
     rest = [network.projectors[modality](*drawn.aligned[modality][:2]) for modality in ALIGNED]
     present, absent = torch.ones_like(drawn.says_something), torch.zeros_like(drawn.says_something)
     zeros = absent.expand(-1, len(ALIGNED))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,17 +12,21 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from networks.fusion import Fusion
-from networks.image_decoder import FRAMES, SIZE, ImageDecoder, Turntable
+from networks.image_decoder import SIZE, Still
+from networks.thumbnail import to_rows
+from networks.video_decoder import FRAMES, Turntable
 from training.catalogue import Product
-from training.encoders import ImageEncoder, TextEncoder
+from training.encoders import ImageEncoder, TextEncoder, fit
+from training.evaluation import photos
+from training.features import Features
 from training.fidelity import PHOTOS, SEED, Index, Query, conditions, draw, queries
-from training.pictures import frames
+from training.fusion import image_only
+from training.pictures import frames, thumbnail
+from training.recall import run
 
 ZOOM = 2
 MARGIN = 150  # pixels of a row's label
 COLUMNS = 12
-PHOTO = torch.tensor([[0.0, 1.0]])
-FRONT = torch.tensor([[0.5, 0.0]])
 
 
 @dataclass
@@ -49,8 +54,24 @@ def sheet(rows: list[Row], heads: list[str], path: Path) -> None:
 
 
 def _photos(asked: list[Query]) -> NDArray[np.uint8]:
-    nearest = Image.Resampling.NEAREST
-    return np.stack([np.asarray(Image.fromarray(q.thumbnail).resize((SIZE, SIZE), nearest)) for q in asked])
+    seen = [Image.fromarray(np.moveaxis(q.thumbnail, 0, 2)) for q in asked]
+    return np.stack([np.asarray(picture.resize((SIZE, SIZE), Image.Resampling.NEAREST)) for picture in seen])
+
+
+def _squared(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as picture:
+        return np.asarray(Image.fromarray(fit(picture)).resize((SIZE, SIZE), Image.Resampling.BOX))
+
+
+def real_conditions(real: list[dict[str, Any]], fusion: Fusion, encoder: ImageEncoder) -> torch.Tensor:
+    """The conditions [n, 26, 384] of photos alone."""
+    square, small = [], []
+    for entry in real:
+        with Image.open(entry["path"]) as picture:
+            square.append(fit(picture))
+            small.append(thumbnail(picture))
+    _, fused = run(fusion, image_only(Features(*encoder(np.stack(square)))))
+    return torch.cat([fused.unsqueeze(1), to_rows(torch.from_numpy(np.stack(small)) / 255)], 1)
 
 
 def remembered(features: NDArray[np.float32], index: Index) -> NDArray[np.uint8]:
@@ -66,8 +87,9 @@ def remembered(features: NDArray[np.float32], index: Index) -> NDArray[np.uint8]
 
 
 def write(
-    decoders: dict[str, ImageDecoder],
+    decoders: dict[str, Still],
     served: str,
+    turntable: Turntable,
     products: list[Product],
     fusion: Fusion,
     text_encoder: TextEncoder,
@@ -87,18 +109,17 @@ def write(
     for name, held_out in (("held-out views", False), ("held-out products", True)):
         asked = queries(products, held_out, PHOTOS)
         given = conditions(asked, products, fusion, text_encoder)
-        drawn = draw(main, given["both"], PHOTO.expand(len(asked), -1), SEED)
+        drawn = draw(main, given["both"], SEED)
         order, features = index.ranks(drawn, image_encoder)
         first = np.arange(COLUMNS) * len(asked) // COLUMNS
-        photo, front = PHOTO.expand(COLUMNS, -1), FRONT.expand(COLUMNS, -1)
         few = {way: condition[first] for way, condition in given.items()}
         rows = [
             Row("the photo, as the decoder", _photos([asked[i] for i in first])),
             Row("its studio shot", np.stack([asked[i].truth for i in first])),
-            *(Row(f"{variant}: photo and title", draw(d, few["both"], photo, 1)) for variant, d in decoders.items()),
-            Row(f"{served}: another seed", draw(main, few["both"], photo, 2)),
-            Row(f"{served}: photo alone", draw(main, few["photo"], photo, 1)),
-            *(Row(f"{served}: title alone, {seed}", draw(main, few["text"], front, seed)) for seed in (1, 2)),
+            *(Row(f"{variant}: photo and title", draw(d, few["both"], 1)) for variant, d in decoders.items()),
+            Row(f"{served}: another seed", draw(main, few["both"], 2)),
+            Row(f"{served}: photo alone", draw(main, few["photo"], 1)),
+            *(Row(f"{served}: title alone, {seed}", draw(main, few["text"], seed)) for seed in (1, 2, 3)),
             Row("nearest trained-on", remembered(features[first], index)),
         ]
         slug = name.replace(" ", "-")
@@ -123,10 +144,26 @@ def write(
             "![failures](gallery/failures.png)",
             "",
         ]
+    real = photos()
+    given = real_conditions(real, fusion, image_encoder)
+    rows = [
+        Row("a real photo", np.stack([_squared(entry["path"]) for entry in real])),
+        *(Row(f"{variant}: photo alone", draw(d, given, 1)) for variant, d in decoders.items()),
+        Row(f"{served}: turned by 45°", turntable_frames(turntable, given)[:, 3]),
+    ]
+    sheet(rows, [entry["name"] for entry in real], folder / "gallery" / "real-photos.png")
+    text += [
+        "## Real photos",
+        "",
+        "Nothing like them was trained on.",
+        "",
+        "![real photos](gallery/real-photos.png)",
+        "",
+    ]
     text += ["## Turntables", "", "Every second frame: drawn from one photo and its title, and the true one below.", ""]
     rows = []
     for place in np.arange(4) * len(asked) // 4 + 7:
-        drawn_turn, true_turn = turned(decoders[served], asked[place], given["both"][place : place + 1], products)
+        drawn_turn, true_turn = turned(turntable, asked[place], given["both"][place : place + 1], products)
         name = products[asked[place].product].name[:20]
         rows += [Row(name, drawn_turn[::2]), Row("true", true_turn[::2])]
     sheet(rows, [f"{frame * 360 // FRAMES}°" for frame in range(0, FRAMES, 2)], folder / "gallery" / "turntables.png")
@@ -137,19 +174,25 @@ def write(
 
 
 @torch.inference_mode()
+def turntable_frames(turntable: Turntable, condition: torch.Tensor) -> NDArray[np.uint8]:
+    """uint8 [n, 24, S, S, 3], all rows of one noise."""
+    noise = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(SEED)).expand(
+        len(condition), -1, -1, -1
+    )
+    return (turntable(condition, noise).permute(0, 1, 3, 4, 2) * 255).round().to(torch.uint8).numpy()
+
+
 def turned(
-    decoder: ImageDecoder, query: Query, condition: torch.Tensor, products: list[Product]
+    turntable: Turntable, query: Query, condition: torch.Tensor, products: list[Product]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The drawn turntable and the true one, both uint8 [24, S, S, 3], beginning at the photo's side."""
-    noise = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(SEED))
-    drawn = (Turntable(decoder).eval()(condition, noise)[0].permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
     first = round(query.azimuth / (2 * np.pi / FRAMES))
     pictures, _ = frames(products[query.product])
-    return drawn, np.roll(pictures, -first, axis=0)
+    return turntable_frames(turntable, condition)[0], np.roll(pictures, -first, axis=0)
 
 
 def turns(
-    decoder: ImageDecoder,
+    turntable: Turntable,
     products: list[Product],
     fusion: Fusion,
     text_encoder: TextEncoder,
@@ -172,7 +215,7 @@ def turns(
     category, in_five, near, near_true, errors, chance, forward = [], [], [], [], [], [], []
     categories = np.array([p.category for p in products])
     for place, query in enumerate(asked):
-        drawn, true = turned(decoder, query, given[place : place + 1], products)
+        drawn, true = turned(turntable, query, given[place : place + 1], products)
         order, features = index.ranks(drawn, image_encoder)
         _, true_features = index.ranks(true, image_encoder)
         category.append((categories[order[:, 0]] == categories[query.product]).mean())

@@ -10,17 +10,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from networks.image_decoder import VARIANTS
-from training import gallery
+from networks.image_decoder import VARIANTS, Still
+from networks.video_decoder import Turntable, VideoDecoder
+from training import gallery, turning
 from training.catalogue import Product
 from training.encoders import REPOSITORY, ImageEncoder, TextEncoder
 from training.fidelity import COLOUR_DISTANCE, evaluate
 from training.figures import record
 from training.fusion import load as load_fusion
-from training.pictures import BATCH, STEPS, load
+from training.pictures import BATCH, STEPS, load, load_memory
 
-FOLDER = REPOSITORY / "weights" / "image_decoder"
+FOLDER, VIDEO = (REPOSITORY / "weights" / name for name in ("image_decoder", "video_decoder"))
 TEMPLATE = Path(__file__).parent / "data" / "image_decoder_card.md"
+MACHINE = f"{platform.machine()}, one CPU thread, no GPU"
 #: Figure → its heading.
 COLUMNS = {
     "product": "product",
@@ -34,7 +36,10 @@ COLUMNS = {
 
 def everything(products: list[Product], served: str, console: Console) -> dict[str, Any]:
     """Figures by set and what (``variant/way``), and those of the turntables; the gallery is written on the way."""
-    decoders = {v: load(v, FOLDER / f"{v}.safetensors") for v in VARIANTS if (FOLDER / f"{v}.safetensors").exists()}
+    memory = load_memory(FOLDER / "memory.safetensors")
+    paths = {variant: FOLDER / f"{variant}.safetensors" for variant in VARIANTS}
+    decoders = {variant: Still(load(variant, path), memory).eval() for variant, path in paths.items() if path.exists()}
+    turntable = Turntable(decoders[served].decoder, memory, turning.load(VIDEO / "model.safetensors")).eval()
     fusion_variant = json.loads((REPOSITORY / "weights" / "fusion" / "recall.json").read_text())["best"]
     fusion = load_fusion(fusion_variant, REPOSITORY / "weights" / "fusion" / f"{fusion_variant}.safetensors")
     texts, images = TextEncoder(2), ImageEncoder(2)
@@ -44,9 +49,9 @@ def everything(products: list[Product], served: str, console: Console) -> dict[s
             status.update(f"judging pictures: {name}, {what}")
             results["sets"].setdefault(name, {})[what] = figures
         status.update("judging turntables")
-        results["turntables"] = gallery.turns(decoders[served], products, fusion, texts, images)
+        results["turntables"] = gallery.turns(turntable, products, fusion, texts, images)
         status.update("drawing the gallery")
-        gallery.write(decoders, served, products, fusion, texts, images, REPOSITORY / "docs")
+        gallery.write(decoders, served, turntable, products, fusion, texts, images, REPOSITORY / "docs")
     return results
 
 
@@ -90,10 +95,23 @@ def write(results: dict[str, Any], products: list[Product], served: str) -> list
             held_out=held_out,
             steps=", ".join(f"{variant} {count}" for variant, count in STEPS.items()),
             batch=BATCH,
-            machine=f"{platform.machine()}, one CPU thread, no GPU",
+            machine=MACHINE,
             candidates=len(products),
             colour=f"{COLOUR_DISTANCE:.0f}",
             tables="\n\n".join(tables),
+        )
+    )
+    (VIDEO / "README.md").write_text(
+        (TEMPLATE.parent / "video_decoder_card.md")
+        .read_text()
+        .format(
+            parameters=sum(p.numel() for p in VideoDecoder().parameters()) / 1e6,
+            trained=len(products) - held_out,
+            held_out=held_out,
+            steps=turning.STEPS,
+            batch=turning.BATCH,
+            turns=turning.TURNS,
+            machine=MACHINE,
             turntables=turns["turntables"],
             turn_category=f"{turns['category_accuracy']:.2f}",
             consistency=f"{turns['consistency']:.2f}",
@@ -101,6 +119,7 @@ def write(results: dict[str, Any], products: list[Product], served: str) -> list
             angle=f"{turns['angle_error_degrees']:.0f}",
             chance=f"{turns['angle_error_chance']:.0f}",
             monotonic=f"{turns['monotonic']:.2f}",
+            in_five=f"{turns['product_in_5']:.2f}",
         )
     )
     return shown

@@ -1,17 +1,17 @@
 """Trains the image decoder's variants on photos of the catalogue and what they shall become.
 
-Each sample is one of a product's pictures that may be trained on (or none: then its title alone speaks), and either its
-studio shot or a turn and the turntable's frame at that turn from where the photo was taken. What a shop's photos vary
-in and products do not decide is drawn anew: colours are changed in photo and target alike, so that a product's colour
-must come from its photo; both are mirrored; the target's ground and light vary, which the noise has to explain. None of
-the judges of `training/fidelity.py` takes part in the loss.
+A sample is a picture that may be trained on and its studio shot, or a turntable's frame for both, as
+:class:`networks.image_decoder.Memory` recalls it. What a shop's photos vary in and products do not decide is drawn
+anew: colours are changed in photo and target alike, so that a product's colour must come from its photo; both are
+mirrored; some photos get the ground of another; the target's ground and light vary, which the noise has to explain.
+None of the judges of `training/fidelity.py` takes part in the loss.
 """
 
 from __future__ import annotations
 
-import math
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,18 +24,18 @@ from torch.nn import functional as F
 
 from networks.fusion import Fusion
 from networks.image_decoder import (
-    FEATURES,
-    FRAMES,
     LATENT,
     SIZE,
     Discriminator,
     FlowDecoder,
     ImageDecoder,
     LatentDecoder,
+    Layers,
+    Memory,
     Posterior,
     create,
 )
-from networks.patches import COLOURS, from_thumbnail, mirrored, to_thumbnail
+from networks.thumbnail import SIDE
 from training import studio, turntables
 from training.build import view_path
 from training.catalogue import Product
@@ -50,22 +50,33 @@ SEED = 11
 BATCH = 16
 LEARNING_RATE = 1e-3
 #: variant → steps.
-STEPS = {"vae": 2400, "gan": 400, "flow": 1500}
+STEPS = {"vae": 1800, "gan": 500, "flow": 1000}
 KL_WEIGHT = 1e-3
+OPACITY_WEIGHT = 0.5
 ADVERSARIAL_WEIGHT = 0.02
-#: Shares of the samples: a title alone, a photo alone; the rest has both. And of those with a photo, the studio shots.
-TEXT_ONLY_SHARE, PHOTO_ONLY_SHARE, STUDIO_SHARE = 0.2, 0.35, 0.6
+#: Shares of the samples: recalled ones, photos without a title, photos before another ground.
+RECALLED_SHARE, PHOTO_ONLY_SHARE, OTHER_GROUND_SHARE = 0.2, 0.35, 0.2
 RECOLOURED_SHARE, WHITE_GROUND_SHARE = 0.5, 0.4
+#: The side of known products that stands in for a photo: a turntable's frame, 30 degrees from the front.
+RECALLED_SIDE = 2
+#: Among so many of the nearest, how far the product is whose title goes with a recalled one.
+NEIGHBOURS = 10
+
+
+def thumbnail(picture: Image.Image) -> NDArray[np.uint8]:
+    """uint8 [3, 56, 56]: what the condition holds of a picture."""
+    pixels = fit(picture)
+    small = pixels.reshape(SIDE, len(pixels) // SIDE, SIDE, -1, 3).mean((1, 3)).round()
+    return np.ascontiguousarray(small.astype(np.uint8).transpose(2, 0, 1))
 
 
 def thumbnails(product: Product, views: range) -> NDArray[np.uint8]:
-    """uint8 [n, 28, 28, 3]: what the condition holds of the colours of a product's pictures."""
+    """uint8 [n, 3, 56, 56] of a product's pictures."""
     pictures = []
     for view in views:
         with Image.open(view_path(product, view)) as picture:
-            pixels = fit(picture).astype(np.float32)
-        pictures.append(pixels.reshape(28, 8, 28, 8, 3).mean((1, 3)).round())
-    return np.stack(pictures).astype(np.uint8)
+            pictures.append(thumbnail(picture))
+    return np.stack(pictures)
 
 
 def frames(product: Product) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -80,118 +91,118 @@ def frames(product: Product) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return np.stack(pictures), np.stack(masks)
 
 
+def embeddings(products: list[Product], fusion: Fusion, encoder: TextEncoder) -> tuple[Tensor, Tensor, Tensor]:
+    """Unit embeddings of what may be trained on: of titles [P, T, 384], of pictures [P, V, 384] and of both."""
+    kept = [p for p in products if not p.held_out]
+    views = np.arange(TRAINED_VIEWS)
+    features: Features = join([read(product)[views] for product in kept])
+    forms = [titles(p) for p in kept]
+    texts = torch.from_numpy(embed([t for f in forms for t in f], encoder))
+    _, text = run(fusion, text_only(texts))
+    _, image = run(fusion, image_only(features))
+    which = np.random.default_rng(SEED).integers(len(forms[0]), size=(len(kept), len(views)))
+    beside = texts.view(len(kept), -1, texts.shape[-1])[np.arange(len(kept))[:, None], which].flatten(0, 1)
+    _, both = run(fusion, with_title(beside, features))
+    return tuple(x.view(len(kept), -1, x.shape[-1]) for x in (text, image, both))
+
+
 @dataclass
 class Sample:
-    """`fused` [n, 384], `spatial` [n, 49, 384], `camera` [n, 2], `target` [n, 3, S, S] and `mask` [n, 1, S, S]."""
+    """`fused` [n, 384], `photo` [n, 3, 56, 56], `target` [n, 3, S, S] and `mask` [n, 1, S, S]."""
 
     fused: Tensor
-    spatial: Tensor
-    camera: Tensor
+    photo: Tensor
     target: Tensor
     mask: Tensor
 
     def to(self, device: torch.device) -> Sample:
-        return Sample(*(t.to(device) for t in (self.fused, self.spatial, self.camera, self.target, self.mask)))
+        return Sample(*(t.to(device) for t in (self.fused, self.photo, self.target, self.mask)))
 
 
 @dataclass
 class Data:
     """Products to train on, in arrays.
 
-    `tokens` [P, V, 49, 320] and `thumbnails` [P, V, 28, 28, 3] of their pictures, `azimuths` [P, V] in radians; the
-    unit embeddings of titles [P, T, 384], of pictures [P, V, 384] and of both [P, V, 384]; `frames` [P, 24, S, S, 3]
-    and `masks` [P, 24, S, S]; `shots` [P, V, S, S, 3] and `shot_masks` [P, V, S, S].
+    `thumbnails` uint8 [P, V, 3, 56, 56] of their pictures; the unit embeddings of titles [P, T, 384], of pictures
+    [P, V, 384] and of both [P, V, 384]; `shots` [P, V, S, S, 3] and `shot_masks` [P, V, S, S]; of the side that can be
+    recalled `frames` [P, S, S, 3], `masks` [P, S, S] and `frame_thumbnails` [P, 3, 56, 56]; `near` [P, N], the products
+    whose embeddings are nearest.
     """
 
-    tokens: NDArray[np.float16]
     thumbnails: NDArray[np.uint8]
-    azimuths: NDArray[np.float32]
     text: Tensor
     image: Tensor
     both: Tensor
-    frames: NDArray[np.uint8]
-    masks: NDArray[np.uint8]
     shots: NDArray[np.uint8]
     shot_masks: NDArray[np.uint8]
+    frames: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    frame_thumbnails: NDArray[np.uint8]
+    near: NDArray[np.int64]
 
     @classmethod
     def read(cls, products: list[Product], fusion: Fusion, encoder: TextEncoder) -> Data:
         """Of the products among `products` that may be trained on."""
         kept = [p for p in products if not p.held_out]
         views = range(TRAINED_VIEWS)
-        features: Features = join([read(product)[np.array(views)] for product in kept])
-        forms = [titles(p) for p in kept]
-        texts = torch.from_numpy(embed([t for f in forms for t in f], encoder))
-        _, text = run(fusion, text_only(texts))
-        _, image = run(fusion, image_only(features))
-        which = np.random.default_rng(SEED).integers(len(forms[0]), size=(len(kept), len(views)))
-        beside = texts.view(len(kept), -1, texts.shape[-1])[np.arange(len(kept))[:, None], which].flatten(0, 1)
-        _, both = run(fusion, with_title(beside, features))
-        turned, shot = [frames(product) for product in kept], [studio.read(product) for product in kept]
-        shape = (len(kept), len(views))
+        text, image, both = embeddings(products, fusion, encoder)
+        shot = [studio.read(product) for product in kept]
+        turned = [frames(product) for product in kept]
+        keys = F.normalize(both.mean(1), dim=-1)
         return cls(
-            tokens=features.tokens[..., :FEATURES].reshape(*shape, -1, FEATURES),
             thumbnails=np.stack([thumbnails(product, views) for product in kept]),
-            azimuths=np.stack([turntables.view_angles(product)[: len(views), 0] for product in kept]),
-            text=text.view(len(kept), -1, text.shape[-1]),
-            image=image.view(*shape, -1),
-            both=both.view(*shape, -1),
-            frames=np.stack([pictures for pictures, _ in turned]),
-            masks=np.stack([masks for _, masks in turned]),
+            text=text,
+            image=image,
+            both=both,
             shots=np.stack([pictures[: len(views)] for pictures, _ in shot]),
             shot_masks=np.stack([masks[: len(views)] for _, masks in shot]),
+            frames=np.stack([pictures[RECALLED_SIDE] for pictures, _ in turned]),
+            masks=np.stack([masks[RECALLED_SIDE] for _, masks in turned]),
+            frame_thumbnails=np.stack(
+                [thumbnail(Image.fromarray(turntables.read(product)[RECALLED_SIDE])) for product in kept]
+            ),
+            near=(keys @ keys.T).topk(NEIGHBOURS).indices.numpy(),
         )
+
+    def memory(self) -> Memory:
+        """What stands in for a photo that is not there: of products that were trained on only."""
+        return Memory(F.normalize(self.both.mean(1), dim=-1), torch.from_numpy(self.frame_thumbnails))
 
     def draw(self, rng: np.random.Generator, count: int) -> Sample:
         """A batch, everything that varies drawn."""
-        products = rng.integers(len(self.tokens), size=count)
-        views = rng.integers(self.tokens.shape[1], size=count)
+        products = rng.integers(len(self.thumbnails), size=count)
+        views = rng.integers(self.thumbnails.shape[1], size=count)
         way = rng.random(count)
-        text_only_rows, photo_only = way < TEXT_ONLY_SHARE, way > 1 - PHOTO_ONLY_SHARE
-        base = np.where(text_only_rows, 0.0, self.azimuths[products, views])
-        framed = (rng.random(count) < STUDIO_SHARE) & ~text_only_rows
-        chosen = rng.integers(FRAMES, size=count)
-        turn = np.where(framed, 0.0, chosen * (2 * math.pi / FRAMES) - base)
+        recalled, photo_only = way < RECALLED_SHARE, way > 1 - PHOTO_ONLY_SHARE
+        other_ground = ~recalled & (rng.random(count) < OTHER_GROUND_SHARE)
 
         fused = self.both[products, views]
         fused = torch.where(torch.from_numpy(photo_only)[:, None], self.image[products, views], fused)
-        title = self.text[products, rng.integers(self.text.shape[1], size=count)]
-        fused = torch.where(torch.from_numpy(text_only_rows)[:, None], title, fused)
+        asked = self.near[products, rng.integers(NEIGHBOURS, size=count)]
+        title = self.text[asked, rng.integers(self.text.shape[1], size=count)]
+        fused = torch.where(torch.from_numpy(recalled)[:, None], title, fused)
         fused = F.normalize(fused, dim=-1)
 
-        inside = framed[:, None, None]
-        pixels = np.where(inside[..., None], self.shots[products, views], self.frames[products, chosen])
-        target = _pictures(pixels)
-        opacity = np.where(inside, self.shot_masks[products, views], self.masks[products, chosen])
+        rows = recalled[:, None, None]
+        target = _pictures(np.where(rows[..., None], self.frames[products], self.shots[products, views]))
+        opacity = np.where(rows, self.masks[products], self.shot_masks[products, views])
         mask = torch.from_numpy(opacity).float().div(255).unsqueeze(1)
-        photo = _pictures(self.thumbnails[products, views])
-        tokens = torch.from_numpy(self.tokens[products, views]).float()
-        recolour = torch.from_numpy((rng.random(count) < RECOLOURED_SHARE) & ~text_only_rows)[:, None, None, None]
-        photo, painted = _recoloured(rng, photo, target)
+        seen = np.where(rows[..., None], self.frame_thumbnails[products], self.thumbnails[products, views])
+        photo = torch.from_numpy(seen).float() / 255
+        photo = torch.where(torch.from_numpy(other_ground)[:, None, None, None], _elsewhere(rng, photo, mask), photo)
+        recolour = torch.from_numpy(rng.random(count) < RECOLOURED_SHARE)[:, None, None, None]
+        other, painted = _recoloured(rng, photo, target)
         # The ground stays white: it is the product that has another colour.
         target = torch.where(recolour, target * (1 - mask) + painted * mask, target)
-        photo = torch.where(recolour, photo, _pictures(self.thumbnails[products, views]))
-        spatial = torch.cat([tokens, from_thumbnail(photo - 0.5)], 2)
-        spatial = F.pad(spatial, (0, fused.shape[1] - spatial.shape[2]))
-        flip = torch.from_numpy(rng.random(count) < 0.5)
-        turns = torch.from_numpy(turn).float() * (1 - 2 * flip.float())
-        camera = torch.stack([turns, torch.from_numpy(framed).float()], 1)
-        target, mask = (torch.where(flip[:, None, None, None], x.flip(3), x) for x in (target, mask))
-        spatial = torch.where(flip[:, None, None], _mirrored(spatial), spatial)
-        spatial = spatial * torch.from_numpy(~text_only_rows)[:, None, None]
-        return Sample(fused, spatial, camera, _staged(rng, target, mask), mask)
+        photo = torch.where(recolour, other, photo)
+        flip = torch.from_numpy(rng.random(count) < 0.5)[:, None, None, None]
+        photo, target, mask = (torch.where(flip, x.flip(3), x) for x in (photo, target, mask))
+        return Sample(fused, photo, _staged(rng, target, mask), mask)
 
 
 def _pictures(pixels: NDArray[np.uint8]) -> Tensor:
     """uint8 [n, H, W, 3] → float32 [n, 3, H, W] in 0..1."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-
-
-def _mirrored(spatial: Tensor) -> Tensor:
-    """The rows of the mirrored photo."""
-    colours = from_thumbnail(to_thumbnail(spatial[..., FEATURES : FEATURES + COLOURS]).flip(3))
-    rest = spatial[..., FEATURES + COLOURS :]
-    return torch.cat([mirrored(spatial[..., :FEATURES]), colours, rest], 2)
 
 
 def _recoloured(rng: np.random.Generator, photo: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -203,6 +214,16 @@ def _recoloured(rng: np.random.Generator, photo: Tensor, target: Tensor) -> tupl
         places = orders[:, :, None, None].expand(-1, -1, *pictures.shape[2:])
         changed.append((pictures.gather(1, places) * gains).clamp(0, 1))
     return changed[0], changed[1]
+
+
+def _elsewhere(rng: np.random.Generator, photo: Tensor, mask: Tensor) -> Tensor:
+    """Photos [n, 3, 56, 56] with a piece of another one behind what `mask` [n, 1, S, S] shows."""
+    inside = F.adaptive_avg_pool2d(mask, photo.shape[2:])
+    others = photo[torch.from_numpy(rng.permutation(len(photo)))].flip(2)
+    first, side = rng.integers(0, 20, 2), int(rng.integers(12, 37))
+    piece = others[:, :, first[0] : first[0] + side, first[1] : first[1] + side]
+    ground = F.interpolate(piece, photo.shape[2:], mode="bilinear", align_corners=False)
+    return ground + (photo - ground) * inside
 
 
 def _staged(rng: np.random.Generator, target: Tensor, mask: Tensor) -> Tensor:
@@ -218,6 +239,11 @@ def _staged(rng: np.random.Generator, target: Tensor, mask: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------------------------------------------------- losses
+
+
+def unlike(layers: Layers, sample: Sample) -> Tensor:
+    """How much of what is the product is not taken for it, and the other way round."""
+    return (layers.opacity - sample.mask).abs().mean()
 
 
 def likeness(picture: Tensor, sample: Sample) -> tuple[Tensor, Tensor]:
@@ -261,12 +287,16 @@ def train(
     return trained.eval()
 
 
-def _adam(*networks: nn.Module, rate: float = LEARNING_RATE, betas: tuple[float, float] = (0.9, 0.99)):
+def optimizer_of(
+    *networks: nn.Module, rate: float = LEARNING_RATE, betas: tuple[float, float] = (0.9, 0.99)
+) -> torch.optim.AdamW:
+    """AdamW over networks that are trained together."""
     parameters = [p for network in networks for p in network.parameters()]
     return torch.optim.AdamW(parameters, rate, betas=betas, weight_decay=1e-4)
 
 
-def _apply(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+def apply(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step, the gradient held to unit length at most."""
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
@@ -275,37 +305,44 @@ def _apply(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
 
 def _vae(decoder: LatentDecoder, data: Data):
     posterior = Posterior()
-    optimizer = _adam(decoder, posterior)
+    optimizer = optimizer_of(decoder, posterior)
 
     def step_losses(step: int, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
         sample = data.draw(rng, BATCH).to(device)
-        mean, log_variance = posterior(sample.target, sample.fused, sample.camera)
+        mean, log_variance = posterior(sample.target, sample.fused)
         noise = torch.from_numpy(rng.standard_normal(mean.shape)).float().to(device)
-        picture = decoder.draw(sample.fused, sample.spatial, mean + (log_variance / 2).exp() * noise, sample.camera)
-        error, edges = likeness(picture, sample)
+        layers = decoder.painter(sample.fused, sample.photo, mean + (log_variance / 2).exp() * noise)
+        error, edges = likeness(layers.together(), sample)
+        opacity = unlike(layers, sample)
         divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
-        _apply(optimizer, error + 0.5 * edges + KL_WEIGHT * divergence)
-        return {"error": error, "edges": edges, "kl": divergence}
+        apply(optimizer, error + 0.5 * edges + OPACITY_WEIGHT * opacity + KL_WEIGHT * divergence)
+        return {"error": error, "edges": edges, "opacity": opacity, "kl": divergence}
 
     return {"decoder": decoder, "posterior": posterior}, {"decoder": optimizer}, step_losses
 
 
 def _gan(decoder: LatentDecoder, data: Data):
     discriminator = Discriminator()
-    painters = _adam(decoder, rate=LEARNING_RATE / 4, betas=(0.5, 0.99))
-    judges = _adam(discriminator, betas=(0.5, 0.99))
+    painters = optimizer_of(decoder, rate=LEARNING_RATE / 4, betas=(0.5, 0.99))
+    judges = optimizer_of(discriminator, betas=(0.5, 0.99))
+    # What it began as says which ground and light a latent stands for.
+    first = copy.deepcopy(decoder).requires_grad_(False)
 
     def step_losses(step: int, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
+        first.to(device)
         sample = data.draw(rng, BATCH).to(device)
         latent = torch.from_numpy(rng.standard_normal((BATCH, LATENT))).float().to(device)
-        picture = decoder.draw(sample.fused, sample.spatial, latent, sample.camera)
+        layers = decoder.painter(sample.fused, sample.photo, latent)
+        picture = layers.together()
         real, drawn = discriminator(sample.target, sample.fused), discriminator(picture.detach(), sample.fused)
         judged = F.relu(1 - real).mean() + F.relu(1 + drawn).mean()
-        _apply(judges, judged)
+        apply(judges, judged)
         adversarial = -discriminator(picture, sample.fused).mean()
-        # Ground and light are the noise's to choose, so only the product is held to its likeness.
-        error, edges = likeness(picture * sample.mask + sample.target * (1 - sample.mask), sample)
-        _apply(painters, error + 0.5 * edges + ADVERSARIAL_WEIGHT * adversarial)
+        ground = first.painter(sample.fused, sample.photo, latent).ground
+        staged = replace(sample, target=ground + (sample.target - ground) * sample.mask)
+        error, edges = likeness(picture, staged)
+        opacity = unlike(layers, sample)
+        apply(painters, error + 0.5 * edges + OPACITY_WEIGHT * opacity + ADVERSARIAL_WEIGHT * adversarial)
         return {"error": error, "edges": edges, "generator": adversarial, "discriminator": judged}
 
     networks = {"decoder": decoder, "discriminator": discriminator}
@@ -313,7 +350,7 @@ def _gan(decoder: LatentDecoder, data: Data):
 
 
 def _flow(decoder: FlowDecoder, data: Data):
-    optimizer = _adam(decoder)
+    optimizer = optimizer_of(decoder)
 
     def step_losses(step: int, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
         sample = data.draw(rng, BATCH).to(device)
@@ -323,10 +360,11 @@ def _flow(decoder: FlowDecoder, data: Data):
         time = torch.from_numpy(rng.random((BATCH, 1)) ** 1.5).float().to(device)
         moment = time[:, :, None, None]
         x = moment * picture + (1 - moment) * noise
-        expected = decoder.expected(x, time, sample.fused, sample.spatial, sample.camera)
-        error = ((expected - picture) ** 2 * (1 + 2 * sample.mask)).mean()
-        _apply(optimizer, error)
-        return {"error": error}
+        layers = decoder.expected(x, time, sample.fused, sample.photo)
+        error = ((layers.together() * 2 - 1 - picture) ** 2 * (1 + 2 * sample.mask)).mean()
+        opacity = unlike(layers, sample)
+        apply(optimizer, error + OPACITY_WEIGHT * opacity)
+        return {"error": error, "opacity": opacity}
 
     return {"decoder": decoder}, {"decoder": optimizer}, step_losses
 
@@ -334,10 +372,11 @@ def _flow(decoder: FlowDecoder, data: Data):
 # ----------------------------------------------------------------------------------------------------------- files
 
 
-def save(decoder: ImageDecoder, path: Path, metadata: dict[str, str]) -> None:
-    """Writes the weights, halved."""
+def save(network: ImageDecoder | Memory, path: Path, metadata: dict[str, str]) -> None:
+    """Writes the weights, halved; bytes stay bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.half().contiguous() for name, value in decoder.state_dict().items()}, path, metadata)
+    halved = {n: v.half() if v.is_floating_point() else v for n, v in network.state_dict().items()}
+    save_file({name: value.contiguous() for name, value in halved.items()}, path, metadata)
     path.chmod(0o644)  # safetensors writes for the owner only
 
 
@@ -346,3 +385,8 @@ def load(variant: str, path: Path) -> ImageDecoder:
     decoder = create(variant)
     decoder.load_state_dict({name: value.float() for name, value in load_file(path).items()})
     return decoder.eval()
+
+
+def load_memory(path: Path) -> Memory:
+    """What :func:`save` wrote of a memory."""
+    return Memory(**load_file(path))

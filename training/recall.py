@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from networks.fusion import ALIGNED, FIRST_PATCH_ROW, MODALITIES, Fusion
+from networks.fusion import ALIGNED, FIRST_THUMBNAIL_ROW, MODALITIES, Fusion
 from training.catalogue import HELD_OUT_VIEWS, VIEWS, Product
 from training.encoders import TextEncoder
 from training.features import Features, join, read
@@ -63,11 +63,11 @@ def held_out_sets(products: list[Product]) -> list[Held]:
 
 @torch.inference_mode()
 def run(network: Fusion, batch: Batch) -> tuple[Tensor, Tensor]:
-    """The condition's rows before the photo's patches [n, 11, 384], and the embedding [n, 384], in chunks."""
+    """The condition's rows before the photo's thumbnail [n, 11, 384], and the embedding [n, 384], in chunks."""
     conditions, embeddings = [], []
     for chunk in zip(*(x.split(CHUNK) for x in batch.inputs()), strict=True):
         condition, embedding, _ = network(*chunk)
-        conditions.append(condition[:, :FIRST_PATCH_ROW].clone())
+        conditions.append(condition[:, :FIRST_THUMBNAIL_ROW].clone())
         embeddings.append(embedding)
     return torch.cat(conditions), torch.cat(embeddings)
 

@@ -104,7 +104,7 @@ class Vitrina(_Client):
         Args:
             want: any of ``text``, ``tags``, ``embedding``, ``condition``, ``weights``, ``image`` and ``video``; the
                 server computes nothing else.
-            condition: float32 [60, 384] of an earlier listing: all but embedding and weights are made from
+            condition: float32 [36, 384] of an earlier listing: all but embedding and weights are made from
                 it, nothing is sent or encoded again.
             options: ``task``, ``language``, ``question``, ``history``, ``sampling``, ``image_seed``; see
                 `TextOptions`.

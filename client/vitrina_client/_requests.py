@@ -18,7 +18,7 @@ from vitrina_client._errors import InvalidInput, ServerError, TooLarge
 from vitrina_client._types import WANTS, Array, Listing, Piece, Product, Sampling, Tag, TextOptions, Want
 
 MAX_ROWS = 8  # the ensembles' max_batch_size
-CONDITION_SHAPE = (60, 384)
+CONDITION_SHAPE = (36, 384)
 MAX_MESSAGE = 2**31 - 2**20  # bytes; protobuf and Triton's gRPC end at 2 GiB, with room for the other fields
 
 #: The sampling that ``prompter`` fills in as suits the task, where the request leaves it open.

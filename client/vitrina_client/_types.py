@@ -116,7 +116,7 @@ class Listing:
         prompt_tokens, completion_tokens: counts of the text decoder.
         tags: best first, at most 5.
         embedding: float32 [384], unit length, for search.
-        condition: float32 [60, 384], what decoders take; pass it back as ``condition=`` to write more from it.
+        condition: float32 [36, 384], what decoders take; pass it back as ``condition=`` to write more from it.
         weights: modality → how much it counted, together one; 0 for what was not given.
         image: PNG of a generated picture; it says so in its metadata.
         video: MP4 of a generated turn round the product; it says so in its metadata.

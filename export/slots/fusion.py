@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from export.recipe import Slot
-from networks.fusion import ALIGNED, CLASSES, MODALITIES, PATCH, POOLED, TOKENS, WIDTH, create
+from networks.fusion import ALIGNED, CLASSES, MODALITIES, POOLED, SPATIAL, TOKENS, WIDTH, create
 
 
 class Served(nn.Module):
@@ -71,8 +71,10 @@ def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndar
     given = {
         "text_embedding": unit(batch, WIDTH) * there["text"],
         "image_embedding": rng.random((batch, POOLED), np.float32) * there["image"],
-        "image_tokens": rng.standard_normal((batch, tokens, PATCH), np.float32) * there["image"][..., None],
+        "image_tokens": rng.standard_normal((batch, tokens, SPATIAL), np.float32) * there["image"][..., None],
         "image_scores": scores * there["image"],
+        "image_thumbnail": rng.uniform(-0.5, 0.5, (batch, sizes["thumbnail_rows"], WIDTH)).astype(np.float32)
+        * there["image"][..., None],
         "presence": presence,
     }
     for modality in ALIGNED:

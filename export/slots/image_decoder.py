@@ -10,10 +10,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from export.recipe import Slot
-from networks.image_decoder import CONDITION_WIDTH, FEATURES, SIZE, SPATIAL_ROWS, ImageDecoder, Still, create
-from networks.patches import COLOURS
+from export.sources import fetch
+from networks import thumbnail
+from networks.image_decoder import CONDITION_WIDTH, SIZE, ImageDecoder, Memory, Still, create
 
-ROWS = 60  # of the condition
+ROWS = 36  # of the condition
 
 
 class Served(nn.Module):
@@ -28,24 +29,30 @@ class Served(nn.Module):
         return (pictures.movedim(-3, -1) * 255).round().clamp(0, 255).to(torch.uint8)
 
 
-def decoder(checkpoint: Path, slot: Slot) -> ImageDecoder:
-    """The variant that the recipe's option `variant` names; its file is half precision, the network float32."""
-    network = create(str(slot.options["variant"]))
-    network.load_state_dict({name: value.float() for name, value in load_file(checkpoint).items()})
+def decoder(path: Path, variant: str) -> ImageDecoder:
+    """A variant; its file is half precision, the network float32."""
+    network = create(variant)
+    network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
     return network
 
 
+def memory(slot: Slot) -> Memory:
+    """What the options `memory` and `memory_sha256` pin."""
+    return Memory(**load_file(fetch(str(slot.options["memory"]), str(slot.options["memory_sha256"]))))
+
+
 def load(checkpoint: Path, slot: Slot) -> nn.Module:
-    """The decoder as it is served: one picture."""
-    return Served(Still(decoder(checkpoint, slot))).eval()
+    """The decoder as it is served: one picture. The option `variant` says what the checkpoint is of."""
+    return Served(Still(decoder(checkpoint, str(slot.options["variant"])), memory(slot))).eval()
 
 
 def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Inputs for parity: every other row with a photo's patches, the others with words alone."""
+    """Inputs for parity: every other row with a photo, the others with words alone."""
     batch = sizes["batch"]
-    condition = np.zeros((batch, ROWS, CONDITION_WIDTH), np.float32)
-    condition[:, 0] = rng.standard_normal((batch, CONDITION_WIDTH))
-    photos = condition[::2, -SPATIAL_ROWS:]
-    photos[..., :FEATURES] = rng.standard_normal((*photos.shape[:2], FEATURES))
-    photos[..., FEATURES : FEATURES + COLOURS] = rng.uniform(-0.5, 0.5, (*photos.shape[:2], COLOURS))
-    return {"condition": condition, "noise": rng.standard_normal((batch, 3, SIZE, SIZE)).astype(np.float32)}
+    condition = rng.standard_normal((batch, 1 + thumbnail.ROWS, CONDITION_WIDTH)).astype(np.float32)
+    photo = torch.from_numpy(rng.random((batch, 3, 7, 7), np.float32).repeat(8, 2).repeat(8, 3))
+    condition[:, 1:] = thumbnail.to_rows(photo).numpy()
+    condition[1::2, 1:] = 0
+    condition = np.pad(condition[:, :1], ((0, 0), (0, ROWS - 1 - thumbnail.ROWS), (0, 0))), condition[:, 1:]
+    noise = rng.standard_normal((batch, 3, SIZE, SIZE)).astype(np.float32)
+    return {"condition": np.concatenate(condition, 1), "noise": noise}

@@ -10,24 +10,24 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
 from export.recipe import Slot
-from networks.patches import patch_colours
+from networks import thumbnail
 
 #: The checkpoint was trained by TensorFlow's Lite recipe: pixels of 0..255 are brought to about -1..1.
 MEAN, SCALE = 127.0, 128.0
 
 
 class ImageEncoder(nn.Module):
-    """pixels UINT8 [B, 224, 224, 3] → FP32 [B, 1280], [B, 49, 368] in raster order, [B, 1000] summing to one.
+    """pixels UINT8 [B, 224, 224, 3] → FP32 [B, 1280], [B, 49, 320] in raster order, [B, 1000] summing to one and
+    [B, 25, 384], the rows of `networks.thumbnail`.
 
-    A spatial token is 320 features and the 48 colours of its patch. The normalisation is inside, so that steps hand on
-    bytes and not floats: a quarter of the memory traffic.
+    The normalisation is inside, so that steps hand on bytes and not floats: a quarter of the memory traffic.
     """
 
     def __init__(self, network: EfficientNet) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         net = self.network
         pixels = pixels.to(torch.float32)
         x = ((pixels - MEAN) / SCALE).permute(0, 3, 1, 2)
@@ -36,7 +36,8 @@ class ImageEncoder(nn.Module):
             x = block(x)
         embedding = net._swish(net._bn1(net._conv_head(x))).mean((2, 3))
         scores = net._fc(embedding).softmax(-1)
-        return embedding, torch.cat([x.flatten(2).transpose(1, 2), patch_colours(pixels)], 2), scores
+        rows = thumbnail.to_rows(thumbnail.of_pixels(pixels))
+        return embedding, x.flatten(2).transpose(1, 2), scores, rows
 
 
 def load(checkpoint: Path, slot: Slot) -> nn.Module:

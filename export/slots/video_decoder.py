@@ -1,18 +1,27 @@
-"""The video decoder: the image decoder led round the product, a turntable of 24 frames in one graph."""
+"""The video decoder: what the image decoder draws, turned: 24 frames in one graph."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from safetensors.torch import load_file
 from torch import nn
 
 from export.recipe import Slot
-from export.slots.image_decoder import Served, decoder, sample
-from networks.image_decoder import Turntable
+from export.slots.image_decoder import Served, decoder, memory, sample
+from export.sources import fetch
+from networks.video_decoder import Turntable, VideoDecoder
 
 __all__ = ["load", "sample"]
 
 
 def load(checkpoint: Path, slot: Slot) -> nn.Module:
-    """The decoder as it is served: 24 pictures."""
-    return Served(Turntable(decoder(checkpoint, slot))).eval()
+    """The decoder as it is served: 24 pictures.
+
+    The options `painter`, `painter_sha256` and `variant` pin the image decoder that draws what is turned, `memory` and
+    `memory_sha256` what it remembers.
+    """
+    painter = fetch(str(slot.options["painter"]), str(slot.options["painter_sha256"]))
+    network = VideoDecoder()
+    network.load_state_dict({name: value.float() for name, value in load_file(checkpoint).items()})
+    return Served(Turntable(decoder(painter, str(slot.options["variant"])), memory(slot), network)).eval()

@@ -62,7 +62,7 @@ def test_content_image_gives_everything_at_once(ask, products):
         "TAG_SCORES",
     ]
     got = ask("content_image", {"TITLE": _bytes(title), "IMAGE": _bytes(photo), **GREEDY}, names)
-    assert got["CONDITION"].shape == (1, 60, 384) and got["TAGS"].shape == (1, 5)
+    assert got["CONDITION"].shape == (1, 36, 384) and got["TAGS"].shape == (1, 5)
     assert np.linalg.norm(got["EMBEDDING"]) == pytest.approx(1.0, abs=1e-5)
     assert got["TEXT"][0, 0].decode().strip()
     assert got["FINISH_REASON"][0, 0] in (b"eos", b"length", b"stop") and 0 < got["COMPLETION_TOKENS"][0, 0] <= 12

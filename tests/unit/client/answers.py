@@ -13,6 +13,6 @@ def answer(rows=1, **changes):
         "TAGS": np.array([[b"mug", "杯".encode(), b"", b"", b""]] * rows, object),
         "TAG_SCORES": np.tile(np.array([[0.75, 0.5, 0, 0, 0]], np.float32), (rows, 1)),
         "EMBEDDING": np.ones((rows, 384), np.float32),
-        "CONDITION": np.ones((rows, 60, 384), np.float32),
+        "CONDITION": np.ones((rows, 36, 384), np.float32),
     }
     return made | changes

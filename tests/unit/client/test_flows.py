@@ -171,7 +171,7 @@ def test_pictures_are_drawn_from_the_condition_that_came_first():
 
 def test_from_a_condition_a_picture_alone_is_one_request():
     script = Script({"IMAGE": np.array([[b"png"]], object)})
-    listing = script.run(_flows.generate(PATIENT, Product("Mug"), {"image"}, np.ones((60, 384)), {}))
+    listing = script.run(_flows.generate(PATIENT, Product("Mug"), {"image"}, np.ones((36, 384)), {}))
     assert listing.image == b"png"
     assert [request.model for request in script.asked] == ["generate_image"]
 
@@ -221,7 +221,7 @@ def test_a_stream_is_tags_then_prompt_then_pieces():
 
 def test_a_stream_from_a_condition_encodes_nothing():
     script = Script(answer(), PROMPT, piece("x", "eos"), None)
-    list(stream(script, condition=np.ones((60, 384))))
+    list(stream(script, condition=np.ones((36, 384))))
     assert [request.model for request in script.asked] == ["tagger", "prompter", "text_decoder"]
 
 

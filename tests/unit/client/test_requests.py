@@ -134,14 +134,14 @@ def test_events_travel_as_json():
 
 
 def test_a_picture_is_drawn_from_a_condition_and_a_seed():
-    request = core.draw("image", np.ones((60, 384)), {"image_seed": 7})
+    request = core.draw("image", np.ones((36, 384)), {"image_seed": 7})
     assert (request.model, request.outputs) == ("generate_image", ("IMAGE",))
-    assert request.inputs["CONDITION"].shape == (1, 60, 384)
+    assert request.inputs["CONDITION"].shape == (1, 36, 384)
     assert request.inputs["IMAGE_SEED"].tolist() == [[7]] and request.inputs["IMAGE_SEED"].dtype == np.int64
     assert core.drawn({"IMAGE": np.array([[b"png"]], object)}, request) == b"png"
-    assert core.draw("video", np.ones((60, 384)), {}).inputs.keys() == {"CONDITION"}
+    assert core.draw("video", np.ones((36, 384)), {}).inputs.keys() == {"CONDITION"}
     with pytest.raises(InvalidInput) as caught:
-        core.draw("image", np.ones((60, 384)), {"image_seed": 1.5})
+        core.draw("image", np.ones((36, 384)), {"image_seed": 1.5})
     assert caught.value.field == "IMAGE_SEED"
 
 
@@ -175,11 +175,11 @@ def test_the_time_that_is_left_goes_along_only_where_text_is_made():
 
 
 def test_from_a_condition_nothing_is_encoded():
-    condition = np.ones((60, 384))
+    condition = np.ones((36, 384))
     request = core.from_condition(MUG, condition, {"text"}, {"language": "zh"})
     assert request.model == "generate"
     assert request.inputs["CONDITION"].dtype == np.float32
-    assert request.inputs["CONDITION"].shape == (1, 60, 384)
+    assert request.inputs["CONDITION"].shape == (1, 36, 384)
     with pytest.raises(InvalidInput, match="embedding cannot be made from a condition"):
         core.from_condition(MUG, condition, {"text", "embedding"}, {})
     with pytest.raises(InvalidInput, match=r"got \[384\]"):
@@ -198,7 +198,7 @@ def test_an_answer_becomes_a_listing():
         4,
     )
     assert listing.tags == (Tag("mug", 0.75), Tag("杯", 0.5))
-    assert (listing.embedding.shape, listing.condition.shape) == ((384,), (60, 384))
+    assert (listing.embedding.shape, listing.condition.shape) == ((384,), (36, 384))
     assert listing.embedding.flags.writeable
 
 
@@ -225,7 +225,7 @@ def requests_of_every_kind():
     everything = Sampling(1, 1.0, 1.0, 1, 1.0, 1, ("x",))
     options = {"task": "ad", "language": "en", "question": "q", "history": [{"role": "shop"}], "sampling": everything}
     full, wants = Product("Mug", attributes={"a": "b"}), {"text", "tags", "embedding", "condition"}
-    condition = np.ones((60, 384), np.float32)
+    condition = np.ones((36, 384), np.float32)
     tags = {"TAGS": np.array([[b"a"] * 5], object), "TAG_SCORES": np.ones((1, 5), np.float32)}
     yield core.content(full, {}, wants, options)
     yield core.content(full, {"IMAGE": b"jpeg"}, wants, options)

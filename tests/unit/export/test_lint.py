@@ -56,7 +56,7 @@ def test_wrong_dtype(graph):
 
 def test_wrong_shape(graph):
     graph["tagger"].input[0].dims[0] = 4
-    assert "[-1, 60, 384]" in _only(lint.lint(graph), "shape")
+    assert "[-1, 36, 384]" in _only(lint.lint(graph), "shape")
 
 
 def test_batch_size_larger_than_a_steps(graph):

@@ -5,14 +5,15 @@ import torch
 
 from export import onnx, pipeline
 from export.slots import fusion as slot
+from networks import thumbnail
 from networks.fusion import (
     ALIGNED,
     CLASSES,
     CONDITION_TOKENS,
-    FIRST_PATCH_ROW,
+    FIRST_THUMBNAIL_ROW,
     INPUTS,
     MODALITIES,
-    PATCH,
+    SPATIAL,
     SUMMARY_ROWS,
     TOKENS,
     VARIANTS,
@@ -34,8 +35,9 @@ def features(batch: int, tokens: int = 49, seed: int = 0) -> dict[str, torch.Ten
     given = {
         "text_embedding": unit(batch, WIDTH),
         "image_embedding": torch.rand(batch, 1280, generator=g),
-        "image_tokens": torch.randn(batch, tokens, PATCH, generator=g),
+        "image_tokens": torch.randn(batch, tokens, SPATIAL, generator=g),
         "image_scores": torch.randn(batch, CLASSES, generator=g).mul(4).softmax(-1),
+        "image_thumbnail": thumbnail.to_rows(torch.rand(batch, 3, 56, 56, generator=g)),
         "presence": torch.ones(batch, len(MODALITIES)),
     }
     for modality in ALIGNED:
@@ -120,15 +122,14 @@ def test_rows_of_an_absent_modality_are_zero(network):
         for modality, row in SUMMARY_ROWS.items():
             assert condition[:, row].any() == (modality not in missing)
         assert condition[:, 1].any() == ("image" not in missing)
-        assert condition[:, FIRST_PATCH_ROW:].any() == ("image" not in missing)
+        assert condition[:, FIRST_THUMBNAIL_ROW:].any() == ("image" not in missing)
         assert condition[:, 0].any()
 
 
-def test_the_last_rows_are_the_photos_patches(network):
+def test_the_last_rows_are_the_photos_thumbnail(network):
     given = features(2)
     condition, _, _ = run(network, given)
-    torch.testing.assert_close(condition[:, FIRST_PATCH_ROW:, :PATCH], given["image_tokens"])
-    assert not condition[:, FIRST_PATCH_ROW:, PATCH:].any()
+    torch.testing.assert_close(condition[:, FIRST_THUMBNAIL_ROW:], given["image_thumbnail"])
 
 
 def test_row_one_holds_the_named_classes_as_words(network):

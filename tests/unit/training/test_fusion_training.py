@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from networks.fusion import ALIGNED, CLASSES, MODALITIES, PATCH, POOLED, TOKENS, VARIANTS, WIDTH
+from networks.fusion import ALIGNED, CLASSES, MODALITIES, POOLED, SPATIAL, TOKENS, VARIANTS, WIDTH
 from training import fusion
 from training.features import Features
 from training.modalities import Samples
@@ -34,7 +34,7 @@ def data():
     pooled = rng.random((PRODUCTS, POOLED)).repeat(PICTURES, 0) + 0.1 * rng.random((PRODUCTS * PICTURES, POOLED))
     features = Features(
         pooled.astype(np.float16),
-        rng.standard_normal((PRODUCTS * PICTURES, 4, PATCH)).astype(np.float16),
+        rng.standard_normal((PRODUCTS * PICTURES, 4, SPATIAL)).astype(np.float16),
         rng.dirichlet(np.full(CLASSES, 0.01), PRODUCTS * PICTURES).astype(np.float16),
     )
     titles = names[name_of][:, None] + 0.02 * rng.standard_normal((PRODUCTS, TITLES, WIDTH))

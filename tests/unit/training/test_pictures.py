@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from networks.image_decoder import FEATURES, FRAMES, SIZE, VARIANTS, create
-from networks.patches import COLOURS, to_thumbnail
+from networks.image_decoder import SIZE, VARIANTS, create
+from networks.thumbnail import to_rows
 from training import loop, pictures
 from training.fidelity import frechet
 from training.figures import record
@@ -22,7 +22,7 @@ def data():
     y, x = np.mgrid[:SIZE, :SIZE] / SIZE - 0.5
     inside = x**2 + y**2 < 0.1
     disc = np.where(inside[..., None], np.where(x[..., None] < 0, 0.6, 1.0) * colours[:, None, None], 255.0)
-    small = disc[:, 1::2, 1::2][:, 2:30, 2:30]
+    small = disc[:, 4:60, 4:60].transpose(0, 3, 1, 2)
     mask = np.where(inside, 255, 0).astype(np.uint8)
     unit = torch.nn.functional.normalize
 
@@ -31,14 +31,14 @@ def data():
 
     each = lambda a, n: np.repeat(a[:, None], n, 1)  # noqa: E731
     return pictures.Data(
-        tokens=rng.standard_normal((PRODUCTS, VIEWS, 49, FEATURES)).astype(np.float16),
         thumbnails=each(small, VIEWS).astype(np.uint8),
-        azimuths=rng.uniform(-3, 3, (PRODUCTS, VIEWS)).astype(np.float32),
         text=embeddings(TITLES),
         image=embeddings(VIEWS),
         both=embeddings(VIEWS),
-        frames=each(disc, FRAMES).astype(np.uint8),
-        masks=np.broadcast_to(mask, (PRODUCTS, FRAMES, SIZE, SIZE)),
+        frames=disc.astype(np.uint8),
+        masks=np.broadcast_to(mask, (PRODUCTS, SIZE, SIZE)),
+        frame_thumbnails=small.astype(np.uint8),
+        near=rng.integers(PRODUCTS, size=(PRODUCTS, pictures.NEIGHBOURS)),
         shots=each(disc, VIEWS).astype(np.uint8),
         shot_masks=np.broadcast_to(mask, (PRODUCTS, VIEWS, SIZE, SIZE)),
     )
@@ -46,16 +46,10 @@ def data():
 
 def test_photo_and_target_agree_however_they_are_changed(data):
     sample = data.draw(np.random.default_rng(3), 200)
-    there = sample.spatial.abs().amax((1, 2)) > 0
-    assert 0.05 < (~there).float().mean() < 0.4
-    framed = sample.camera[:, 1] == 1
-    assert not framed[~there].any() and framed[there].float().mean() > 0.4
-    assert not sample.camera[framed, 0].any()
     torch.testing.assert_close(sample.fused.norm(dim=1), torch.ones(200))
-    photo = to_thumbnail(sample.spatial[..., FEATURES : FEATURES + COLOURS])[there] + 0.5
-    target = sample.target[there]
-    for side, columns, pixels in (("left", slice(8, 12), slice(22, 28)), ("right", slice(16, 20), slice(36, 42))):
-        in_photo, in_target = photo[:, :, 10:18, columns].mean((2, 3)), target[:, :, 24:40, pixels].mean((2, 3))
+    photo, target = sample.photo, sample.target
+    for side, columns, pixels in (("left", slice(18, 24), slice(22, 28)), ("right", slice(32, 38), slice(36, 42))):
+        in_photo, in_target = photo[:, :, 20:36, columns].mean((2, 3)), target[:, :, 24:40, pixels].mean((2, 3))
         # Light varies by up to 15%, the hue never.
         ratio = (in_target / in_photo.clamp(min=0.05)).clamp(max=2)
         assert ((ratio > 0.7) & (ratio < 1.25)).float().mean() > 0.97, side
@@ -64,7 +58,7 @@ def test_photo_and_target_agree_however_they_are_changed(data):
 def test_the_same_generator_draws_the_same(data):
     one, two = (data.draw(np.random.default_rng(7), 8) for _ in range(2))
     torch.testing.assert_close(one.target, two.target)
-    torch.testing.assert_close(one.spatial, two.spatial)
+    torch.testing.assert_close(one.photo, two.photo)
 
 
 @pytest.mark.slow
@@ -84,12 +78,10 @@ def test_every_variant_learns_and_comes_back_from_its_file(variant, data, tmp_pa
     pictures.save(decoder, tmp_path / "w.safetensors", {"variant": variant})
     back = pictures.load(variant, tmp_path / "w.safetensors")
     sample = data.draw(np.random.default_rng(0), 2)
-    rows = torch.cat([sample.fused.unsqueeze(1), sample.spatial], 1)
+    rows = torch.cat([sample.fused.unsqueeze(1), to_rows(sample.photo)], 1)
     noise = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        torch.testing.assert_close(
-            back(rows, noise, sample.camera), decoder(rows, noise, sample.camera), atol=5e-3, rtol=0
-        )
+        torch.testing.assert_close(back(rows, noise), decoder(rows, noise), atol=5e-3, rtol=0)
 
 
 def test_the_gan_begins_as_the_decoder_it_is_given(data, tmp_path, monkeypatch):
@@ -99,6 +91,14 @@ def test_the_gan_begins_as_the_decoder_it_is_given(data, tmp_path, monkeypatch):
     decoder = pictures.train("gan", data, tmp_path / "run.pt", lambda *_: None, start)
     for name, value in decoder.state_dict().items():
         torch.testing.assert_close(value, start[name])
+
+
+def test_a_memory_comes_back_from_its_file(data, tmp_path):
+    memory = data.memory()
+    pictures.save(memory, tmp_path / "memory.safetensors", {})
+    back = pictures.load_memory(tmp_path / "memory.safetensors")
+    assert torch.equal(back.pictures, memory.pictures)
+    torch.testing.assert_close(back.keys, memory.keys, atol=1e-3, rtol=0)
 
 
 def test_frechet_is_zero_for_the_same_set_and_grows_with_the_distance():

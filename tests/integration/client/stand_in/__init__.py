@@ -23,7 +23,7 @@ SAMPLING = {
     "STOP": "STRING [-1]",
     "TIMEOUT_MS": "INT32 [1]",
 }
-CONDITION = {"CONDITION": "FP32 [60, 384]"}
+CONDITION = {"CONDITION": "FP32 [36, 384]"}
 TEXT = {
     "TEXT": "STRING [1]",
     "FINISH_REASON": "STRING [1]",
