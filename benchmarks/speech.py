@@ -79,7 +79,7 @@ def measure(entries: list[dict[str, str]], voice: Voice, listener: Transcriber) 
         worked, lasts = time.perf_counter() - started, len(samples) / voice.rate
         if lasts > MAX_SECONDS:
             raise ValueError(f"{entry['name']}: {lasts:.1f} s of speech; whisper hears at most {MAX_SECONDS} s")
-        heard = listener(log_mel(_thirty_seconds(samples, voice.rate)))
+        heard = listener(log_mel(thirty_seconds(samples, voice.rate)))
         said, got = normalise(entry["words"]), _in_full(normalise(heard))
         found = jiwer.process_words(said, got)
         rows.append(
@@ -96,7 +96,7 @@ def measure(entries: list[dict[str, str]], voice: Voice, listener: Transcriber) 
     return rows
 
 
-def _thirty_seconds(samples: np.ndarray, rate: int) -> np.ndarray:
+def thirty_seconds(samples: np.ndarray, rate: int) -> np.ndarray:
     """At whisper's rate, with silence after it."""
     heard = resample_poly(samples, RATE, rate).astype(np.float32)[: MAX_SECONDS * RATE]
     return np.pad(heard, (0, MAX_SECONDS * RATE - len(heard)))
