@@ -1,4 +1,4 @@
-"""The speech decoder, after: samples brought to one loudness; WAV and OGG that say that they are generated.
+"""The speech decoder, after: one loudness, limited peaks; WAV and OGG files that say that they are generated.
 
 Source of the loudness: ITU-R BS.1770-5, annex 1, its filters for any sample rate after De Man 2014.
 """
@@ -9,12 +9,14 @@ from io import BytesIO
 
 import numpy as np
 import soundfile
+from scipy.ndimage import convolve1d, minimum_filter1d
 from scipy.signal import lfilter
 
 from stages.drawn import SOURCE
 
 LOUDNESS = -19.0  # LUFS of one channel, which two speakers play as loud as -16 of two: what podcasts are mastered to
-PEAK = 10 ** (-1 / 20)  # of full scale, -1 dB: no sample goes beyond, at the cost of loudness
+PEAK = 10 ** (-1 / 20)  # of full scale, -1 dB: no sample goes beyond
+_FADE = 0.005  # seconds in which the limiter turns a peak down
 #: format → libsndfile's names for container and coding.
 _CODINGS = {"wav": ("WAV", "PCM_16"), "ogg": ("OGG", "VORBIS")}
 _BLOCK = 2**16  # samples: libvorbis overflows its stack where it is given minutes at once (libsndfile#1095)
@@ -32,12 +34,15 @@ def encode(samples: np.ndarray, rate: int, audio_format: str) -> bytes:
 
 
 def level(samples: np.ndarray, rate: int) -> np.ndarray:
-    """float32 [samples] at :data:`LOUDNESS`, or as near to it as :data:`PEAK` allows; silence stays silent."""
-    peak = float(np.abs(samples).max(initial=0))
-    if peak < 1e-4:
+    """float32 [samples] at :data:`LOUDNESS`, no peak beyond :data:`PEAK`; silence stays silent."""
+    if np.abs(samples).max(initial=0) < 1e-4:
         return samples
-    gain = min(10 ** ((LOUDNESS - loudness(samples, rate)) / 20), PEAK / peak)
-    return (samples * gain).astype(np.float32)
+    louder = samples * 10 ** ((LOUDNESS - loudness(samples, rate)) / 20)
+    # A limiter that looks ahead: the least gain that any sample near by needs, faded in and out by a window as wide.
+    width = 2 * round(_FADE * rate) + 1
+    gain = minimum_filter1d(PEAK / np.maximum(PEAK, np.abs(louder)), width)
+    window = np.hanning(width + 2)[1:-1]
+    return (louder * convolve1d(gain, window / window.sum(), mode="nearest")).astype(np.float32)
 
 
 def loudness(samples: np.ndarray, rate: int) -> float:
