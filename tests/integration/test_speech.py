@@ -12,11 +12,12 @@ import soundfile
 import torch
 import tritonclient.grpc as triton
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
-from vitrina_client import AsyncVitrina, InvalidInput, NotReady, TooLarge, Vitrina, VitrinaError
+from vitrina_client import AsyncVitrina, InvalidInput, NotReady, TooLarge, Vitrina, VitrinaError, _command
 
 from export import build, recipe, report
 from export.configs import ENSEMBLES_ROOT, MODELS_ROOT
 from export.parity import check
+from samples.demo import read_aloud
 from server import Server, ServerOptions
 from stages.audio import log_mel, read_audio
 from stages.spoken import LOUDNESS, PEAK, loudness
@@ -84,6 +85,17 @@ async def test_asynchronous_calls_are_the_same(spoken):
     assert speech.audio.startswith(b"OggS") and speech.mime == "audio/ogg"
 
 
+@pytest.mark.parametrize("suffix", ["wav", "ogg"])
+def test_the_command_writes_the_file(spoken, tmp_path, capsys, suffix):
+    path = tmp_path / "deep" / f"mug.{suffix}"
+    words = ["speak", "--text", "A red mug.", "--speed", "1.2", "--out", str(path), "--url", spoken.grpc_url]
+    assert _command.main(words) == 0
+    assert soundfile.info(path).format == suffix.upper()
+    assert f"mug.{suffix} (audio/{suffix}, " in capsys.readouterr().err.replace("\n", "")
+    assert _command.main([*words, "--speed", "9"]) == 2
+    assert "speak SPEED: 9 is outside 0.5 to 2" in capsys.readouterr().err
+
+
 BAD = [
     ({"script": ""}, InvalidInput, "SCRIPT", "nothing that can be spoken"),
     ({"script": " \n\t"}, InvalidInput, "SCRIPT", "nothing that can be spoken"),
@@ -146,7 +158,7 @@ def test_served_is_what_was_exported(spoken):
     check(offline.slot("speech_decoder"), rows, "speech_decoder")
 
 
-def test_without_phonemes_everything_is_ready_and_a_script_is_told_how_to_get_them(bundle, tmp_path):
+def test_without_phonemes_everything_is_ready_and_a_script_is_told_how_to_get_them(bundle, tmp_path, capsys):
     models, ensembles = tmp_path / "models", tmp_path / "ensembles"
     for name in ("canary", "synthesizer", "speech_decoder", "audio_optimizer"):
         shutil.copytree(MODELS_ROOT / name, models / name, copy_function=lambda *paths: build.place(*map(Path, paths)))
@@ -165,3 +177,6 @@ def test_without_phonemes_everything_is_ready_and_a_script_is_told_how_to_get_th
                 assert caught.value.field == "SCRIPT"
                 with pytest.raises(InvalidInput):
                     client.speak("A red mug.", speed=9)
+                read_aloud(client, "A red mug.", tmp_path / "mug.wav")
+    assert capsys.readouterr().out.count("not read aloud: speech needs piper-tts") == 2
+    assert not (tmp_path / "mug.wav").exists()
