@@ -70,7 +70,8 @@ def test_the_file_is_level_marked_and_as_long_as_it_says(vitrina, audio_format, 
         samples = file.read(dtype="float32")
     assert speech.seconds == pytest.approx(len(samples) / 22_050, abs=0.001)
     assert 3 < speech.seconds < 12
-    assert np.abs(samples).max() <= PEAK + 0.02
+    # Vorbis gives the samples back nearly: that is what the decibel below full scale is left for.
+    assert np.abs(samples).max() <= (PEAK + 1e-4 if audio_format == "wav" else 1)
     assert loudness(samples, 22_050) == pytest.approx(LOUDNESS, abs=0.7)
 
 
