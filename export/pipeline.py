@@ -22,7 +22,7 @@ AXES: dict[str, tuple[int, int, int]] = {
     "stops": (1, 1, 8),  # stop strings
     "pieces": (1, 1, 64),  # token ids in one streamed piece
     "sentences": (1, 1, 1),  # in one run of the speech decoder
-    "phonemes": (5, 160, 800),  # ids of one spoken sentence
+    "phonemes": (5, 160, 1600),  # ids of one spoken sentence
     "samples": (1, 100_000, 6_000_000),  # of speech
     "any": (0, 4, 64),
 }

@@ -12,7 +12,18 @@ import soundfile
 import torch
 import tritonclient.grpc as triton
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
-from vitrina_client import AsyncVitrina, InvalidInput, NotReady, TooLarge, Vitrina, VitrinaError, _command
+from vitrina_client import (
+    AsyncVitrina,
+    DeadlineExceeded,
+    InvalidInput,
+    NotReady,
+    QueueFull,
+    Timeout,
+    TooLarge,
+    Vitrina,
+    VitrinaError,
+    _command,
+)
 
 from export import build, recipe, report
 from export.configs import ENSEMBLES_ROOT, MODELS_ROOT
@@ -135,6 +146,21 @@ def test_bad_scripts_do_no_harm_to_those_beside_them(spoken):
         answers = list(pool.map(ask, calls))
     assert answers[1::2] == [field for _, _, field, _ in BAD]
     assert all(0.5 < seconds < 3 for seconds in answers[::2])
+
+
+def test_more_callers_than_the_queue_holds_all_get_an_answer_and_the_next_one_too(spoken):
+    def ask(number):
+        with Vitrina(f"grpc://{spoken.grpc_url}", retries=0, timeout=Timeout(total=5)) as client:
+            try:
+                return client.speak(f"A red mug, number {number}.").mime
+            except VitrinaError as error:
+                return type(error)
+
+    with ThreadPoolExecutor(80) as pool:
+        answers = set(pool.map(ask, range(80)))
+    assert answers <= {"audio/wav", QueueFull, DeadlineExceeded} and "audio/wav" in answers
+    with Vitrina(f"grpc://{spoken.grpc_url}") as client:
+        assert client.speak("A red mug.").seconds < 3
 
 
 def test_control_characters_and_emoji_are_not_spoken(vitrina, listen):
