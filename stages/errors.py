@@ -11,6 +11,7 @@ TRITON_CODE = {
     "invalid_input": "INVALID_ARG",  # the request is wrong; sending it again cannot help
     "too_large": "INVALID_ARG",  # the request is over a stated limit
     "queue_full": "UNAVAILABLE",  # nothing was begun; safe to send again
+    "not_ready": "UNAVAILABLE",  # this server lacks what the request needs; the message says how to get it
     "deadline_exceeded": "UNAVAILABLE",  # the time that the request allowed has passed
     "cancelled": "CANCELLED",  # the caller went away
     "internal": "INTERNAL",

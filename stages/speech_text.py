@@ -154,6 +154,7 @@ def _plain(text: str) -> str:
     text = re.sub(r'(?<!\d)"([^"]*)"', r"\1", text)  # what is left stands for inches
     text = re.sub(r"\s*—\s*|\s+–\s+|\s+-\s+", ", ", text)
     text = unicodedata.normalize("NFC", text)
+    text = "".join(unicodedata.normalize("NFKC", c) if c.isalpha() else c for c in text)  # 𝐛𝐨𝐥𝐝 and ｗｉｄｅ letters
     return "".join(c for c in text if c == "°" or unicodedata.category(c) not in ("So", "Cf", "Cc", "Co", "Cs"))
 
 

@@ -1,4 +1,4 @@
-"""Client of a Vitrina server: product titles and photos in, listing content out, over gRPC or HTTP.
+"""Client of a Vitrina server: product titles and photos in, listing content and speech out, over gRPC or HTTP.
 
 May import tritonclient, numpy and what those bring (grpc, urllib3, aiohttp); rich only in the command; no other room.
 """
@@ -25,6 +25,7 @@ from vitrina_client._types import (
     Piece,
     Product,
     Sampling,
+    Speech,
     Status,
     Tag,
     TextOptions,
@@ -50,6 +51,7 @@ __all__ = [
     "QueueFull",
     "Sampling",
     "ServerError",
+    "Speech",
     "Status",
     "Tag",
     "TextOptions",

@@ -14,7 +14,19 @@ from vitrina_client._errors import ClientClosed
 from vitrina_client._flows import Flow, Policy, StreamState, T
 from vitrina_client._requests import check_options
 from vitrina_client._timeout import Timeout
-from vitrina_client._types import DEFAULT_WANT, Array, Listing, Piece, Product, Status, Tag, TextOptions, Want
+from vitrina_client._types import (
+    DEFAULT_WANT,
+    Array,
+    AudioFormat,
+    Listing,
+    Piece,
+    Product,
+    Speech,
+    Status,
+    Tag,
+    TextOptions,
+    Want,
+)
 
 DEFAULT_PORTS = {"grpc": 8001, "http": 8000}
 
@@ -137,6 +149,26 @@ class Vitrina(_Client):
         rows = self._run(flows.embed(self._policy(timeout), _products(product)))
         return rows[0] if isinstance(product, Product) else rows
 
+    def speak(
+        self,
+        script: str,
+        *,
+        speed: float | None = None,
+        audio_format: AudioFormat = "wav",
+        timeout: Timeout | None = None,
+    ) -> Speech:
+        """A script read aloud, in English.
+
+        Args:
+            script: at most 2,000 characters; numbers, sizes and prices are read as words.
+            speed: 0.5 to 2 times the voice's own.
+            audio_format: ``"wav"`` or ``"ogg"``.
+
+        Raises :class:`NotReady` where the server has no phonemes to speak with; the message says how to get them. The
+        voice draws noise of its own: the same script sounds alike, but is not the same bytes.
+        """
+        return self._run(flows.speak(self._policy(timeout), script, speed, audio_format))
+
     def status(self, *, timeout: Timeout | None = None) -> Status:
         """What the server says of itself and its models."""
         return self._run(flows.status(self._policy(timeout)))
@@ -256,6 +288,17 @@ class AsyncVitrina(_Client):
         """See :meth:`Vitrina.embed`."""
         rows = await self._run(flows.embed(self._policy(timeout), _products(product)))
         return rows[0] if isinstance(product, Product) else rows
+
+    async def speak(
+        self,
+        script: str,
+        *,
+        speed: float | None = None,
+        audio_format: AudioFormat = "wav",
+        timeout: Timeout | None = None,
+    ) -> Speech:
+        """See :meth:`Vitrina.speak`."""
+        return await self._run(flows.speak(self._policy(timeout), script, speed, audio_format))
 
     async def status(self, *, timeout: Timeout | None = None) -> Status:
         """See :meth:`Vitrina.status`."""

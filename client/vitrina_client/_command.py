@@ -1,4 +1,4 @@
-"""The `vitrina` command: the client's three calls from a shell.
+"""The `vitrina` command: the client's calls from a shell.
 
 Text and numbers go to standard output, everything said about them to standard error, so that the output can be piped.
 """
@@ -20,7 +20,7 @@ import numpy as np
 from vitrina_client._client import Vitrina
 from vitrina_client._errors import ConnectionFailed, DeadlineExceeded, InvalidInput, NotReady, QueueFull, VitrinaError
 from vitrina_client._timeout import Timeout
-from vitrina_client._types import Piece, Product, Sampling, Tag, TextOptions
+from vitrina_client._types import AudioFormat, Piece, Product, Sampling, Tag, TextOptions
 from vitrina_client._version import __version__
 
 if TYPE_CHECKING:
@@ -124,6 +124,19 @@ def _embed(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> in
     return 0
 
 
+def _speak(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
+    out: Path = arguments.out
+    audio_format: AudioFormat = "ogg" if out.suffix.lower() == ".ogg" else "wav"
+    began = time.monotonic()
+    speech = vitrina.speak(arguments.text, speed=arguments.speed, audio_format=audio_format)
+    took = time.monotonic() - began
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(speech.audio)
+    _tell(told, "written", f"{out} ({speech.mime}, {speech.seconds:.1f} s)")
+    _tell(told, "time", f"{took * 1000:.0f} ms")
+    return 0
+
+
 def _status(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
     from rich.console import Console
     from rich.table import Table
@@ -214,6 +227,13 @@ def _attribute(text: str) -> tuple[str, str]:
     return name, value
 
 
+def _sound_file(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() not in (".wav", ".ogg"):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a name in .wav or .ogg")
+    return path
+
+
 def _seconds(text: str) -> float:
     try:
         return float(Timeout(total=float(text)).total or 0)
@@ -250,6 +270,13 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument(
         "--out", type=Path, metavar="FILE.npy", help="write it there, instead of JSON to standard output"
     )
+    speak = commands.add_parser("speak", parents=[server], help="read a text aloud, in English")
+    speak.set_defaults(run=_speak)
+    speak.add_argument("--text", required=True, help="what to say, at most 2,000 characters")
+    speak.add_argument(
+        "--out", type=_sound_file, required=True, metavar="FILE", help="write it there, a name in .wav or .ogg"
+    )
+    speak.add_argument("--speed", type=float, metavar="S", help="0.5 to 2 times the voice's own")
     status = commands.add_parser("status", parents=[server], help="what the server says of itself and its models")
     status.set_defaults(run=_status)
     return parser

@@ -100,6 +100,7 @@ _BY_CODE: dict[str, type[VitrinaError]] = {
     "invalid_input": InvalidInput,
     "too_large": TooLarge,
     "queue_full": QueueFull,
+    "not_ready": NotReady,
     "deadline_exceeded": DeadlineExceeded,
     "cancelled": Cancelled,
     "internal": ServerError,

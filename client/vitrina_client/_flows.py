@@ -20,7 +20,19 @@ from numpy.typing import NDArray
 from vitrina_client import _requests as core
 from vitrina_client._errors import Cancelled, InvalidInput, ServerError, VitrinaError
 from vitrina_client._timeout import Deadline, Timeout
-from vitrina_client._types import Array, Listing, ModelStatus, Piece, Product, Status, Tag, TextOptions, Want
+from vitrina_client._types import (
+    Array,
+    AudioFormat,
+    Listing,
+    ModelStatus,
+    Piece,
+    Product,
+    Speech,
+    Status,
+    Tag,
+    TextOptions,
+    Want,
+)
 
 BACKOFF = 0.1  # seconds before the first retry; doubled each time
 BACKOFF_MOST = 2.0
@@ -172,6 +184,13 @@ def stream(
     finally:
         if state.handle is not None and not ended:
             state.handle.cancel()
+
+
+def speak(policy: Policy, script: str, speed: float | None, audio_format: AudioFormat) -> Flow[Speech]:
+    """One request."""
+    deadline = Deadline("total", policy.timeout.total)
+    answer = yield from _send(policy, deadline, core.speak(script, speed, audio_format))
+    return core.spoken(answer, audio_format)
 
 
 def status(policy: Policy) -> Flow[Status]:

@@ -15,7 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrina_client._errors import InvalidInput, ServerError, TooLarge
-from vitrina_client._types import WANTS, Array, Listing, Piece, Product, Sampling, Tag, TextOptions, Want
+from vitrina_client._types import (
+    WANTS,
+    Array,
+    AudioFormat,
+    Listing,
+    Piece,
+    Product,
+    Sampling,
+    Speech,
+    Tag,
+    TextOptions,
+    Want,
+)
 
 MAX_ROWS = 8  # the ensembles' max_batch_size
 CONDITION_SHAPE = (36, 384)
@@ -105,6 +117,19 @@ def draw(what: Want, condition: Array, options: TextOptions) -> Request:
 def drawn(answer: Mapping[str, Array], request: Request) -> bytes:
     """The file that a request of :func:`draw` gave."""
     return bytes(answer[request.outputs[0]].ravel()[0])
+
+
+def speak(script: str, speed: float | None, audio_format: AudioFormat) -> Request:
+    """From a script to speech: ``speak``."""
+    inputs = {"SCRIPT": _texts("SCRIPT", [script]), "AUDIO_FORMAT": _texts("AUDIO_FORMAT", [audio_format])}
+    if speed is not None:
+        inputs["SPEED"] = np.array([[_number("SPEED", speed)]], np.float32)
+    return Request("speak", inputs, ("AUDIO", "SECONDS"), timed=True)
+
+
+def spoken(answer: Mapping[str, Array], audio_format: AudioFormat) -> Speech:
+    """The answer to a request of :func:`speak`."""
+    return Speech(bytes(answer["AUDIO"].ravel()[0]), f"audio/{audio_format}", float(answer["SECONDS"].ravel()[0]))
 
 
 def tags_of(condition: Array) -> Request:

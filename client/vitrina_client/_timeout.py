@@ -18,12 +18,13 @@ class Timeout:
     ========================  =======================  ====================  ==============================
     ``generate``, ``embed``   one try to connect       not used              call → result, retries included
     ``stream``                one try to connect       call → first piece    call → last piece
+    ``speak``                 one try to connect       not used              call → result, retries included
     ``status``                one try to connect       not used              call → result
     ========================  =======================  ====================  ==============================
 
     What is left of ``total`` goes to the server with every request (as its ``timeout`` for the queues, and as
-    ``TIMEOUT_MS`` for the text decoder), so that a call that ended here leaves no work behind there. A limit that
-    passes raises :class:`~vitrina_client.DeadlineExceeded`, a connection not made in time
+    ``TIMEOUT_MS`` for the text decoder and for speech), so that a call that ended here leaves no work behind there. A
+    limit that passes raises :class:`~vitrina_client.DeadlineExceeded`, a connection not made in time
     :class:`~vitrina_client.ConnectionFailed`.
 
     ``Timeout(total=5)`` changes one limit, ``client.generate(..., timeout=Timeout(total=5))`` that of one call.

@@ -15,6 +15,7 @@ Array = NDArray[Any]
 Want = Literal["text", "tags", "embedding", "condition", "weights", "image", "video"]
 #: A file's path, or what it holds.
 Media = str | os.PathLike[str] | bytes
+AudioFormat = Literal["wav", "ogg"]
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,21 @@ class Listing:
     weights: Mapping[str, float] | None = None
     image: bytes | None = field(default=None, repr=False)
     video: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Speech:
+    """A script, spoken.
+
+    Attributes:
+        audio: WAV (16 bits, one channel) or OGG (Vorbis); it says in its metadata that it is generated.
+        mime: ``audio/wav`` or ``audio/ogg``.
+        seconds: how long it lasts.
+    """
+
+    audio: bytes = field(repr=False)
+    mime: str
+    seconds: float
 
 
 @dataclass(frozen=True)

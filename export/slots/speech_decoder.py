@@ -10,8 +10,11 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
 
+from export.parity import difference
+from export.pipeline import AXES
 from export.recipe import Slot
 
 #: What the network must take and give, with the number of dims. `scales` are noise, length and noise of the durations.
@@ -52,3 +55,32 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
     }
     shutil.copy(checkpoint, out / "model.onnx")
     (out / "speech.json").write_text(json.dumps(speech, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def parity(checkpoint: Path, slot: Slot, out: Path) -> list[dict]:
+    """Writes ``reference.npz`` for the comparison with the server: the network's own answers to ids of three lengths.
+
+    Without noise, by which two runs would differ. There is no torch side: the checkpoint is ONNX already.
+
+    Returns:
+        One row a case: ``case`` and ``output``.
+
+    Raises:
+        ParityError: NaN or Inf in an answer.
+    """
+    known = [ids[0] for ids in json.loads((out / "speech.json").read_text(encoding="utf-8"))["phoneme_ids"].values()]
+    session = ort.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
+    rows, reference = [], {}
+    for length in AXES["phonemes"]:
+        case = f"phonemes={length}"
+        inputs = {
+            "input": np.random.default_rng(length).choice(known, (1, length)),
+            "input_lengths": np.array([length]),
+            "scales": np.array([0, 1, 0], np.float32),
+        }
+        samples = session.run(["output"], inputs)[0]
+        difference(f"speech_decoder {case}", samples, samples)
+        rows.append({"case": case, "output": "output"})
+        reference |= {f"{case}|{name}": array for name, array in (inputs | {"output": samples}).items()}
+    np.savez_compressed(out / "reference.npz", **reference)
+    return rows

@@ -61,6 +61,7 @@ def test_help_lists_the_exit_codes(capsys):
         (["generate", "--title", "Mug", "--out", "o", "--attribute", "red"], "expected name=value"),
         (["status", "--timeout", "0"], "expected seconds above 0"),
         (["status", "--timeout", "soon"], "expected seconds above 0"),
+        (["speak", "--text", "A mug", "--out", "mug.mp3"], "expected a name in .wav or .ogg"),
         ([], "COMMAND"),
     ],
 )
@@ -78,6 +79,7 @@ def test_wrong_usage_is_told_and_is_exit_code_2(arguments, says, capsys):
         (["status", "--url", "ftp://x"], 2, "expected grpc://host:port"),
         (["embed", "--title", "x", "--url", "grpc://127.0.0.1:1"], 3, "content: cannot connect to 127.0.0.1:1"),
         (["embed", "--title", "x", "--url", "http://127.0.0.1:1"], 3, "content: cannot connect to 127.0.0.1:1"),
+        (["speak", "--text", "x", "--out", "x.wav", "--url", "localhost:1"], 3, "speak: cannot connect to localhost:1"),
         (["embed", "--image", "no.jpg", "--url", "localhost:1"], 2, "IMAGE: cannot read 'no.jpg': No such file"),
     ],
 )

@@ -25,6 +25,7 @@ KINDS = {
     "invalid_input": InvalidInput,
     "too_large": TooLarge,
     "queue_full": QueueFull,
+    "not_ready": NotReady,
     "deadline_exceeded": DeadlineExceeded,
     "cancelled": Cancelled,
     "internal": ServerError,

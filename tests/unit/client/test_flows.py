@@ -6,10 +6,12 @@ from vitrina_client import (
     ConnectionFailed,
     DeadlineExceeded,
     InvalidInput,
+    NotReady,
     Piece,
     Product,
     QueueFull,
     ServerError,
+    Speech,
     Timeout,
     _flows,
 )
@@ -174,6 +176,15 @@ def test_from_a_condition_a_picture_alone_is_one_request():
     listing = script.run(_flows.generate(PATIENT, Product("Mug"), {"image"}, np.ones((36, 384)), {}))
     assert listing.image == b"png"
     assert [request.model for request in script.asked] == ["generate_image"]
+
+
+def test_a_script_is_one_request_and_no_phonemes_is_not_tried_again():
+    script = Script({"AUDIO": np.array([[b"RIFF"]], object), "SECONDS": np.array([[1.5]], np.float32)})
+    assert script.run(_flows.speak(PATIENT, "A mug.", None, "wav")) == Speech(b"RIFF", "audio/wav", 1.5)
+    script = Script(NotReady("speech needs piper-tts", field="SCRIPT"))
+    with pytest.raises(NotReady):
+        script.run(_flows.speak(PATIENT, "A mug.", None, "wav"))
+    assert len(script.asked) == 1 and script.slept == []
 
 
 def test_embeddings_come_back_in_the_order_given_in_batches_of_eight():

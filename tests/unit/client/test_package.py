@@ -23,6 +23,7 @@ NAMES = [
     "QueueFull",
     "Sampling",
     "ServerError",
+    "Speech",
     "Status",
     "Tag",
     "TextOptions",

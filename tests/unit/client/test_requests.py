@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from vitrina_client import InvalidInput, Listing, Product, Sampling, ServerError, Tag, TooLarge
+from vitrina_client import InvalidInput, Listing, Product, Sampling, ServerError, Speech, Tag, TooLarge
 from vitrina_client import _requests as core
 
 from export import pipeline
@@ -145,6 +145,32 @@ def test_a_picture_is_drawn_from_a_condition_and_a_seed():
     assert caught.value.field == "IMAGE_SEED"
 
 
+def test_a_script_is_spoken_with_what_was_said_of_it():
+    request = core.speak("Enamel mug", 1.5, "ogg")
+    assert (request.model, request.outputs) == ("speak", ("AUDIO", "SECONDS"))
+    assert [words(request.inputs[name]) for name in ("SCRIPT", "AUDIO_FORMAT")] == [["Enamel mug"], ["ogg"]]
+    assert request.inputs["SPEED"].tolist() == [[1.5]] and request.inputs["SPEED"].dtype == np.float32
+    assert "TIMEOUT_MS" in request.within(1.0).inputs
+    assert "SPEED" not in core.speak("Enamel mug", None, "wav").inputs
+    answer = {"AUDIO": np.array([[b"OggS"]], object), "SECONDS": np.array([[2.5]], np.float32)}
+    assert core.spoken(answer, "ogg") == Speech(b"OggS", "audio/ogg", 2.5)
+
+
+@pytest.mark.parametrize(
+    ("script", "speed", "audio_format", "field"),
+    [
+        (None, None, "wav", "SCRIPT"),
+        ("\ud800", None, "wav", "SCRIPT"),
+        ("a", "1", "wav", "SPEED"),
+        ("a", 1, 3, "AUDIO_FORMAT"),
+    ],
+)
+def test_what_is_no_script_is_refused_by_name(script, speed, audio_format, field):
+    with pytest.raises(InvalidInput) as caught:
+        core.speak(script, speed, audio_format)
+    assert caught.value.field == field
+
+
 def test_weights_are_named_by_modality():
     request = core.content(MUG, {}, {"weights"})
     answer = {"FUSION_WEIGHTS": np.array([[0.5, 0.25, 0, 0, 0.25]], np.float32)}
@@ -230,6 +256,7 @@ def requests_of_every_kind():
     yield core.content(full, {}, wants, options)
     yield core.content(full, {"IMAGE": b"jpeg"}, wants, options)
     yield core.from_condition(full, condition, {"text", "tags"}, options)
+    yield core.speak("A mug", 1.5, "ogg")
     yield core.tags_of(condition)
     yield core.prompt(full, tags, options)
     yield core.decode({"PROMPT": np.array([[b"prompt"]], object)}, options)

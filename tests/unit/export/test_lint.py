@@ -137,6 +137,19 @@ def test_exported_graph_is_compared_with_its_config(graph, tmp_path):
     assert ("fusion/output condition", "shape") in rules and ("fusion/input presence", "unknown tensor") in rules
 
 
+def test_a_model_without_batches_is_compared_as_it_is(graph, tmp_path):
+    import onnx
+    from onnx import TensorProto, helper
+
+    scales = helper.make_tensor_value_info("scales", TensorProto.FLOAT, [3])
+    output = helper.make_tensor_value_info("output", TensorProto.FLOAT, ["b", 1, 1, "samples"])
+    path = tmp_path / "speech_decoder" / "1" / "model.onnx"
+    path.parent.mkdir(parents=True)
+    onnx.save(helper.make_model(helper.make_graph([], "g", [scales], [output])), path)
+    found = lint.lint_onnx({"speech_decoder": graph["speech_decoder"]}, tmp_path)
+    assert {p.where for p in found} == {"speech_decoder/input input", "speech_decoder/input input_lengths"}, found
+
+
 def test_config_that_does_not_parse_names_the_line(tmp_path):
     path = tmp_path / "broken" / "config.pbtxt"
     path.parent.mkdir()

@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from export.pipeline import AXES
 from export.slots import speech_decoder
 
 CONFIG = {
@@ -48,6 +50,20 @@ def test_network_and_what_its_config_says(tmp_path):
         "scales": [0.667, 1, 0.8],
         "phoneme_ids": CONFIG["phoneme_id_map"],
     }
+
+
+def test_the_server_is_compared_with_the_network_without_noise(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    path = voice(tmp_path)
+    speech_decoder.build(path, None, out)
+    rows = speech_decoder.parity(path, None, out)
+    assert [row["case"] for row in rows] == [f"phonemes={length}" for length in AXES["phonemes"]]
+    with np.load(out / "reference.npz") as reference:
+        for row in rows:
+            ids = reference[f"{row['case']}|input"]
+            assert set(ids.flat) <= {0, 1, 2, 120} and reference[f"{row['case']}|input_lengths"] == [ids.size]
+            assert reference[f"{row['case']}|output"].flatten().tolist() == [0, 1, 0], "the scales, given back"
 
 
 def test_other_networks_and_voices_are_refused(tmp_path):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import builtins
 import json
 import random
+import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stages import speech
 from stages.errors import StageError
-from stages.speech import MissingExtraError, Phonemizer, join
+from stages.speech import MAX_PHONEMES, Phonemizer, join, read_script
 from stages.speech_text import MAX_SENTENCE, sentences, words
 
 SPOKEN = {
@@ -56,6 +57,7 @@ SPOKEN = {
     "e.g. this w/ lid": "for example this with lid",
     "“quoted” ‘too’": "quoted 'too'",
     "don't": "don't",
+    "𝐁𝐨𝐥𝐝 ｗｉｄｅ ﬁt": "Bold wide fit",
 }
 
 
@@ -147,13 +149,80 @@ def test_a_missing_extra_is_named(config, monkeypatch) -> None:
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=r"GPL-3\.0.*make speech"):
+    with pytest.raises(StageError, match=r"GPL-3\.0.*make speech") as caught:
         Phonemizer(config)
+    assert (caught.value.code, caught.value.field) == ("not_ready", "SCRIPT")
 
 
-def test_sentences_are_joined_with_a_pause_at_one_level() -> None:
+@pytest.mark.parametrize("text", ["999,999,999,999 " * 120, "xkcd " * 390])
+def test_what_would_be_spoken_for_minutes_is_refused(config, text: str) -> None:
+    pytest.importorskip("piper")
+    with pytest.raises(StageError, match=rf"phonemes, the limit is {MAX_PHONEMES:,}") as caught:
+        Phonemizer(config)(text)
+    assert caught.value.code == "too_large"
+
+
+@pytest.mark.parametrize(("text", "letter"), [("红色的杯子", "红"), ("A mug, кружка", "к"), ("ﾏｸﾞ", "ﾏ"), ("كوب", "ك")])
+def test_other_scripts_are_refused_by_their_first_letter(config, text: str, letter: str) -> None:
+    pytest.importorskip("piper")
+    with pytest.raises(StageError, match=f"has '{letter}' at character {text.index(letter)}") as caught:
+        Phonemizer(config)(text)
+    assert (caught.value.code, caught.value.field) == ("invalid_input", "SCRIPT")
+
+
+@pytest.mark.parametrize("text", ["A café, 5 Ω, naïve Ærø", "\x00A\x07 mug\x1b[31m", "𝐁𝐨𝐥𝐝 mug", "[[h@l@U]] <break/>"])
+def test_odd_characters_beside_words_are_no_fault(config, text: str) -> None:
+    pytest.importorskip("piper")
+    assert Phonemizer(config)(text)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=120))
+def test_any_text_gives_ids_or_a_typed_error(config, text: str) -> None:
+    pytest.importorskip("piper")
+    try:
+        assert all(len(ids) > 3 for ids in Phonemizer(config)(text))
+    except StageError as error:
+        assert (error.code, error.field) == ("invalid_input", "SCRIPT")
+
+
+def test_a_request_is_read_with_its_defaults() -> None:
+    plain = read_script("Café".encode())
+    assert (plain.text, plain.speed, plain.deadline) == ("Café", 1.0, None)
+    plain.in_time()
+    assert read_script(b"x", 0.5, b"OGG", 1000).speed == 0.5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field", "said"),
+    [
+        ({"speed": 0.0}, "SPEED", "0 is outside 0.5 to 2"),
+        ({"speed": -1.0}, "SPEED", "-1 is outside"),
+        ({"speed": float("nan")}, "SPEED", "nan is outside"),
+        ({"speed": 1e30}, "SPEED", "1e+30 is outside"),
+        ({"audio_format": b"mp3"}, "AUDIO_FORMAT", "'mp3' is unknown; send wav or ogg"),
+        ({"audio_format": b"\xff" * 100}, "AUDIO_FORMAT", "is unknown"),
+        ({"timeout_ms": 0}, "TIMEOUT_MS", "0 is outside 1 to"),
+        ({"script": b"\xff\xfe"}, "SCRIPT", "is not UTF-8"),
+    ],
+)
+def test_fields_out_of_range_are_named(wrong, field: str, said: str) -> None:
+    with pytest.raises(StageError) as caught:
+        read_script(**{"script": b"A mug.", **wrong})
+    assert (caught.value.code, caught.value.field) == ("invalid_input", field)
+    assert said in caught.value.message
+
+
+def test_a_passed_deadline_ends_the_script() -> None:
+    script = read_script(b"x", timeout_ms=1)
+    time.sleep(0.002)
+    with pytest.raises(StageError) as caught:
+        script.in_time()
+    assert (caught.value.code, caught.value.field) == ("deadline_exceeded", "TIMEOUT_MS")
+
+
+def test_sentences_are_joined_with_a_pause() -> None:
     joined = join([np.full(100, 0.1, np.float32), np.full(50, -0.2, np.float32)], 1000)
     assert len(joined) == 100 + 250 + 50
     assert joined.dtype == np.float32
-    assert np.abs(joined).max() == pytest.approx(0.95)
-    assert not join([np.zeros(10, np.float32)], 1000).any()
+    assert not joined[100:350].any() and joined[0] == np.float32(0.1) and joined[-1] == np.float32(-0.2)

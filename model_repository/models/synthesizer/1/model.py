@@ -1,0 +1,65 @@
+"""SCRIPT → SAMPLES: its sentences as phoneme ids, spoken one after the other by `speech_decoder` (BLS), and joined.
+
+Without piper-tts (see `stages.speech`) this model is ready all the same, and answers each script with how to get it.
+"""
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from stages.errors import StageError
+from stages.speech import Phonemizer, join, read_script
+from stages.triton import field, respond
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.path = Path(args["model_repository"]) / args["model_version"] / "speech.json"
+        config = json.loads(self.path.read_text("utf-8"))
+        self.rate, self.scales = config["sample_rate"], config["scales"]
+        self.phonemize = None
+        with contextlib.suppress(StageError):
+            self.phonemize = Phonemizer(self.path)
+
+    def execute(self, requests):
+        return respond(requests, self.answer)
+
+    def answer(self, request):
+        (text,) = field(request, "SCRIPT")
+        (audio_format,) = field(request, "AUDIO_FORMAT") or [None]
+        script = read_script(text, number(request, "SPEED"), audio_format, number(request, "TIMEOUT_MS"))
+        self.phonemize = self.phonemize or Phonemizer(self.path)
+        noise, length, duration_noise = self.scales
+        scales = np.array([noise, length / script.speed, duration_noise], np.float32)
+        parts = []
+        for ids in self.phonemize(script.text):
+            script.in_time()
+            parts.append(speak(ids, scales))
+        samples = join(parts, self.rate)
+        return [
+            pb_utils.Tensor("SAMPLES", samples[None]),
+            pb_utils.Tensor("SAMPLE_RATE", np.array([[self.rate]], np.int32)),
+        ]
+
+
+def number(request, name):
+    """The one number of an optional tensor; None where it is absent."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return None if tensor is None else tensor.as_numpy().item()
+
+
+def speak(ids, scales):
+    """One sentence through the speech decoder: float32 [samples]."""
+    inputs = {"input": ids[None], "input_lengths": np.array([len(ids)], np.int64), "scales": scales}
+    response = pb_utils.InferenceRequest(
+        model_name="speech_decoder",
+        requested_output_names=["output"],
+        inputs=[pb_utils.Tensor(name, array) for name, array in inputs.items()],
+        preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU),
+    ).exec()
+    if response.has_error():
+        raise RuntimeError(f"speech_decoder: {response.error().message()}")
+    return pb_utils.get_output_tensor_by_name(response, "output").as_numpy().reshape(-1).copy()
