@@ -118,7 +118,7 @@ def video(
     products, encoder = read_index(), TextEncoder()
     fusion_weights = WEIGHTS / "fusion" / f"{variant}.safetensors"
     path = WEIGHTS / "video_encoder" / "model.safetensors"
-    run = f"video-{training.run_fingerprint(fusion_weights)}"
+    run = f"video-{training.run_fingerprint()}"
     again = "run the command again to go on"
     with progress_bar() as bar:
         task = bar.add_task("encoding frames", total=len(products))
@@ -240,6 +240,35 @@ def turntable(threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU
         )
     path = WEIGHTS / "video_decoder" / "model.safetensors"
     save(decoder, path, {"steps": str(STEPS)})
+    console.print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
+def interpolation(threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU.")] = 1) -> None:
+    """Trains and judges the frame interpolator; goes on where it was stopped."""
+    import torch
+
+    from training.cache import cache_folder
+    from training.catalogue import read_index
+    from training.figures import record
+    from training.interpolation import STEPS, evaluate, train, write
+
+    torch.set_num_threads(threads)
+    products = read_index()
+    with progress_bar() as bar:
+        task = bar.add_task("frame interpolator", total=STEPS)
+        network = train(
+            products,
+            cache_folder() / "training" / "frame-interpolator.pt",
+            lambda step, said: bar.update(task, completed=step, description=f"frame interpolator  {said}"),
+        )
+    with console.status("judging"):
+        found = evaluate(network, products)
+    path = write(network, found)
+    flat = {f"{motion}.{what}": value for motion, figures in found.items() for what, value in figures.items()}
+    record("next_frame", {name.replace(" ", "_"): value for name, value in flat.items()})
+    for motion, figures in found.items():
+        console.print(f"{motion}: " + ", ".join(f"{what} {value:.2f}" for what, value in figures.items()))
     console.print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1e6:.1f} MB")
 
 

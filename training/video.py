@@ -35,7 +35,7 @@ from torch.nn import functional as F
 from networks import video_encoder as network_module
 from networks.video_encoder import SIDE, Spatial, VideoEncoder, unit
 from training import clips, lite0, turntables
-from training.cache import cache_folder, sha256
+from training.cache import cache_folder
 from training.catalogue import Product
 from training.encoders import TextEncoder
 from training.fusion import SOFT_SHARE, SOFT_TEMPERATURE, TEMPERATURE, contrast, image_only
@@ -62,11 +62,14 @@ def fingerprint() -> str:
     return hashlib.sha256("".join([code, shown, lite0.WHEEL_SHA256]).encode()).hexdigest()[:12]
 
 
-def run_fingerprint(fusion_weights: Path) -> str:
-    """Changes with what a training run depends on, so that a checkpoint of another one is not gone on with."""
+def run_fingerprint() -> str:
+    """Changes with what a training run depends on, so that a checkpoint of another one is not gone on with.
+
+    The fusion that it is distilled from is left out: fusion is trained on this encoder's clips in turn.
+    """
     code = [inspect.getsource(part) for part in (network_module, Data, losses, learning_rate, train)]
     settings = (SEED, STEPS, BATCH, LEARNING_RATE, WARM_UP, WEIGHT_DECAY, DISTIL, LEAST_FRAMES, TEMPERATURE)
-    parts = [*code, str(settings), fingerprint(), sha256(fusion_weights)]
+    parts = [*code, str(settings), fingerprint()]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:12]
 
 
