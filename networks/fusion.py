@@ -39,6 +39,7 @@ POOLED = 1280  # EfficientNet-Lite0's features after its head convolution
 SPATIAL = 320  # and before it
 CLASSES = 1000
 BOTTLENECK = 192
+INNER = 128  # of the deep variant's attention
 HEADS = 4
 
 
@@ -332,9 +333,9 @@ class Layer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(WIDTH)
-        self.project = nn.Linear(WIDTH, 3 * WIDTH)
-        self.out = nn.Linear(WIDTH, WIDTH)
-        self.feed = Residual(WIDTH, hidden=WIDTH)
+        self.project = nn.Linear(WIDTH, 3 * INNER)
+        self.out = nn.Linear(INNER, WIDTH)
+        self.feed = Residual(WIDTH)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         query, key, value = self.project(self.norm(x)).chunk(3, -1)

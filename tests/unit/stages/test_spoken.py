@@ -19,7 +19,7 @@ def tone(seconds: float, hertz: float = 997, rate: int = RATE) -> np.ndarray:
 
 @pytest.mark.parametrize("rate", [16_000, 22_050, 48_000])
 def test_a_full_scale_tone_has_the_loudness_that_the_standard_says(rate):
-    assert loudness(tone(3, rate=rate), rate) == pytest.approx(-3.01, abs=0.05)
+    assert loudness(tone(3, rate=rate), rate) == pytest.approx(-3.01, abs=0.1)  # EBU Tech 3341 allows as much
 
 
 def test_pauses_do_not_count():
