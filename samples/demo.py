@@ -37,13 +37,11 @@ def show(vitrina: Vitrina, entry: dict[str, str]) -> None:
         tokens = piece.completion_tokens
     total = time.perf_counter() - started
     console.print(f"\n[dim]first token {first or total:.2f} s, {tokens} tokens in {total:.2f} s")
+    started = time.perf_counter()
+    drawn = vitrina.generate(product, condition=seen.condition, want={"image"}, image_seed=7).image or b""
     path = OUT / f"{Path(entry['image']).stem}.png"
-    for want, what, ending in (("image", "picture", ".png"), ("video", "clip   ", ".mp4")):
-        started = time.perf_counter()
-        drawn = vitrina.generate(product, condition=seen.condition, want={want}, image_seed=7)
-        path.with_suffix(ending).write_bytes(getattr(drawn, want))
-        took = time.perf_counter() - started
-        console.print(f"[dim]generated {what} {path.with_suffix(ending)}  {took:.2f} s")
+    path.write_bytes(drawn)
+    console.print(f"[dim]generated picture {path}  {time.perf_counter() - started:.2f} s")
     read_aloud(vitrina, copy, path.with_suffix(".wav"))
 
 

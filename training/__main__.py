@@ -274,7 +274,7 @@ def interpolation(threads: Annotated[int, typer.Option(min=1, help="Of torch, on
 
 @app.command()
 def fidelity(
-    served: Annotated[str, typer.Option(help="The variant that the recipe takes.")] = "vae",
+    served: Annotated[str, typer.Option(help="The variant that the recipe takes.")] = "gan",
 ) -> None:
     """Judges the image decoder on what it was not trained on; writes card, gallery and docs/fidelity.json."""
     import torch

@@ -50,7 +50,7 @@ SEED = 11
 BATCH = 16
 LEARNING_RATE = 1e-3
 #: variant → steps.
-STEPS = {"vae": 1800, "gan": 500, "flow": 800}
+STEPS = {"vae": 1800, "gan": 500, "flow": 500}
 KL_WEIGHT = 1e-3
 OPACITY_WEIGHT = 0.5
 ADVERSARIAL_WEIGHT = 0.02
