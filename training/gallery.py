@@ -145,11 +145,11 @@ def write(
             "",
         ]
     real = photos()
-    given = real_conditions(real, fusion, image_encoder)
+    unseen = real_conditions(real, fusion, image_encoder)
     rows = [
         Row("a real photo", np.stack([_squared(entry["path"]) for entry in real])),
-        *(Row(f"{variant}: photo alone", draw(d, given, 1)) for variant, d in decoders.items()),
-        Row(f"{served}: turned by 45°", turntable_frames(turntable, given)[:, 3]),
+        *(Row(f"{variant}: photo alone", draw(d, unseen, 1)) for variant, d in decoders.items()),
+        Row(f"{served}: turned by 45°", turntable_frames(turntable, unseen)[:, 3]),
     ]
     sheet(rows, [entry["name"] for entry in real], folder / "gallery" / "real-photos.png")
     text += [
