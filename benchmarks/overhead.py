@@ -58,11 +58,12 @@ class Raw:
         return tokens, np.stack([read_image(photo) for _, photo in batch])
 
     def compute(self, tokens, pixels: np.ndarray) -> list[np.ndarray]:
-        """The networks: condition FP32 [B, 60, 384] and embedding FP32 [B, 384]."""
+        """The networks: condition FP32 [B, 36, 384] and embedding FP32 [B, 384]."""
         ids = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
         (text,) = self.text.run(["sentence_embedding"], ids)
-        image = self.image.run(["image_embedding", "spatial_tokens", "class_scores"], {"pixels": pixels})
-        inputs = dict(zip(("image_embedding", "image_tokens", "image_scores"), image, strict=True))
+        image = self.image.run(["image_embedding", "spatial_tokens", "class_scores", "thumbnail"], {"pixels": pixels})
+        names = ("image_embedding", "image_tokens", "image_scores", "image_thumbnail")
+        inputs = dict(zip(names, image, strict=True))
         inputs["text_embedding"] = text
         presence = np.zeros((len(pixels), 5), np.float32)
         presence[:, :1], presence[:, 1] = tokens.text_mask, 1
