@@ -13,8 +13,7 @@ deep       two transformer layers over the same tokens
 Rows of the condition: 0 the fused summary, of which ``embedding`` is the direction; 1 the classes that the image
 encoder named, as words; 2 to 6 the summaries of text, image, video, audio and behaviour by themselves; 7 to 10 the
 variant's view of the details; 11 to 35 the photo's thumbnail (`networks/thumbnail.py`), for decoders that keep the
-product. Rows of an absent modality are zero. ``weights`` [B, 5] says how much each modality
-counted, a share of one.
+product. Rows of an absent modality are zero. ``weights`` [B, 5] says how much each modality counted, a share of one.
 
 The space is the sentence encoder's: a text passes almost unchanged, and a picture starts as the mean of the label
 embeddings that its class scores weigh (ConSE, Norouzi et al. 2013, arXiv:1312.5650), which learned projections of the

@@ -126,7 +126,50 @@ class Layers:
         return self.ground + (self.product - self.ground) * self.opacity
 
 
-class Painter(nn.Module):
+class UNet(nn.Module):
+    """Three levels of blocks that a style steers, and attention where it is narrowest.
+
+    Args:
+        width_in: channels of what it looks at.
+        side: pixels of that.
+        extra: numbers that steer it beside the embedding.
+        attentive: whether there is attention at half the size too, and twice where it is narrowest.
+    """
+
+    def __init__(self, width_in: int, side: int, extra: int = 0, attentive: bool = False) -> None:
+        super().__init__()
+        wide, wider, widest = CHANNELS
+        self.style = nn.Sequential(
+            nn.Linear(CONDITION_WIDTH + extra, STYLE), nn.SiLU(), nn.Linear(STYLE, STYLE), nn.SiLU()
+        )
+        narrow = (side // 4) ** 2
+        self.stem = nn.Conv2d(width_in, wide, 3, padding=1)
+        self.down = nn.ModuleList([Block(wide, wide), Block(wide, wider), Block(wider, widest)])
+        self.middle = nn.ModuleList([Attention(widest, narrow), Block(widest, widest)])
+        if attentive:
+            self.middle.append(Attention(widest, narrow))
+        self.up = nn.ModuleList([Block(2 * widest, widest), Block(widest + wider, wider), Block(wider + wide, wide)])
+        self.across = Attention(wider, (side // 2) ** 2) if attentive else nn.Identity()
+
+    def styled(self, fused: Tensor, *extra: Tensor) -> Tensor:
+        """The style [B, S] of unit embeddings [B, 384], which as they are would hardly be heard beside the rest."""
+        return self.style(torch.cat([fused * math.sqrt(CONDITION_WIDTH), *extra], 1))
+
+    def look(self, layers: Tensor, style: Tensor) -> Tensor:
+        """[B, width_in, side, side] → [B, 40, side, side]."""
+        x = self.stem(layers)
+        fine = x = self.down[0](x, style)
+        middle = x = self.down[1](F.avg_pool2d(x, 2), style)
+        coarse = x = self.down[2](F.avg_pool2d(x, 2), style)
+        for layer in self.middle:
+            x = layer(x, style) if isinstance(layer, Block) else layer(x)
+        x = self.up[0](torch.cat([x, coarse], 1), style)
+        x = self.up[1](torch.cat([F.interpolate(x, scale_factor=2.0), middle], 1), style)
+        x = self.across(x)
+        return self.up[2](torch.cat([F.interpolate(x, scale_factor=2.0), fine], 1), style)
+
+
+class Painter(UNet):
     """fused [B, 384], photo [B, 3, 56, 56] in 0..1, extra [B, E] → :class:`Layers`.
 
     Args:
@@ -135,18 +178,9 @@ class Painter(nn.Module):
     """
 
     def __init__(self, extra: int, canvas: bool = False) -> None:
-        super().__init__()
-        wide, wider, widest = CHANNELS
-        self.style = nn.Sequential(
-            nn.Linear(CONDITION_WIDTH + extra, STYLE), nn.SiLU(), nn.Linear(STYLE, STYLE), nn.SiLU()
-        )
+        super().__init__(12 + 4 + (12 if canvas else 0), SIZE // 2, extra, attentive=True)
         self.register_buffer("places", _places(SIZE // 2), persistent=False)
-        self.stem = nn.Conv2d(12 + 4 + (12 if canvas else 0), wide, 3, padding=1)
-        self.down = nn.ModuleList([Block(wide, wide), Block(wide, wider), Block(wider, widest)])
-        self.middle = nn.ModuleList([Attention(widest, 64), Block(widest, widest), Attention(widest, 64)])
-        self.up = nn.ModuleList([Block(2 * widest, widest), Block(widest + wider, wider), Block(wider + wide, wide)])
-        self.across = Attention(wider, 256)
-        self.last = nn.Conv2d(wide, 4 * FINE, 3, padding=1)
+        self.last = nn.Conv2d(CHANNELS[0], 4 * FINE, 3, padding=1)
         self.fine = nn.Conv2d(FINE + 3, FINE, 3, padding=1)
         self.paint = nn.Conv2d(FINE, 5, 3, padding=1)
         self.ground = nn.Linear(STYLE, 6)
@@ -155,23 +189,13 @@ class Painter(nn.Module):
             self.paint.bias.copy_(torch.tensor([0.0, 0.0, 0.0, 0.0, 4.0]))
 
     def forward(self, fused: Tensor, photo: Tensor, extra: Tensor, canvas: Tensor | None = None) -> Layers:
-        # Unit vectors as they are would hardly be heard beside the rest.
-        style = self.style(torch.cat([fused * math.sqrt(CONDITION_WIDTH), extra], 1))
+        style = self.styled(fused, extra)
         photo = F.interpolate(photo, (SIZE, SIZE), mode="bicubic", align_corners=False) - 0.5
         layers = [F.pixel_unshuffle(photo, 2), self.places.expand(fused.shape[0], -1, -1, -1)]
         if canvas is not None:
             layers.append(F.pixel_unshuffle(canvas, 2))
 
-        x = self.stem(torch.cat(layers, 1))
-        fine = x = self.down[0](x, style)
-        middle = x = self.down[1](F.avg_pool2d(x, 2), style)
-        coarse = x = self.down[2](F.avg_pool2d(x, 2), style)
-        x = self.middle[0](x)
-        x = self.middle[2](self.middle[1](x, style))
-        x = self.up[0](torch.cat([x, coarse], 1), style)
-        x = self.up[1](torch.cat([F.interpolate(x, scale_factor=2.0), middle], 1), style)
-        x = self.across(x)
-        x = self.up[2](torch.cat([F.interpolate(x, scale_factor=2.0), fine], 1), style)
+        x = self.look(torch.cat(layers, 1), style)
         x = F.pixel_shuffle(self.last(F.silu(x)), 2)
         x = x + self.fine(torch.cat([F.silu(x), photo], 1))
         change, opacity, shade = self.paint(F.silu(x)).split([3, 1, 1], 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,8 +29,3 @@ def from_rows(rows: Tensor) -> Tensor:
 def is_there(rows: Tensor) -> Tensor:
     """Whether there is a thumbnail in rows [B, 25, 384]: bool [B]. Where there is none, all is zero."""
     return rows[:, -1, -1] > 0.5
-
-
-def absent(batch: int) -> Tensor:
-    """The rows of no thumbnail."""
-    return torch.zeros(batch, ROWS, WIDTH)

@@ -19,12 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from networks.image_decoder import CONDITION_WIDTH, SIZE, STYLE, Attention, Block, ImageDecoder, Memory, split
+from networks.image_decoder import CHANNELS, CONDITION_WIDTH, SIZE, ImageDecoder, Memory, UNet, split
 
 FRAMES = 24
 VOXELS = 32  # a side of the volume
 ELEVATION = math.radians(15)  # of the camera
-CHANNELS = (40, 80, 128)
 SEEN = 0.3  # opacity from which a pixel counts as the product's
 MARGIN = 1.1  # of the square round the product, in its larger side
 
@@ -74,38 +73,24 @@ class Extent(nn.Module):
         return self.out(torch.cat([seen, fused * math.sqrt(CONDITION_WIDTH)], 1)).sigmoid()
 
 
-class Lift(nn.Module):
+class Lift(UNet):
     """A cut-out in the turntable's window [B, 4, 64, 64] and fused [B, 384] → the volume [B, 4, V, V, V] (z, y, x).
 
     Its channels are colour times opacity, and opacity; z points to the camera, which has not been tilted yet.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        wide, wider, widest = CHANNELS
-        self.style = nn.Sequential(nn.Linear(CONDITION_WIDTH, STYLE), nn.SiLU(), nn.Linear(STYLE, STYLE), nn.SiLU())
+        super().__init__(4 + 2, VOXELS)
         line = torch.linspace(-1, 1, VOXELS)
         self.register_buffer("places", torch.stack(torch.meshgrid(line, line, indexing="ij")), persistent=False)
-        self.stem = nn.Conv2d(6, wide, 3, padding=1)
-        self.down = nn.ModuleList([Block(wide, wide), Block(wide, wider), Block(wider, widest)])
-        self.middle = nn.ModuleList([Attention(widest, (VOXELS // 4) ** 2), Block(widest, widest)])
-        self.up = nn.ModuleList([Block(2 * widest, widest), Block(widest + wider, wider), Block(wider + wide, wide)])
-        self.columns = nn.Conv2d(wide, 4 * VOXELS, 3, padding=1)
+        self.columns = nn.Conv2d(CHANNELS[0], 4 * VOXELS, 3, padding=1)
         nn.init.zeros_(self.columns.weight)
         nn.init.zeros_(self.columns.bias)
 
     def forward(self, cut_out: Tensor, fused: Tensor) -> Tensor:
         batch = fused.shape[0]
-        style = self.style(fused * math.sqrt(CONDITION_WIDTH))
-        small = F.interpolate(cut_out, (VOXELS, VOXELS), mode="bilinear", align_corners=False, antialias=False)
-        x = self.stem(torch.cat([small, self.places.expand(batch, -1, -1, -1)], 1))
-        fine = x = self.down[0](x, style)
-        middle = x = self.down[1](F.avg_pool2d(x, 2), style)
-        coarse = x = self.down[2](F.avg_pool2d(x, 2), style)
-        x = self.middle[1](self.middle[0](x), style)
-        x = self.up[0](torch.cat([x, coarse], 1), style)
-        x = self.up[1](torch.cat([F.interpolate(x, scale_factor=2.0), middle], 1), style)
-        x = self.up[2](torch.cat([F.interpolate(x, scale_factor=2.0), fine], 1), style)
+        small = F.interpolate(cut_out, (VOXELS, VOXELS), mode="bilinear", align_corners=False)
+        x = self.look(torch.cat([small, self.places.expand(batch, -1, -1, -1)], 1), self.styled(fused))
         columns = self.columns(F.silu(x)).reshape(batch, 4, VOXELS, VOXELS, VOXELS)
         product, inside = small.split([3, 1], 1)
         # Nothing stands where the cut-out has nothing, and most of what stands is near its middle plane.

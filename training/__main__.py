@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,6 +34,19 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=console)
+
+
+@contextmanager
+def followed(what: str, steps: int) -> Iterator[Callable[[int, str], None]]:
+    """A bar of a training's steps: gives what is to be told of each, its number and the losses."""
+    with progress_bar() as bar:
+        task = bar.add_task(what, total=steps)
+        yield lambda step, said: bar.update(task, completed=step, description=f"{what}  {said}")
+
+
+def written(path: Path) -> None:
+    """Says where weights were written, and how large they are."""
+    console.print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 @app.callback()
@@ -95,7 +111,7 @@ def fusion(
             network = train(name, data, labels, checkpoint, lambda step, _, task=task: bar.update(task, completed=step))
         path = WEIGHTS / "fusion" / f"{name}.safetensors"
         save(network, path, {"variant": name, "steps": str(STEPS), "seconds": f"{time.perf_counter() - started:.0f}"})
-        console.print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1e6:.1f} MB")
+        written(path)
 
 
 @app.command()
@@ -189,8 +205,9 @@ def pictures(
     from training.cache import cache_folder
     from training.encoders import TextEncoder
     from training.fusion import load
-    from training.pictures import STEPS, Data, save, train
+    from training.pictures import STEPS, Data, train
     from training.pictures import load as load_decoder
+    from training.steps import save
 
     torch.set_num_threads(threads)
     create(variant)  # an unknown one is said before the features are read
@@ -200,19 +217,12 @@ def pictures(
         data = Data.read(products, load("concat", WEIGHTS / "fusion" / "concat.safetensors"), TextEncoder())
     save(data.memory(), folder / "memory.safetensors", {"products": str(len(data.thumbnails))})
     start = load_decoder("vae", folder / "vae.safetensors").state_dict() if variant == "gan" else None
-    with progress_bar() as bar:
-        task = bar.add_task(variant, total=STEPS[variant])
-        checkpoint = cache_folder() / "training" / f"image-{variant}.pt"
-        decoder = train(
-            variant,
-            data,
-            checkpoint,
-            lambda step, said: bar.update(task, completed=step, description=f"{variant}  {said}"),
-            start,
-        )
+    checkpoint = cache_folder() / "training" / f"image-{variant}.pt"
+    with followed(variant, STEPS[variant]) as report:
+        decoder = train(variant, data, checkpoint, report, start)
     path = folder / f"{variant}.safetensors"
     save(decoder, path, {"variant": variant, "steps": str(STEPS[variant])})
-    console.print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1e6:.1f} MB")
+    written(path)
 
 
 @app.command()
@@ -223,7 +233,8 @@ def turntable(threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU
     from training.cache import cache_folder
     from training.encoders import TextEncoder
     from training.fusion import load
-    from training.pictures import embeddings, save
+    from training.pictures import embeddings
+    from training.steps import save
     from training.turning import STEPS, Data, train
 
     torch.set_num_threads(threads)
@@ -231,16 +242,11 @@ def turntable(threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU
     with console.status("reading turntables"):
         fused = embeddings(products, load("concat", WEIGHTS / "fusion" / "concat.safetensors"), TextEncoder())
         data = Data.read(products, torch.cat(list(fused), 1))
-    with progress_bar() as bar:
-        task = bar.add_task("turntable", total=STEPS)
-        decoder = train(
-            data,
-            cache_folder() / "training" / "video-decoder.pt",
-            lambda step, said: bar.update(task, completed=step, description=f"turntable  {said}"),
-        )
+    with followed("turntable", STEPS) as report:
+        decoder = train(data, cache_folder() / "training" / "video-decoder.pt", report)
     path = WEIGHTS / "video_decoder" / "model.safetensors"
     save(decoder, path, {"steps": str(STEPS)})
-    console.print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1e6:.1f} MB")
+    written(path)
 
 
 @app.command()
@@ -255,13 +261,8 @@ def interpolation(threads: Annotated[int, typer.Option(min=1, help="Of torch, on
 
     torch.set_num_threads(threads)
     products = read_index()
-    with progress_bar() as bar:
-        task = bar.add_task("frame interpolator", total=STEPS)
-        network = train(
-            products,
-            cache_folder() / "training" / "frame-interpolator.pt",
-            lambda step, said: bar.update(task, completed=step, description=f"frame interpolator  {said}"),
-        )
+    with followed("frame interpolator", STEPS) as report:
+        network = train(products, cache_folder() / "training" / "frame-interpolator.pt", report)
     with console.status("judging"):
         found = evaluate(network, products)
     path = write(network, found)
@@ -269,7 +270,7 @@ def interpolation(threads: Annotated[int, typer.Option(min=1, help="Of torch, on
     record("next_frame", {name.replace(" ", "_"): value for name, value in flat.items()})
     for motion, figures in found.items():
         console.print(f"{motion}: " + ", ".join(f"{what} {value:.2f}" for what, value in figures.items()))
-    console.print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1e6:.1f} MB")
+    written(path)
 
 
 @app.command()

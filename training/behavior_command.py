@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +21,7 @@ from training.cache import cache_folder
 from training.card import _markdown as markdown
 from training.catalogue import Product
 from training.encoders import REPOSITORY, TextEncoder
+from training.figures import MACHINE
 from training.sessions import Shop
 from training.steps import restore, save
 
@@ -138,7 +138,7 @@ def card(results: dict[str, Any], world: World, network: BehaviorEncoder, second
             steps=PLAN.steps,
             batch=PLAN.batch,
             seconds=seconds,
-            machine=f"{platform.machine()}, one CPU thread, no GPU",
+            machine=MACHINE,
             table=table(results),
         )
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from training.catalogue import DEB, HELD_OUT_VIEWS, LIBRARIES, VERSION, VIEWS, P
 from training.encoders import REPOSITORY
 from training.encoders import fingerprint as encoders_fingerprint
 from training.evaluation import WAYS
+from training.figures import MACHINE
 
 WEIGHTS = REPOSITORY / "weights"
 DOCS = REPOSITORY / "docs" / "fusion.md"
@@ -154,6 +154,6 @@ def card(results: dict[str, Any], products: list[Product], recall: tuple[list[st
         held_out_views=HELD_OUT_VIEWS,
         version=VERSION,
         settings="\n".join(f"- {name.lower().replace('_', ' ')}: {value}" for name, value in chosen),
-        machine=f"{platform.machine()}, one CPU thread, no GPU",
+        machine=MACHINE,
         recall=_markdown(*recall),
     )

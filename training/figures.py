@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
 
+#: What the cards say that training ran on.
+MACHINE = f"{platform.machine()}, one CPU thread, no GPU"
 PATH = Path(__file__).resolve().parent.parent / "docs" / "fidelity.json"
 
 

@@ -6,7 +6,6 @@ stand the mean of both neighbours and the first of them as it is.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,15 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor
 
 from networks.frame_interpolator import FrameInterpolator
 from training.catalogue import Product
 from training.clips import TRAINED, film
 from training.encoders import REPOSITORY
+from training.figures import MACHINE
 from training.loop import train as run_loop
-from training.pictures import apply, optimizer_of, save
+from training.pictures import apply, optimizer_of
+from training.steps import save
 from training.turntables import FRAMES, read_rgba
 
 SEED = 17
@@ -84,13 +84,6 @@ def train(products: list[Product], checkpoint: Path, report: Callable[[int, str]
     return trained.eval()
 
 
-def load(path: Path) -> FrameInterpolator:
-    """The network with the weights that `training.pictures.save` wrote, in float32."""
-    network = FrameInterpolator()
-    network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    return network.eval()
-
-
 def decibels(drawn: Tensor, true: Tensor) -> float:
     """The median peak signal-to-noise ratio of pictures [n, 3, H, W] in 0..1."""
     return float((-10 * ((drawn - true) ** 2).mean((1, 2, 3)).clamp(min=1e-10).log10()).median())
@@ -132,7 +125,7 @@ def write(network: FrameInterpolator, found: dict[str, dict[str, float]]) -> Pat
         batch=BATCH,
         count=JUDGED,
         table=table,
-        machine=f"{platform.machine()}, one CPU thread, no GPU",
+        machine=MACHINE,
     )
     (FOLDER / "README.md").write_text(text)
     return FOLDER / "model.safetensors"

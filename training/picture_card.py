@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,13 @@ from training import gallery, turning
 from training.catalogue import Product
 from training.encoders import REPOSITORY, ImageEncoder, TextEncoder
 from training.fidelity import COLOUR_DISTANCE, evaluate
-from training.figures import record
+from training.figures import MACHINE, record
 from training.fusion import load as load_fusion
 from training.pictures import BATCH, STEPS, load, load_memory
+from training.steps import restore
 
 FOLDER, VIDEO = (REPOSITORY / "weights" / name for name in ("image_decoder", "video_decoder"))
 TEMPLATE = Path(__file__).parent / "data" / "image_decoder_card.md"
-MACHINE = f"{platform.machine()}, one CPU thread, no GPU"
 #: Figure → its heading.
 COLUMNS = {
     "product": "product",
@@ -39,7 +38,7 @@ def everything(products: list[Product], served: str, console: Console) -> dict[s
     memory = load_memory(FOLDER / "memory.safetensors")
     paths = {variant: FOLDER / f"{variant}.safetensors" for variant in VARIANTS}
     decoders = {variant: Still(load(variant, path), memory).eval() for variant, path in paths.items() if path.exists()}
-    turntable = Turntable(decoders[served].decoder, memory, turning.load(VIDEO / "model.safetensors")).eval()
+    turntable = Turntable(decoders[served].decoder, memory, restore(VideoDecoder(), VIDEO / "model.safetensors")).eval()
     fusion_variant = json.loads((REPOSITORY / "weights" / "fusion" / "recall.json").read_text())["best"]
     fusion = load_fusion(fusion_variant, REPOSITORY / "weights" / "fusion" / f"{fusion_variant}.safetensors")
     texts, images = TextEncoder(2), ImageEncoder(2)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -44,6 +44,7 @@ from training.features import TRAINED_VIEWS, Features, join, read
 from training.fusion import image_only, text_only
 from training.loop import train as run_loop
 from training.recall import run, with_title
+from training.steps import restore
 from training.texts import embed, titles
 
 SEED = 11
@@ -205,15 +206,17 @@ def _pictures(pixels: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
 
 
+def in_colours(pictures: Tensor, order: Tensor, gain: Tensor) -> Tensor:
+    """Colours [n, 3, H, W] with their channels in another order [n, 3], then scaled by gain [n, 3]."""
+    places = order[:, :, None, None].expand(-1, -1, *pictures.shape[2:])
+    return pictures.gather(1, places) * gain[:, :, None, None]
+
+
 def _recoloured(rng: np.random.Generator, photo: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Photos and frames in other colours, the same ones for both: channels change places and are scaled."""
-    orders = torch.from_numpy(np.stack([rng.permutation(3) for _ in range(len(photo))]))
-    gains = torch.from_numpy(rng.uniform(0.6, 1.25, (len(photo), 3))).float()[:, :, None, None]
-    changed = []
-    for pictures in (photo, target):
-        places = orders[:, :, None, None].expand(-1, -1, *pictures.shape[2:])
-        changed.append((pictures.gather(1, places) * gains).clamp(0, 1))
-    return changed[0], changed[1]
+    """Photos and frames in other colours, the same ones for both."""
+    order = torch.from_numpy(np.stack([rng.permutation(3) for _ in range(len(photo))]))
+    gain = torch.from_numpy(rng.uniform(0.6, 1.25, (len(photo), 3))).float()
+    return in_colours(photo, order, gain).clamp(0, 1), in_colours(target, order, gain).clamp(0, 1)
 
 
 def _elsewhere(rng: np.random.Generator, photo: Tensor, mask: Tensor) -> Tensor:
@@ -372,21 +375,11 @@ def _flow(decoder: FlowDecoder, data: Data):
 # ----------------------------------------------------------------------------------------------------------- files
 
 
-def save(network: ImageDecoder | Memory, path: Path, metadata: dict[str, str]) -> None:
-    """Writes the weights, halved; bytes stay bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    halved = {n: v.half() if v.is_floating_point() else v for n, v in network.state_dict().items()}
-    save_file({name: value.contiguous() for name, value in halved.items()}, path, metadata)
-    path.chmod(0o644)  # safetensors writes for the owner only
-
-
 def load(variant: str, path: Path) -> ImageDecoder:
-    """A variant with the weights that :func:`save` wrote, in float32."""
-    decoder = create(variant)
-    decoder.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    return decoder.eval()
+    """A variant with the weights that `training.steps.save` wrote, in float32."""
+    return restore(create(variant), path)
 
 
 def load_memory(path: Path) -> Memory:
-    """What :func:`save` wrote of a memory."""
+    """What `training.steps.save` wrote of a memory."""
     return Memory(**load_file(path))

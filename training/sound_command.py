@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors import safe_open
 from networks.sound_decoder import SoundDecoder
 from training.cache import cache_folder
 from training.encoders import REPOSITORY
+from training.figures import MACHINE
 from training.sound import EACH, PLAN, Data, fingerprint, load, train
 from training.sound_evaluation import log_mel
 from training.steps import save
@@ -109,7 +109,7 @@ def card(results: dict[str, Any], decoder: SoundDecoder, seconds: float) -> str:
             batch=PLAN.batch,
             seconds=seconds,
             products=results["products"],
-            machine=f"{platform.machine()}, one CPU thread, no GPU",
+            machine=MACHINE,
             verdict=verdict(results),
             table=table(results),
         )

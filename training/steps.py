@@ -92,9 +92,10 @@ def run(
 
 
 def save(network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
-    """Writes the weights in half precision."""
+    """Writes the weights in half precision; bytes stay bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, path, metadata)
+    halved = {n: v.half() if v.is_floating_point() else v for n, v in network.state_dict().items()}
+    save_file({name: value.contiguous() for name, value in halved.items()}, path, metadata)
     path.chmod(0o644)  # safetensors writes for the owner only
 
 

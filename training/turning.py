@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,7 +24,7 @@ from training import studio, turntables
 from training.catalogue import Product
 from training.features import TRAINED_VIEWS
 from training.loop import train as run_loop
-from training.pictures import apply, frames, optimizer_of
+from training.pictures import apply, frames, in_colours, optimizer_of
 
 SEED = 13
 BATCH, TURNS = 16, 2
@@ -36,12 +35,12 @@ EXTENT_WEIGHT, COARSE_WEIGHT, OPACITY_WEIGHT = 0.2, 0.5, 0.5
 
 @dataclass
 class Sample:
-    """`cut_out` [n, 4, S, S] where it is, `framed` the same in the turntable's window, `share` [n, 1] of its side.
+    """`close` [n, 4, S, S], the cut-out filling its picture; `framed` in the turntable's window, `share` [n, 1] of it.
 
     `fused` [n, 384], `turns` [n, T], and what they show, `target` [n·T, 4, S, S].
     """
 
-    cut_out: Tensor
+    close: Tensor
     framed: Tensor
     share: Tensor
     fused: Tensor
@@ -115,7 +114,7 @@ class Data:
         # A frame is in its window already, its axis in the middle.
         framed = torch.where(torch.from_numpy(shot)[:, None, None, None], framed, cut_out)
         fused = self.fused[products, rng.integers(self.fused.shape[1], size=count)]
-        return Sample(cut_out, framed, share, F.normalize(fused, dim=-1), turns, target)
+        return Sample(window(cut_out, centre, side / 2), framed, share, F.normalize(fused, dim=-1), turns, target)
 
 
 def _cut_out(rgba: NDArray[np.uint8]) -> Tensor:
@@ -125,9 +124,8 @@ def _cut_out(rgba: NDArray[np.uint8]) -> Tensor:
 
 
 def _recoloured(cut_out: Tensor, order: Tensor, gain: Tensor) -> Tensor:
-    """Colours [n, 3, S, S] in another order and scaled."""
-    places = order[:, :, None, None].expand(-1, -1, *cut_out.shape[2:])
-    return torch.cat([cut_out[:, :3].gather(1, places) * gain[:, :, None, None], cut_out[:, 3:]], 1)
+    """Cut-outs in other colours, their opacity as it was."""
+    return torch.cat([in_colours(cut_out[:, :3], order, gain), cut_out[:, 3:]], 1)
 
 
 def apart(drawn: Tensor, true: Tensor) -> Tensor:
@@ -147,8 +145,7 @@ def train(data: Data, checkpoint: Path, report: Callable[[int, str], None]) -> V
 
     def step_losses(step: int, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
         sample = data.draw(rng, BATCH).to(device)
-        centre, side = square(sample.cut_out[:, 3:])
-        share = decoder.extent(window(sample.cut_out, centre, side / 2), sample.fused)
+        share = decoder.extent(sample.close, sample.fused)
         extent = (share / sample.share.clamp(min=0.1)).clamp(min=1e-3).log().abs().mean()
         coarse, fine = decoder.frames(sample.framed, sample.fused, sample.turns)
         rough = apart(coarse, F.interpolate(sample.target, (VOXELS, VOXELS), mode="area"))
@@ -169,10 +166,3 @@ def train(data: Data, checkpoint: Path, report: Callable[[int, str], None]) -> V
     trained = VideoDecoder()
     trained.load_state_dict(weights["decoder"])
     return trained.eval()
-
-
-def load(path: Path) -> VideoDecoder:
-    """The decoder with the weights that `training.pictures.save` wrote, in float32."""
-    decoder = VideoDecoder()
-    decoder.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    return decoder.eval()

@@ -49,10 +49,8 @@ def load(checkpoint: Path, slot: Slot) -> nn.Module:
 def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Inputs for parity: every other row with a photo, the others with words alone."""
     batch = sizes["batch"]
-    condition = rng.standard_normal((batch, 1 + thumbnail.ROWS, CONDITION_WIDTH)).astype(np.float32)
+    condition = rng.standard_normal((batch, ROWS, CONDITION_WIDTH)).astype(np.float32)
     photo = torch.from_numpy(rng.random((batch, 3, 7, 7), np.float32).repeat(8, 2).repeat(8, 3))
-    condition[:, 1:] = thumbnail.to_rows(photo).numpy()
-    condition[1::2, 1:] = 0
-    condition = np.pad(condition[:, :1], ((0, 0), (0, ROWS - 1 - thumbnail.ROWS), (0, 0))), condition[:, 1:]
-    noise = rng.standard_normal((batch, 3, SIZE, SIZE)).astype(np.float32)
-    return {"condition": np.concatenate(condition, 1), "noise": noise}
+    condition[:, -thumbnail.ROWS :] = thumbnail.to_rows(photo).numpy()
+    condition[1::2, -thumbnail.ROWS :] = 0
+    return {"condition": condition, "noise": rng.standard_normal((batch, 3, SIZE, SIZE)).astype(np.float32)}

@@ -6,7 +6,7 @@ import torch
 
 from networks.image_decoder import SIZE, VARIANTS, create
 from networks.thumbnail import to_rows
-from training import loop, pictures
+from training import loop, pictures, steps
 from training.fidelity import frechet
 from training.figures import record
 
@@ -75,7 +75,7 @@ def test_every_variant_learns_and_comes_back_from_its_file(variant, data, tmp_pa
     assert variant != "gan" or "generator" in said[0]
     losses = [float(terms.split(f"{followed} ")[1].split()[0]) for terms in said]
     assert len(losses) == 24 and np.mean(losses[-8:]) < np.mean(losses[:8])
-    pictures.save(decoder, tmp_path / "w.safetensors", {"variant": variant})
+    steps.save(decoder, tmp_path / "w.safetensors", {"variant": variant})
     back = pictures.load(variant, tmp_path / "w.safetensors")
     sample = data.draw(np.random.default_rng(0), 2)
     rows = torch.cat([sample.fused.unsqueeze(1), to_rows(sample.photo)], 1)
@@ -95,7 +95,7 @@ def test_the_gan_begins_as_the_decoder_it_is_given(data, tmp_path, monkeypatch):
 
 def test_a_memory_comes_back_from_its_file(data, tmp_path):
     memory = data.memory()
-    pictures.save(memory, tmp_path / "memory.safetensors", {})
+    steps.save(memory, tmp_path / "memory.safetensors", {})
     back = pictures.load_memory(tmp_path / "memory.safetensors")
     assert torch.equal(back.pictures, memory.pictures)
     torch.testing.assert_close(back.keys, memory.keys, atol=1e-3, rtol=0)

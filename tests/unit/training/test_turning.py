@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from networks.image_decoder import SIZE
-from networks.video_decoder import FRAMES, square
-from training import loop, pictures, turning
+from networks.video_decoder import FRAMES, VideoDecoder, square
+from training import loop, steps, turning
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PRODUCTS, VIEWS = 3, 2
@@ -67,9 +67,9 @@ def test_it_learns_and_comes_back_from_its_file(data, tmp_path, monkeypatch):
     decoder = turning.train(data, tmp_path / "run.pt", lambda _, terms: said.append(terms))
     losses = [float(terms.split("sharp ")[1].split()[0]) for terms in said]
     assert len(losses) == 16 and np.mean(losses[-5:]) < np.mean(losses[:5])
-    pictures.save(decoder, tmp_path / "w.safetensors", {})
-    back = turning.load(tmp_path / "w.safetensors")
+    steps.save(decoder, tmp_path / "w.safetensors", {})
+    back = steps.restore(VideoDecoder(), tmp_path / "w.safetensors")
     sample = data.draw(np.random.default_rng(0), 2)
     with torch.inference_mode():
-        want, have = (d(sample.cut_out, sample.fused, sample.turns) for d in (decoder, back))
+        want, have = (d(sample.close, sample.fused, sample.turns) for d in (decoder, back))
     torch.testing.assert_close(have, want, atol=1e-2, rtol=0)
