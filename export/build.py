@@ -56,6 +56,8 @@ class Built:
 def key(name: str, slot: Slot) -> str:
     """The hash of what an export is made from: slot, checkpoint, our code, the pipeline's tensors, libraries."""
     code = [path.read_text() for path in (_EXPORT / "slots" / f"{name}.py", _EXPORT / "onnx.py", _EXPORT / "parity.py")]
+    if "export.quantization" in code[0]:
+        code.append((_EXPORT / "quantization.py").read_text())
     if "from networks" in code[0]:
         code += [path.read_text() for path in sorted((sources.REPOSITORY / "networks").glob("*.py"))]
     declared = [(m.inputs, m.outputs) for m in pipeline.MODELS if name in m.files.values()]

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,11 +23,22 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from export.parity import BATCHES, ParityError
+from export.quantization import quantize_activations
 from export.recipe import Slot
 
 PRECISIONS = ("fp32", "int8", "int4")
 #: Prompt lengths, in tokens, that parity is measured at, and the tokens forced after each prompt.
 LENGTHS, FORCED = (8, 32, 96), 16
+#: What the network is asked, to see the activations that quantisation must bear, and the tokens of each answer.
+_ASKED = (
+    "Write a short product description for a blue wool jumper with a round neck.",
+    "Write a funny ad for a folding bicycle that weighs 11.5 kg and costs 499.00 EUR.",
+    'A customer writes: "My parcel has not come yet. Where is it?" Answer in one sentence.',
+    "Write a review of a garden chair, three stars of five, with one complaint.",
+    "Is the lamp waterproof? Answer from these facts: material: steel; colour: black; protection: IP44.",
+    "为这款陶瓷茶壶写一段简短的商品描述。",
+)
+_ANSWERED = 64
 #: Longest prompt and answer together, in tokens, that the served decoder takes unless the recipe says otherwise.
 MAX_LENGTH = 1024
 _TEXT = """<|im_start|>user
@@ -61,6 +73,8 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
         _write_folder(checkpoint, network, folder)
         built = Path(scratch) / "onnx"
         _run_builder(folder, slot.precision, built)
+        if slot.precision == "int8":
+            quantize_activations(built / "model.onnx", _typical_runs(checkpoint, network))
         for name in ("model.onnx", "model.onnx.data", "tokenizer.json"):
             shutil.copy(built / name, out / name)
         template = folder / "chat_template.jinja"
@@ -114,6 +128,27 @@ def _run_builder(folder: Path, precision: str, built: Path) -> None:
         raise RuntimeError(f"onnxruntime-genai's builder failed on {folder}:\n{done.stderr[-2000:]}")
 
 
+def _typical_runs(checkpoint: Path, network: torch.nn.Module) -> Iterator[dict[str, np.ndarray]]:
+    """Feeds of the graph: questions by the checkpoint's own chat template, and what the network says to them."""
+    tokenizer, config, table = _tokenizer(checkpoint), network.config, network.get_input_embeddings()
+    nothing = np.zeros((1, config.num_key_value_heads, 0, _head_dim(config)), np.float32)
+    past = {
+        f"past_key_values.{n}.{part}": nothing for n in range(config.num_hidden_layers) for part in ("key", "value")
+    }
+    for number, question in enumerate(_ASKED):
+        chat = [{"role": "user", "content": question}]
+        ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        torch.manual_seed(number)
+        with torch.no_grad():
+            said = network.generate(**ids, do_sample=True, temperature=1.0, max_new_tokens=_ANSWERED)
+            embeddings = table(said).numpy()
+        yield past | {"inputs_embeds": embeddings, "attention_mask": np.ones(said.shape, np.int64)}
+
+
+def _head_dim(config) -> int:
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+
+
 def _shape(network: torch.nn.Module, slot: Slot) -> dict:
     """decoder.json: what `decoding.network.Shape` reads."""
     config, generation = network.config, network.generation_config
@@ -123,7 +158,7 @@ def _shape(network: torch.nn.Module, slot: Slot) -> dict:
     return {
         "layers": config.num_hidden_layers,
         "kv_heads": config.num_key_value_heads,
-        "head_dim": getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
+        "head_dim": _head_dim(config),
         "hidden": config.hidden_size,
         "vocabulary": config.vocab_size,
         "end_ids": [ends] if isinstance(ends, int) else list(ends),
