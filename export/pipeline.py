@@ -25,6 +25,8 @@ AXES: dict[str, tuple[int, int, int]] = {
     "sentences": (1, 1, 1),  # in one run of the speech decoder
     "phonemes": (5, 160, 1600),  # ids of one spoken sentence
     "samples": (1, 100_000, 6_000_000),  # of speech
+    "height": (1, 1_536, 2_048),  # of a photo, in pixels
+    "width": (1, 1_536, 2_048),
     "any": (0, 4, 64),
 }
 MAX_BATCH = AXES["batch"][2]
@@ -166,6 +168,16 @@ SPEECH_FIELDS = (
     Tensor("AUDIO_FORMAT", "BYTES", (1,), optional=True),
     Tensor("TIMEOUT_MS", "INT32", (1,), optional=True),
 )
+#: What a studio shot is made by; every one may be left out.
+STUDIO_FIELDS = (
+    Tensor("BACKGROUND", "BYTES", (1,), optional=True),
+    Tensor("ASPECT", "BYTES", (1,), optional=True),
+    Tensor("SIZE", "INT32", (1,), optional=True),
+    Tensor("IMAGE_FORMAT", "BYTES", (1,), optional=True),
+)
+PHOTO = Tensor("PHOTO", "UINT8", ("height", "width", 3))
+OPACITY_DIMS = (320, 320)  # as the cutout network reads and gives
+SUBJECT = Tensor("SUBJECT", "FP32", (1,))  # the share of the photo that the product covers
 SAMPLES = Tensor("SAMPLES", "FP32", ("samples",))
 SAMPLE_RATE = Tensor("SAMPLE_RATE", "INT32", (1,))
 DECODER_INPUTS = (
@@ -415,6 +427,30 @@ MODELS: tuple[Model, ...] = (
         ),
     ),
     Model("text_collector", "python", DECODER_INPUTS, TEXT_OUTPUTS, batches=False),
+    Model(
+        "photo_reader",
+        "python",
+        (IMAGE, *STUDIO_FIELDS),
+        (PHOTO, Tensor("PIXELS", "UINT8", (*OPACITY_DIMS, 3))),
+        max_batch_size=1,
+        max_queue=64,
+    ),
+    Model(
+        "cutout",
+        "onnxruntime",
+        (Tensor("pixels", "UINT8", (*OPACITY_DIMS, 3)),),
+        (Tensor("opacity", "FP32", OPACITY_DIMS),),
+        engine=True,
+        files={"model.onnx": "cutout"},
+    ),
+    Model(
+        "studio_composer",
+        "python",
+        (PHOTO, Tensor("OPACITY", "FP32", OPACITY_DIMS), *STUDIO_FIELDS),
+        (IMAGE, SUBJECT),
+        max_batch_size=1,
+        max_queue=64,
+    ),
     # A script's sentences are runs of their own, which no ensemble can count out: the synthesizer calls the decoder for
     # each (BLS). So runs stay short, a deadline is heeded between them, and scripts take turns.
     Model(
@@ -533,6 +569,22 @@ def ensembles() -> Iterator[Ensemble]:
     )
     yield _draw("generate_image", "image_decoder", "picture", "image_optimizer", "PICTURE", IMAGE)
     yield _draw("generate_video", "video_decoder", "frames", "video_optimizer", "DRAWN", VIDEO)
+    order = [tensor.name for tensor in STUDIO_FIELDS]
+    yield Ensemble(
+        "studio",
+        (IMAGE, *STUDIO_FIELDS),
+        (replace(IMAGE, name="STUDIO_IMAGE"), SUBJECT),
+        (
+            Step("photo_reader", same("IMAGE", *order), {"PHOTO": "photo", "PIXELS": "pixels"}),
+            Step("cutout", same("pixels"), {"opacity": "opacity"}),
+            Step(
+                "studio_composer",
+                {"PHOTO": "photo", "OPACITY": "opacity"} | same(*order),
+                {"IMAGE": "STUDIO_IMAGE"} | same("SUBJECT"),
+            ),
+        ),
+        max_batch_size=1,
+    )
     yield Ensemble(
         "speak",
         (SCRIPT, *SPEECH_FIELDS),

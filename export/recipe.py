@@ -65,6 +65,7 @@ class Slots(_Strict):
     video_decoder: Slot
     text_decoder: Slot
     speech_decoder: Slot
+    cutout: Slot
 
 
 class Recipe(_Strict):

@@ -22,11 +22,15 @@ FRAMES_A_SECOND = 12
 LAPS = 2  # turns that a clip shows
 #: IPTC's term for media made by a trained model (cv.iptc.org/newscodes/digitalsourcetype).
 SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-XMP = (
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-    f'Iptc4xmpExt:DigitalSourceType="{SOURCE}"/></rdf:RDF></x:xmpmeta>'
-)
+
+
+def xmp(source: str) -> str:
+    """A picture's XMP that names how it came to be, one of IPTC's digital source types."""
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+        f'Iptc4xmpExt:DigitalSourceType="{source}"/></rdf:RDF></x:xmpmeta>'
+    )
 
 
 def noise(seed: int | None) -> np.ndarray:
@@ -45,7 +49,7 @@ def png(pixels: np.ndarray) -> bytes:
     """uint8 [H, W, 3] → a PNG of 512 pixels a side, marked as generated in its XMP."""
     picture = Image.fromarray(pixels).resize((PICTURE_PX, PICTURE_PX), Image.Resampling.LANCZOS)
     note = PngInfo()
-    note.add_itxt("XML:com.adobe.xmp", XMP)
+    note.add_itxt("XML:com.adobe.xmp", xmp(SOURCE))
     file = BytesIO()
     picture.save(file, "PNG", pnginfo=note, compress_level=6)
     return file.getvalue()

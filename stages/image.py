@@ -1,4 +1,4 @@
-"""Read a product photo: file bytes in, the RGB square that the image encoder wants out.
+"""Read a product photo: file bytes in; out the RGB square that the image encoder wants, or the photo itself.
 
 Each format is read through Pillow's own plugin class. ``Image.open`` is not used: it tries every format it knows, and
 its guard against bombs is a global of the process.
@@ -57,12 +57,28 @@ def read_image(data: bytes) -> np.ndarray:
     Raises:
         StageError: on field ``IMAGE``, ``too_large`` or ``invalid_input``.
     """
+    return _square(_decoded(data, SIDE_PX, enlarge=True))
+
+
+def read_photo(data: bytes, longest: int) -> Image.Image:
+    """Decodes a photo as :func:`read_image` does, whole: mode RGB, at most `longest` pixels on its longer side.
+
+    Raises:
+        StageError: as :func:`read_image`.
+    """
+    return _decoded(data, longest, enlarge=False)
+
+
+def _decoded(data: bytes, longest: int, enlarge: bool) -> Image.Image:
+    """The upright picture in sRGB, its longer side `longest` pixels, or what it has if it shall not be enlarged."""
     kind = check_file(data)
     try:
         picture = _PLUGINS[kind](BytesIO(data))
         check_size(kind, *picture.size)
-        small = _shrink(picture, data)
-        return _square(_to_srgb(small, picture.info.get("icc_profile")), _orientation(picture))
+        small = _shrink(picture, data, longest if enlarge else min(longest, max(picture.size)))
+        upright = _to_srgb(small, picture.info.get("icc_profile"))
+        orientation = _orientation(picture)
+        return upright.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else upright
     except StageError:
         raise
     except Exception as error:
@@ -70,9 +86,9 @@ def read_image(data: bytes) -> np.ndarray:
         raise broken(kind, " ".join(str(error).split()) or type(error).__name__) from error
 
 
-def _shrink(picture: ImageFile, data: bytes) -> Image.Image:
-    """Decodes and resizes: mode L, RGB or CMYK, the longer side SIDE_PX."""
-    scale = SIDE_PX / max(picture.size)
+def _shrink(picture: ImageFile, data: bytes, longest: int) -> Image.Image:
+    """Decodes and resizes: mode L, RGB or CMYK, the longer side `longest`."""
+    scale = longest / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
     # JPEG only: the decoder scales by 1/2, 1/4 or 1/8 inside its inverse DCT, at a fraction of the cost.
     drafted = picture.draft(None, (width, height))
@@ -136,10 +152,8 @@ def _orientation(picture: Image.Image) -> int:
         return 1
 
 
-def _square(picture: Image.Image, orientation: int) -> np.ndarray:
+def _square(picture: Image.Image) -> np.ndarray:
     """The upright picture in the middle of the square, on its mean border colour."""
-    if orientation in _UPRIGHT:
-        picture = picture.transpose(_UPRIGHT[orientation])
     if picture.size == (SIDE_PX, SIDE_PX):
         return np.asarray(picture)
     pixels = np.asarray(picture)

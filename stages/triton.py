@@ -32,6 +32,14 @@ def field(request: Any, name: str) -> list[bytes] | None:
     return None if tensor is None else tensor.as_numpy().reshape(-1).tolist()
 
 
+def value(request: Any, name: str) -> Any:
+    """The one value of a [1, 1] tensor of the request; None where it is absent."""
+    import triton_python_backend_utils as pb_utils
+
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return None if tensor is None else tensor.as_numpy().item()
+
+
 def each_row(rows: Iterable[Row], read: Callable[[Row], Result]) -> list[Result]:
     """`read` of every row; the error of a request of several rows says which one is at fault."""
     results = []

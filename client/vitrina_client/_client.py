@@ -17,12 +17,17 @@ from vitrina_client._timeout import Timeout
 from vitrina_client._types import (
     DEFAULT_WANT,
     Array,
+    Aspect,
     AudioFormat,
+    Background,
+    ImageFormat,
     Listing,
+    Media,
     Piece,
     Product,
     Speech,
     Status,
+    StudioShot,
     Tag,
     TextOptions,
     Want,
@@ -169,6 +174,28 @@ class Vitrina(_Client):
         """
         return self._run(flows.speak(self._policy(timeout), script, speed, audio_format))
 
+    def studio(
+        self,
+        image: Media,
+        *,
+        background: Background = "white",
+        aspect: Aspect = "1:1",
+        size: int | None = None,
+        image_format: ImageFormat = "jpeg",
+        timeout: Timeout | None = None,
+    ) -> StudioShot:
+        """The product of a photo, cut out, in even light, before another ground. Nothing of it is invented.
+
+        Args:
+            image: path of a picture file, or its bytes (JPEG, PNG, WebP).
+            background: ``white``; ``shadow``, white with a shadow; ``studio``, light grey with a shadow; or
+                ``transparent``, which jpeg cannot hold.
+            aspect: width to height.
+            size: pixels of the longer side, 256 to 2048; 1200 if left out.
+            image_format: of the file that comes back.
+        """
+        return self._run(flows.studio(self._policy(timeout), image, background, aspect, size, image_format))
+
     def status(self, *, timeout: Timeout | None = None) -> Status:
         """What the server says of itself and its models."""
         return self._run(flows.status(self._policy(timeout)))
@@ -299,6 +326,19 @@ class AsyncVitrina(_Client):
     ) -> Speech:
         """See :meth:`Vitrina.speak`."""
         return await self._run(flows.speak(self._policy(timeout), script, speed, audio_format))
+
+    async def studio(
+        self,
+        image: Media,
+        *,
+        background: Background = "white",
+        aspect: Aspect = "1:1",
+        size: int | None = None,
+        image_format: ImageFormat = "jpeg",
+        timeout: Timeout | None = None,
+    ) -> StudioShot:
+        """See :meth:`Vitrina.studio`."""
+        return await self._run(flows.studio(self._policy(timeout), image, background, aspect, size, image_format))
 
     async def status(self, *, timeout: Timeout | None = None) -> Status:
         """See :meth:`Vitrina.status`."""

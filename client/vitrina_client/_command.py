@@ -13,19 +13,30 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from vitrina_client._client import Vitrina
 from vitrina_client._errors import ConnectionFailed, DeadlineExceeded, InvalidInput, NotReady, QueueFull, VitrinaError
 from vitrina_client._timeout import Timeout
-from vitrina_client._types import AudioFormat, Piece, Product, Sampling, Tag, TextOptions
+from vitrina_client._types import (
+    Aspect,
+    AudioFormat,
+    Background,
+    ImageFormat,
+    Piece,
+    Product,
+    Sampling,
+    Tag,
+    TextOptions,
+)
 from vitrina_client._version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+PICTURES: dict[str, ImageFormat] = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
 DEFAULT_URL = "grpc://localhost:8001"
 EXIT_CODES = """exit codes:
   0    done
@@ -137,6 +148,25 @@ def _speak(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> in
     return 0
 
 
+def _studio(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
+    out: Path = arguments.out
+    began = time.monotonic()
+    shot = vitrina.studio(
+        arguments.image,
+        background=arguments.background,
+        aspect=arguments.aspect,
+        size=arguments.size,
+        image_format=PICTURES[out.suffix.lower()],
+    )
+    took = time.monotonic() - began
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(shot.image)
+    how = f"the product covered {shot.subject:.0%} of the photo" if shot.subject else "shown whole: nothing to cut out"
+    _tell(told, "written", f"{out} ({shot.mime}, {how})")
+    _tell(told, "time", f"{took * 1000:.0f} ms")
+    return 0
+
+
 def _status(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
     from rich.console import Console
     from rich.table import Table
@@ -234,6 +264,13 @@ def _sound_file(text: str) -> Path:
     return path
 
 
+def _picture_file(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a name in .jpg, .png or .webp")
+    return path
+
+
 def _seconds(text: str) -> float:
     try:
         return float(Timeout(total=float(text)).total or 0)
@@ -277,6 +314,15 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=_sound_file, required=True, metavar="FILE", help="write it there, a name in .wav or .ogg"
     )
     speak.add_argument("--speed", type=float, metavar="S", help="0.5 to 2 times the voice's own")
+    studio = commands.add_parser("studio", parents=[server], help="a photo's product, cut out, before another ground")
+    studio.set_defaults(run=_studio)
+    studio.add_argument("--image", type=Path, required=True, metavar="FILE", help="JPEG, PNG or WebP")
+    studio.add_argument(
+        "--out", type=_picture_file, required=True, metavar="FILE", help="write it there, a name in .jpg, .png or .webp"
+    )
+    studio.add_argument("--background", choices=get_args(Background), default="white")
+    studio.add_argument("--aspect", choices=get_args(Aspect), default="1:1", help="width to height")
+    studio.add_argument("--size", type=int, metavar="PX", help="of the longer side, 256 to 2048; 1200 if left out")
     status = commands.add_parser("status", parents=[server], help="what the server says of itself and its models")
     status.set_defaults(run=_status)
     return parser

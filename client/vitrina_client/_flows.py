@@ -22,13 +22,18 @@ from vitrina_client._errors import Cancelled, InvalidInput, ServerError, Vitrina
 from vitrina_client._timeout import Deadline, Timeout
 from vitrina_client._types import (
     Array,
+    Aspect,
     AudioFormat,
+    Background,
+    ImageFormat,
     Listing,
+    Media,
     ModelStatus,
     Piece,
     Product,
     Speech,
     Status,
+    StudioShot,
     Tag,
     TextOptions,
     Want,
@@ -191,6 +196,22 @@ def speak(policy: Policy, script: str, speed: float | None, audio_format: AudioF
     deadline = Deadline("total", policy.timeout.total)
     answer = yield from _send(policy, deadline, core.speak(script, speed, audio_format))
     return core.spoken(answer, audio_format)
+
+
+def studio(
+    policy: Policy,
+    image: Media,
+    background: Background,
+    aspect: Aspect,
+    size: int | None,
+    image_format: ImageFormat,
+) -> Flow[StudioShot]:
+    """One request."""
+    deadline = Deadline("total", policy.timeout.total)
+    core.check_product(Product(image=image))
+    data = (yield from _media(Product(image=image)))["IMAGE"]
+    request = core.studio(data, background, aspect, size, image_format)
+    return core.shot((yield from _send(policy, deadline, request)), image_format)
 
 
 def status(policy: Policy) -> Flow[Status]:

@@ -18,12 +18,16 @@ from vitrina_client._errors import InvalidInput, ServerError, TooLarge
 from vitrina_client._types import (
     WANTS,
     Array,
+    Aspect,
     AudioFormat,
+    Background,
+    ImageFormat,
     Listing,
     Piece,
     Product,
     Sampling,
     Speech,
+    StudioShot,
     Tag,
     TextOptions,
     Want,
@@ -130,6 +134,23 @@ def speak(script: str, speed: float | None, audio_format: AudioFormat) -> Reques
 def spoken(answer: Mapping[str, Array], audio_format: AudioFormat) -> Speech:
     """The answer to a request of :func:`speak`."""
     return Speech(bytes(answer["AUDIO"].ravel()[0]), f"audio/{audio_format}", float(answer["SECONDS"].ravel()[0]))
+
+
+def studio(
+    image: bytes, background: Background, aspect: Aspect, size: int | None, image_format: ImageFormat
+) -> Request:
+    """From a photo to its studio shot: ``studio``."""
+    chosen = {"BACKGROUND": background, "ASPECT": aspect, "IMAGE_FORMAT": image_format}
+    inputs = {"IMAGE": _rows([image])} | {name: _texts(name, [value]) for name, value in chosen.items()}
+    if size is not None:
+        inputs["SIZE"] = np.array([[_integer("SIZE", size, np.int32)]], np.int32)
+    return Request("studio", inputs, ("STUDIO_IMAGE", "SUBJECT"))
+
+
+def shot(answer: Mapping[str, Array], image_format: ImageFormat) -> StudioShot:
+    """The answer to a request of :func:`studio`."""
+    image, subject = (answer[name].ravel()[0] for name in ("STUDIO_IMAGE", "SUBJECT"))
+    return StudioShot(bytes(image), f"image/{image_format}", float(subject))
 
 
 def tags_of(condition: Array) -> Request:

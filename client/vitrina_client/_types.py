@@ -16,6 +16,9 @@ Want = Literal["text", "tags", "embedding", "condition", "weights", "image", "vi
 #: A file's path, or what it holds.
 Media = str | os.PathLike[str] | bytes
 AudioFormat = Literal["wav", "ogg"]
+Background = Literal["white", "shadow", "studio", "transparent"]
+Aspect = Literal["1:1", "4:5", "9:16", "16:9"]
+ImageFormat = Literal["jpeg", "png", "webp"]
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,22 @@ class Speech:
     audio: bytes = field(repr=False)
     mime: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class StudioShot:
+    """A product cut out of its photo, before another ground.
+
+    Attributes:
+        image: the picture's file; it says in its metadata that an algorithm worked on it.
+        mime: ``image/jpeg``, ``image/png`` or ``image/webp``.
+        subject: share of the photo that the product covers; 0 where nothing stood out, or where it went on beyond the
+            photo's edges: the photo is then shown whole.
+    """
+
+    image: bytes = field(repr=False)
+    mime: str
+    subject: float
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,8 @@ def test_help_lists_the_exit_codes(capsys):
         (["status", "--timeout", "0"], "expected seconds above 0"),
         (["status", "--timeout", "soon"], "expected seconds above 0"),
         (["speak", "--text", "A mug", "--out", "mug.mp3"], "expected a name in .wav or .ogg"),
+        (["studio", "--image", "a.jpg", "--out", "a.gif"], "expected a name in .jpg, .png or .webp"),
+        (["studio", "--image", "a.jpg", "--out", "a.png", "--aspect", "2:3"], "invalid choice: '2:3'"),
         ([], "COMMAND"),
     ],
 )
@@ -80,6 +82,7 @@ def test_wrong_usage_is_told_and_is_exit_code_2(arguments, says, capsys):
         (["embed", "--title", "x", "--url", "grpc://127.0.0.1:1"], 3, "content: cannot connect to 127.0.0.1:1"),
         (["embed", "--title", "x", "--url", "http://127.0.0.1:1"], 3, "content: cannot connect to 127.0.0.1:1"),
         (["speak", "--text", "x", "--out", "x.wav", "--url", "localhost:1"], 3, "speak: cannot connect to localhost:1"),
+        (["studio", "--image", "no.jpg", "--out", "x.png", "--url", "localhost:1"], 2, "IMAGE: cannot read 'no.jpg'"),
         (["embed", "--image", "no.jpg", "--url", "localhost:1"], 2, "IMAGE: cannot read 'no.jpg': No such file"),
     ],
 )

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from vitrina_client import InvalidInput, Listing, Product, Sampling, ServerError, Speech, Tag, TooLarge
+from vitrina_client import InvalidInput, Listing, Product, Sampling, ServerError, Speech, StudioShot, Tag, TooLarge
 from vitrina_client import _requests as core
 
 from export import pipeline
@@ -171,6 +171,20 @@ def test_what_is_no_script_is_refused_by_name(script, speed, audio_format, field
     assert caught.value.field == field
 
 
+def test_a_studio_shot_is_asked_for_and_read():
+    request = core.studio(b"JPEG", "shadow", "4:5", 900, "webp")
+    assert (request.model, request.outputs) == ("studio", ("STUDIO_IMAGE", "SUBJECT"))
+    said = {name: words(request.inputs[name]) for name in ("IMAGE", "BACKGROUND", "ASPECT", "IMAGE_FORMAT")}
+    assert said == {"IMAGE": ["JPEG"], "BACKGROUND": ["shadow"], "ASPECT": ["4:5"], "IMAGE_FORMAT": ["webp"]}
+    assert request.inputs["SIZE"].tolist() == [[900]] and request.inputs["SIZE"].dtype == np.int32
+    assert "SIZE" not in core.studio(b"JPEG", "white", "1:1", None, "png").inputs
+    with pytest.raises(InvalidInput) as caught:
+        core.studio(b"JPEG", "white", "1:1", 900.5, "png")
+    assert caught.value.field == "SIZE"
+    answer = {"STUDIO_IMAGE": np.array([[b"RIFF"]], object), "SUBJECT": np.array([[0.25]], np.float32)}
+    assert core.shot(answer, "webp") == StudioShot(b"RIFF", "image/webp", 0.25)
+
+
 def test_weights_are_named_by_modality():
     request = core.content(MUG, {}, {"weights"})
     answer = {"FUSION_WEIGHTS": np.array([[0.5, 0.25, 0, 0, 0.25]], np.float32)}
@@ -257,6 +271,7 @@ def requests_of_every_kind():
     yield core.content(full, {"IMAGE": b"jpeg"}, wants, options)
     yield core.from_condition(full, condition, {"text", "tags"}, options)
     yield core.speak("A mug", 1.5, "ogg")
+    yield core.studio(b"JPEG", "white", "1:1", 900, "jpeg")
     yield core.tags_of(condition)
     yield core.prompt(full, tags, options)
     yield core.decode({"PROMPT": np.array([[b"prompt"]], object)}, options)

@@ -14,10 +14,11 @@ def test_one_content_ensemble_per_subset_of_modalities():
         "generate",
         "generate_image",
         "generate_video",
+        "studio",
         "speak",
         "text_stream",
     ]
-    assert len(set(names)) == 2 ** len(pipeline.MODALITIES) + 5
+    assert len(set(names)) == 2 ** len(pipeline.MODALITIES) + 6
 
 
 def test_absent_image_is_small_zeros_and_runs_no_image_model():

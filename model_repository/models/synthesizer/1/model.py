@@ -12,7 +12,7 @@ import triton_python_backend_utils as pb_utils
 
 from stages.errors import StageError
 from stages.speech import Phonemizer, join, read_script
-from stages.triton import field, respond
+from stages.triton import field, respond, value
 
 
 class TritonPythonModel:
@@ -30,7 +30,7 @@ class TritonPythonModel:
     def answer(self, request):
         (text,) = field(request, "SCRIPT")
         (audio_format,) = field(request, "AUDIO_FORMAT") or [None]
-        script = read_script(text, number(request, "SPEED"), audio_format, number(request, "TIMEOUT_MS"))
+        script = read_script(text, value(request, "SPEED"), audio_format, value(request, "TIMEOUT_MS"))
         self.phonemize = self.phonemize or Phonemizer(self.path)
         noise, length, duration_noise = self.scales
         scales = np.array([noise, length / script.speed, duration_noise], np.float32)
@@ -43,12 +43,6 @@ class TritonPythonModel:
             pb_utils.Tensor("SAMPLES", samples[None]),
             pb_utils.Tensor("SAMPLE_RATE", np.array([[self.rate]], np.int32)),
         ]
-
-
-def number(request, name):
-    """The one number of an optional tensor; None where it is absent."""
-    tensor = pb_utils.get_input_tensor_by_name(request, name)
-    return None if tensor is None else tensor.as_numpy().item()
 
 
 def speak(ids, scales):

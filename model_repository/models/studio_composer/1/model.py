@@ -1,0 +1,21 @@
+"""PHOTO and the network's OPACITY → IMAGE, the studio shot, and SUBJECT (see `stages.studio`)."""
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from stages.studio import read_order, shoot
+from stages.triton import respond, value
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return respond(requests, self.answer)
+
+    def answer(self, request):
+        photo, opacity = (
+            pb_utils.get_input_tensor_by_name(request, name).as_numpy()[0] for name in ("PHOTO", "OPACITY")
+        )
+        order = read_order(*(value(request, name) for name in ("BACKGROUND", "ASPECT", "SIZE", "IMAGE_FORMAT")))
+        data, share = shoot(photo, opacity, order)
+        tensors = {"IMAGE": np.array([[data]], object), "SUBJECT": np.array([[share]], np.float32)}
+        return [pb_utils.Tensor(name, tensors[name]) for name in request.requested_output_names()]

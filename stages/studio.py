@@ -1,0 +1,249 @@
+"""A product cut out of its photo and set before a studio's ground: the shop's own product, at the photo's own detail.
+
+The network's opacity has 320 pixels a side; a guided filter (He, Sun and Tang 2013, IEEE TPAMI 35(6)) brings its edges
+to where the photo has them. What shines through at an edge is taken out of the product's colours before it is set
+before another ground.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageFilter
+from PIL.PngImagePlugin import PngInfo
+from scipy import ndimage
+
+from stages.drawn import xmp
+from stages.errors import invalid
+
+BACKGROUNDS = ("white", "shadow", "studio", "transparent")
+ASPECTS = {"1:1": (1, 1), "4:5": (4, 5), "9:16": (9, 16), "16:9": (16, 9)}
+FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
+SIZES = (256, 2_048)  # least and most pixels of the longer side
+DEFAULT_SIZE = 1_200
+PHOTO_PX = 2_048  # of a photo's longer side; more is not read
+NETWORK_PX = 320  # height and width of what the network reads
+#: IPTC's term for a photo that was improved by an algorithm, and still shows what it showed.
+SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicallyEnhanced"
+
+SEEN = 0.5  # opacity from which a pixel counts as the product's
+SHARE = (0.01, 0.97)  # of the photo that a product covers; outside, there is none to cut out
+FILLED = 0.82  # of the picture's height or width
+MOST_ENLARGED = 3.0
+PART = 0.1  # of the largest part's area, from which another one belongs to the product too
+CUT = 0.15  # of its outline that lies on the photo's edge: more, and the photo is a close-up
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True)
+class Order:
+    """How the picture shall be made, checked.
+
+    Args:
+        background: one of :data:`BACKGROUNDS`.
+        aspect: one of :data:`ASPECTS`, width to height.
+        size: pixels of the longer side.
+        file_format: one of :data:`FORMATS`.
+    """
+
+    background: str = BACKGROUNDS[0]
+    aspect: str = "1:1"
+    size: int = DEFAULT_SIZE
+    file_format: str = "jpeg"
+
+
+def read_order(
+    background: bytes | None = None,
+    aspect: bytes | None = None,
+    size: int | None = None,
+    file_format: bytes | None = None,
+) -> Order:
+    """The request's fields; what is left out keeps its default.
+
+    Raises:
+        StageError: ``invalid_input`` on ``BACKGROUND``, ``ASPECT``, ``SIZE`` or ``IMAGE_FORMAT``.
+    """
+    order = Order(
+        background=_choice("BACKGROUND", background, BACKGROUNDS),
+        aspect=_choice("ASPECT", aspect, tuple(ASPECTS)),
+        size=DEFAULT_SIZE if size is None else size,
+        file_format=_choice("IMAGE_FORMAT", file_format, tuple(FORMATS)),
+    )
+    if not SIZES[0] <= order.size <= SIZES[1]:
+        raise invalid("SIZE", f"{order.size} is outside {SIZES[0]} to {SIZES[1]:,} pixels of the longer side")
+    if order.background == "transparent" and order.file_format == "jpeg":
+        raise invalid("IMAGE_FORMAT", "jpeg knows no transparency; send png or webp, or another BACKGROUND")
+    return order
+
+
+def _choice(field: str, value: bytes | None, known: tuple[str, ...]) -> str:
+    name = known[0] if value is None else value.decode("utf-8", "replace").lower()
+    if name not in known:
+        raise invalid(field, f"{name[:40]!r} is unknown; send {', '.join(known[:-1])} or {known[-1]}")
+    return name
+
+
+def for_network(photo: Image.Image) -> np.ndarray:
+    """uint8 [320, 320, 3]: the whole photo, squashed, as the network was trained."""
+    return np.asarray(photo.resize((NETWORK_PX, NETWORK_PX), Image.Resampling.LANCZOS))
+
+
+def shoot(photo: np.ndarray, opacity: np.ndarray, order: Order) -> tuple[bytes, float]:
+    """The picture.
+
+    Args:
+        photo: uint8 [H, W, 3].
+        opacity: float32 [320, 320], the network's for that photo.
+
+    Returns:
+        A file that says in its XMP what was done, and the share of the photo that the product covers; 0 where nothing
+        stands out or the photo is a close-up: it is then shown whole.
+
+    Raises:
+        StageError: ``invalid_input`` on ``IMAGE``: no product to cut out, where the background shall be transparent.
+    """
+    colours = photo.astype(np.float32) / 255
+    alpha = largest_parts(refine(opacity, colours))
+    share = float((alpha > SEEN).mean())
+    width, height = (round(order.size * side / max(ASPECTS[order.aspect])) for side in ASPECTS[order.aspect])
+    if reason := _whole(alpha, share):
+        if order.background == "transparent":
+            raise invalid("IMAGE", f"{reason}, so there is nothing to cut out; send a photo of the whole product")
+        share, alpha = 0.0, np.ones_like(alpha)
+    box = _box(alpha)
+    rows, columns = slice(box[1], box[3]), slice(box[0], box[2])
+    product = np.dstack([own_colours(colours, alpha)[rows, columns], alpha[rows, columns]])
+    if share:
+        product[..., :3] = developed(product[..., :3], product[..., 3])
+    touching = box[3] == len(alpha)  # cut by the photo's edge, it stands on nothing
+    canvas = _compose(product, (width, height), order.background, stands=bool(share) and not touching)
+    return _encode(canvas, order.file_format), share
+
+
+def refine(opacity: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """The network's opacity at the photo's size, its edges where the photo has them: float32 [H, W] in 0..1."""
+    height, width = colours.shape[:2]
+    coarse = Image.fromarray(np.clip(opacity, 0, 1).astype(np.float32)).resize(
+        (width, height), Image.Resampling.BILINEAR
+    )
+    guide, mask = colours @ _LUMA, np.asarray(coarse)
+    radius = 2 * max(2, round(max(height, width) / NETWORK_PX)) + 1
+
+    def mean(x: np.ndarray) -> np.ndarray:
+        return ndimage.uniform_filter(x, radius, mode="nearest")
+
+    guide_mean, mask_mean = mean(guide), mean(mask)
+    slope = (mean(guide * mask) - guide_mean * mask_mean) / (mean(guide * guide) - guide_mean**2 + 1e-4)
+    fine = mean(slope) * guide + mean(mask_mean - slope * guide_mean)
+    # Faint haze is ground, and what is nearly whole is the product.
+    return np.clip((fine - 0.1) / 0.8, 0, 1).astype(np.float32)
+
+
+def largest_parts(alpha: np.ndarray) -> np.ndarray:
+    """Without what is seen apart from the product: reflections, other things, haze."""
+    parts, count = ndimage.label(alpha > SEEN)
+    if not count:
+        return alpha
+    areas = np.bincount(parts.ravel())[1:]
+    kept = np.isin(parts, 1 + np.flatnonzero(areas >= PART * areas.max()))
+    edge = max(2, round(max(alpha.shape) / NETWORK_PX))
+    return alpha * ndimage.uniform_filter(ndimage.binary_dilation(kept, iterations=2 * edge).astype(np.float32), edge)
+
+
+def _whole(alpha: np.ndarray, share: float) -> str:
+    """Why the photo is to be shown whole; empty if the product is to be cut out."""
+    if share < SHARE[0]:
+        return "nothing stands out"
+    if share > SHARE[1]:
+        return "the product covers all of it"
+    seen = alpha > SEEN
+    box = _box(alpha)
+    cut = sum(int(edge.sum()) for edge in (seen[0], seen[-1], seen[:, 0], seen[:, -1]))
+    return "the product goes on beyond its edges" if cut > CUT * 2 * (box[2] - box[0] + box[3] - box[1]) else ""
+
+
+def own_colours(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The photo, but at half-seen pixels the colour of the product's nearest whole ones."""
+    whole = (alpha > 0.95).astype(np.float32)
+    if not whole.any():
+        return colours
+    spread = max(colours.shape[:2]) / NETWORK_PX
+    weight = ndimage.gaussian_filter(whole, spread)
+    near = np.dstack([ndimage.gaussian_filter(colours[..., i] * whole, spread) for i in range(3)])
+    near /= np.maximum(weight, 1e-4)[..., None]
+    known = np.clip(weight / 0.05, 0, 1)[..., None] * (1 - whole[..., None])
+    return colours * (1 - known) + near * known
+
+
+def developed(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The product in even light: brighter where it was taken too dark, its blacks deepened; hue stays as it is."""
+    light = colours @ _LUMA
+    dark, bright = np.percentile(light[alpha > SEEN], [1, 99])
+    floor = min(float(dark), 0.1 * float(bright), 0.04)
+    gain = float(np.clip(0.92 / max(float(bright) - floor, 1e-3), 1.0, 1.3))
+    factor = gain * np.maximum(light - floor, 0) / np.maximum(light, 1e-3)
+    return np.clip(colours * factor[..., None], 0, 1)
+
+
+def _box(alpha: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what is seen, with the soft edge round it."""
+    rows, columns = (np.flatnonzero((alpha > 0.05).any(axis)) for axis in (1, 0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _compose(product: np.ndarray, size: tuple[int, int], background: str, stands: bool) -> Image.Image:
+    """The product [h, w, 4] in the middle of the picture, on its ground."""
+    width, height = size
+    filled = FILLED if stands or product[..., 3].min() < SEEN else 1.0
+    scale = min(filled * width / product.shape[1], filled * height / product.shape[0], MOST_ENLARGED)
+    inner = max(1, round(product.shape[1] * scale)), max(1, round(product.shape[0] * scale))
+    cut_out = Image.fromarray((product * 255).round().astype(np.uint8), "RGBA").resize(inner, Image.Resampling.LANCZOS)
+    sharp = cut_out.convert("RGB").filter(ImageFilter.UnsharpMask(radius=1.2, percent=60, threshold=2))
+    sharp.putalpha(cut_out.getchannel("A"))
+    place = (width - inner[0]) // 2, (height - inner[1]) // 2
+    if background == "transparent":
+        canvas = Image.new("RGBA", size, (255, 255, 255, 0))
+        canvas.paste(sharp, place)
+        return canvas
+    ground = _studio(size) if background == "studio" else np.ones((height, width), np.float32)
+    if background != "white" and stands:
+        ground = ground * (1 - _shadow(sharp.getchannel("A"), place, size))
+    canvas = Image.fromarray((ground * 255).round().astype(np.uint8)).convert("RGB")
+    canvas.paste(sharp, place, sharp.getchannel("A"))
+    return canvas
+
+
+def _studio(size: tuple[int, int]) -> np.ndarray:
+    """A light grey ground, brightest behind the product: float32 [H, W]."""
+    width, height = size
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    away = np.hypot((x - width / 2) / width, (y - height * 0.45) / height)
+    return np.clip(0.97 - 0.22 * away**1.5, 0, 1)
+
+
+def _shadow(alpha: Image.Image, place: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """How dark the ground is round the product's foot: float32 [H, W]."""
+    width, height = alpha.size
+    # What stands nearest to the ground throws it: the lower fifth, flattened.
+    foot = alpha.crop((0, height - max(1, height // 5), width, height)).resize((width, max(2, height // 16)))
+    layer = Image.new("L", size, 0)
+    layer.paste(foot, (place[0], place[1] + height - foot.height))
+    wide = ndimage.gaussian_filter(np.asarray(layer, np.float32) / 255, max(size) / 70)
+    near = ndimage.gaussian_filter(np.asarray(layer, np.float32) / 255, max(size) / 250)
+    return np.clip(0.35 * wide + 0.25 * near, 0, 0.6)
+
+
+def _encode(picture: Image.Image, file_format: str) -> bytes:
+    """The file, with the note of what was done to the photo."""
+    file, note = BytesIO(), xmp(SOURCE)
+    if file_format == "png":
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", note)
+        picture.save(file, "PNG", pnginfo=info, compress_level=6)
+    elif file_format == "webp":
+        picture.save(file, "WEBP", quality=92, method=4, xmp=note.encode())
+    else:
+        picture.save(file, "JPEG", quality=92, optimize=True, xmp=note.encode())
+    return file.getvalue()

@@ -1,0 +1,92 @@
+"""Studio shots through the served graph: real photos, both protocols, typed errors."""
+
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from vitrina_client import AsyncVitrina, InvalidInput, TooLarge, Vitrina, _command
+
+from export import build, recipe, report
+from export.parity import check
+from server import Server, ServerOptions
+
+CUP = Path(__file__).parent.parent.parent / "samples" / "espresso-cup.jpg"
+
+
+@pytest.fixture(scope="module")
+def studio(bundle):
+    """A server of the models that studio shots need."""
+    with Server(ServerOptions(http_port=0, grpc_port=0, metrics_port=0, models=["studio"])) as running:
+        yield running
+
+
+@pytest.fixture(params=["grpc", "http"])
+def vitrina(request, studio):
+    with Vitrina(f"{request.param}://{getattr(studio, f'{request.param}_url')}") as client:
+        yield client
+
+
+def pixels(data):
+    return np.asarray(Image.open(BytesIO(data)).convert("RGB")).astype(int)
+
+
+@pytest.mark.parametrize("background", ["white", "shadow"])
+def test_the_cup_stands_on_white_and_its_table_is_gone(vitrina, background):
+    shot = vitrina.studio(CUP, background=background)
+    made = pixels(shot.image)
+    assert shot.mime == "image/jpeg" and made.shape == (1200, 1200, 3) and 0.4 < shot.subject < 0.55
+    assert (made[:100] > 250).all() and (made[:, :60] > 250).all()
+    dark_red = (made[..., 0] > 90) & (made[..., 0] > 2 * made[..., 2])
+    assert dark_red[400:1000].mean() > 0.3  # the cup and its saucer
+
+
+def test_every_field_reaches_the_picture(vitrina):
+    shot = vitrina.studio(CUP.read_bytes(), background="transparent", aspect="4:5", size=500, image_format="webp")
+    picture = Image.open(BytesIO(shot.image))
+    assert (shot.mime, picture.format, picture.mode, picture.size) == ("image/webp", "WEBP", "RGBA", (400, 500))
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "field", "says"),
+    [
+        ({"image": b"no picture"}, InvalidInput, "IMAGE", "is no picture"),
+        ({"image": CUP.read_bytes()[:5000]}, InvalidInput, "IMAGE", "broken JPEG"),
+        ({"image": b"\xff\xd8\xff" + bytes(33 * 2**20)}, TooLarge, "IMAGE", "the limit is 33,554,432 bytes"),
+        ({"image": CUP, "background": "pink"}, InvalidInput, "BACKGROUND", "'pink' is unknown"),
+        ({"image": CUP, "aspect": "2:3"}, InvalidInput, "ASPECT", "'2:3' is unknown"),
+        ({"image": CUP, "size": 5000}, InvalidInput, "SIZE", "5000 is outside 256 to 2,048"),
+        ({"image": CUP, "background": "transparent"}, InvalidInput, "IMAGE_FORMAT", "jpeg knows no transparency"),
+        ({"image": "no.jpg"}, InvalidInput, "IMAGE", "cannot read 'no.jpg'"),
+    ],
+)
+def test_a_fault_is_typed_and_harms_nobody_beside_it(vitrina, asked, kind, field, says):
+    with ThreadPoolExecutor(2) as pool:
+        fine = pool.submit(vitrina.studio, CUP, size=256)
+        with pytest.raises(kind, match=says) as caught:
+            vitrina.studio(**asked)
+        assert caught.value.field == field
+        assert fine.result().subject > 0.4
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_it_can_be_awaited(studio, protocol):
+    async with AsyncVitrina(f"{protocol}://{getattr(studio, f'{protocol}_url')}") as client:
+        assert Image.open(BytesIO((await client.studio(CUP, size=300)).image)).size == (300, 300)
+
+
+def test_the_command_writes_the_file(studio, tmp_path, capsys):
+    out = tmp_path / "new" / "cup.png"
+    arguments = ["studio", "--image", str(CUP), "--out", str(out), "--background", "studio", "--aspect", "16:9"]
+    assert _command.main([*arguments, "--url", studio.grpc_url]) == 0
+    assert Image.open(out).size == (1200, 675)
+    assert "the product covered 4" in capsys.readouterr().err
+
+
+def test_the_served_network_is_the_exported_one(studio):
+    offline = recipe.load("offline")
+    rows = report.served(build.build("cutout", offline), studio.grpc_url)
+    assert len(rows) == 4 and all("onnx_served" in row for row in rows)
+    check(offline.slot("cutout"), rows, "cutout")
