@@ -177,6 +177,8 @@ STUDIO_FIELDS = (
 )
 PHOTO = Tensor("PHOTO", "UINT8", ("height", "width", 3))
 OPACITY_DIMS = (320, 320)  # as the cutout network reads and gives
+CAPTION = Tensor("CAPTION", "BYTES", (1,))  # what a post says
+POST_OUTPUTS = (Tensor("POST", "BYTES", (1,)), Tensor("SECONDS", "FP32", (1,)))
 SUBJECT = Tensor("SUBJECT", "FP32", (1,))  # the share of the photo that the product covers
 SAMPLES = Tensor("SAMPLES", "FP32", ("samples",))
 SAMPLE_RATE = Tensor("SAMPLE_RATE", "INT32", (1,))
@@ -451,6 +453,14 @@ MODELS: tuple[Model, ...] = (
         max_batch_size=1,
         max_queue=64,
     ),
+    Model(
+        "post_composer",
+        "python",
+        (PHOTO, Tensor("OPACITY", "FP32", OPACITY_DIMS), CAPTION, replace(AUDIO, optional=True), STUDIO_FIELDS[1]),
+        POST_OUTPUTS,
+        max_batch_size=1,
+        max_queue=64,
+    ),
     # A script's sentences are runs of their own, which no ensemble can count out: the synthesizer calls the decoder for
     # each (BLS). So runs stay short, a deadline is heeded between them, and scripts take turns.
     Model(
@@ -570,17 +580,33 @@ def ensembles() -> Iterator[Ensemble]:
     yield _draw("generate_image", "image_decoder", "picture", "image_optimizer", "PICTURE", IMAGE)
     yield _draw("generate_video", "video_decoder", "frames", "video_optimizer", "DRAWN", VIDEO)
     order = [tensor.name for tensor in STUDIO_FIELDS]
+    cut_out = Step("cutout", same("pixels"), {"opacity": "opacity"})
     yield Ensemble(
         "studio",
         (IMAGE, *STUDIO_FIELDS),
         (replace(IMAGE, name="STUDIO_IMAGE"), SUBJECT),
         (
             Step("photo_reader", same("IMAGE", *order), {"PHOTO": "photo", "PIXELS": "pixels"}),
-            Step("cutout", same("pixels"), {"opacity": "opacity"}),
+            cut_out,
             Step(
                 "studio_composer",
                 {"PHOTO": "photo", "OPACITY": "opacity"} | same(*order),
                 {"IMAGE": "STUDIO_IMAGE"} | same("SUBJECT"),
+            ),
+        ),
+        max_batch_size=1,
+    )
+    yield Ensemble(
+        "post",
+        (IMAGE, CAPTION, replace(AUDIO, optional=True), STUDIO_FIELDS[1]),
+        POST_OUTPUTS,
+        (
+            Step("photo_reader", same("IMAGE", "ASPECT"), {"PHOTO": "photo", "PIXELS": "pixels"}),
+            cut_out,
+            Step(
+                "post_composer",
+                {"PHOTO": "photo", "OPACITY": "opacity"} | same("CAPTION", "AUDIO", "ASPECT"),
+                same("POST", "SECONDS"),
             ),
         ),
         max_batch_size=1,

@@ -1,7 +1,7 @@
 """`make demo`: three products with a real photo each through a real Triton.
 
-The copy streams to the terminal; of each a generated picture, and the copy read aloud where the server can speak (`make
-speech`), lie in `out/demo/` afterwards.
+The copy streams to the terminal. Of each lie in `out/demo/` afterwards its studio shot, a generated picture, the copy
+read aloud where the server can speak (`make speech`), and one post of it all; `out/index.html` shows them side by side.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import time
 from pathlib import Path
 
+import jinja2
 from rich.console import Console
 from rich.panel import Panel
 from vitrina_client import NotReady, Product, Sampling, Vitrina
@@ -17,12 +18,17 @@ from vitrina_client import NotReady, Product, Sampling, Vitrina
 from server import Server, ServerOptions
 
 FOLDER = Path(__file__).resolve().parent
-OUT = FOLDER.parent / "out" / "demo"
+PAGE = FOLDER.parent / "out" / "index.html"
+OUT = PAGE.parent / "demo"
 console = Console(highlight=False)
 
 
-def show(vitrina: Vitrina, entry: dict[str, str]) -> None:
-    """Prints one product: its photo, what the photo was taken for, the copy as it is written, and what was drawn."""
+def show(vitrina: Vitrina, entry: dict[str, str]) -> dict[str, str]:
+    """Prints one product: its photo, what the photo was taken for, the copy as it is written, and what was made.
+
+    Returns:
+        What the page shows of it: its entry, `copy`, `tags` and the names of the files.
+    """
     product = Product(title=entry["title"], image=FOLDER / entry["image"])
     credit = f"{entry['attribution']}, {entry['licence']}"
     console.print(Panel(f"[bold]{entry['title']}[/]\n{product.image}\n[dim]photo: {credit}", expand=False))
@@ -37,25 +43,40 @@ def show(vitrina: Vitrina, entry: dict[str, str]) -> None:
         tokens = piece.completion_tokens
     total = time.perf_counter() - started
     console.print(f"\n[dim]first token {first or total:.2f} s, {tokens} tokens in {total:.2f} s")
+    name, photo = Path(entry["image"]).stem, FOLDER / entry["image"]
+    files = {"photo": entry["image"]}
+    (OUT / entry["image"]).write_bytes(photo.read_bytes())
+
+    def write(what: str, file: str, data: bytes, seconds: float) -> None:
+        (OUT / file).write_bytes(data)
+        files[what] = file
+        console.print(f"[dim]{what:<17} {OUT / file}  {seconds:.2f} s", soft_wrap=True)
+
+    started = time.perf_counter()
+    shot = vitrina.studio(photo, background="shadow")
+    write("studio shot", f"{name}-studio.jpg", shot.image, time.perf_counter() - started)
     started = time.perf_counter()
     drawn = vitrina.generate(product, condition=seen.condition, want={"image"}, image_seed=7).image or b""
-    path = OUT / f"{Path(entry['image']).stem}.png"
-    path.write_bytes(drawn)
-    console.print(f"[dim]generated picture {path}  {time.perf_counter() - started:.2f} s")
-    read_aloud(vitrina, copy, path.with_suffix(".wav"))
-
-
-def read_aloud(vitrina: Vitrina, copy: str, path: Path) -> None:
-    """Writes the copy as speech, or says what the server lacks for it."""
+    write("generated picture", f"{name}.png", drawn, time.perf_counter() - started)
     started = time.perf_counter()
+    voice = read_aloud(vitrina, copy)
+    if voice is not None:
+        write("generated speech", f"{name}.wav", voice, time.perf_counter() - started)
+    started = time.perf_counter()
+    post = vitrina.post(photo, copy, audio=voice, aspect="4:5")
+    write("post", f"{name}.mp4", post.video, time.perf_counter() - started)
+    console.print()
+    said = ", ".join(tag.name for tag in seen.tags or ())
+    return {**entry, **files, "copy": copy, "tags": said}
+
+
+def read_aloud(vitrina: Vitrina, copy: str) -> bytes | None:
+    """The copy as speech; None, and a line that says so, where the server lacks what it needs."""
     try:
-        speech = vitrina.speak(copy)
+        return vitrina.speak(copy).audio
     except NotReady as error:
-        console.print(f"[dim]not read aloud: {error.message}\n", soft_wrap=True)
-        return
-    path.write_bytes(speech.audio)
-    took = time.perf_counter() - started
-    console.print(f"[dim]generated speech  {path}  {speech.seconds:.1f} s long, {took:.2f} s\n")
+        console.print(f"[dim]not read aloud: {error.message}", soft_wrap=True)
+        return None
 
 
 def main() -> None:
@@ -67,9 +88,12 @@ def main() -> None:
     try:
         console.print(f"[green]✓[/] Triton is ready: gRPC {server.grpc_url}  {time.perf_counter() - started:.1f} s\n")
         OUT.mkdir(parents=True, exist_ok=True)
+        entries = json.loads((FOLDER / "products.json").read_text(encoding="utf-8"))
         with Vitrina(f"grpc://{server.grpc_url}") as vitrina:
-            for entry in json.loads((FOLDER / "products.json").read_text(encoding="utf-8")):
-                show(vitrina, entry)
+            products = [show(vitrina, entry) for entry in entries]
+        template = jinja2.Template((FOLDER / "page.html").read_text(encoding="utf-8"), autoescape=True)
+        PAGE.write_text(template.render(products=products), encoding="utf-8")
+        console.print(f"[green]✓[/] side by side: {PAGE}", soft_wrap=True)
     finally:
         server.stop()
     console.print(f"[green]✓[/] everything is stopped; {time.perf_counter() - started:.1f} s in all")

@@ -60,6 +60,20 @@ def read_audio(data: bytes) -> np.ndarray:
     Raises:
         StageError: on field ``AUDIO``, ``too_large`` or ``invalid_input``.
     """
+    return _trim(_resample(*_decoded(data), RATE))
+
+
+def read_voice(data: bytes, rate: int) -> np.ndarray:
+    """Decodes as :func:`read_audio` does, for people to hear: float32 [samples], mono, at `rate`, nothing cut off.
+
+    Raises:
+        StageError: as :func:`read_audio`.
+    """
+    return _resample(*_decoded(data), rate)
+
+
+def _decoded(data: bytes) -> tuple[np.ndarray, int]:
+    """The mean of the channels, float32 [samples], and its samples a second."""
     kind = _check(data)
     try:
         with soundfile.SoundFile(BytesIO(data)) as file:
@@ -76,7 +90,7 @@ def read_audio(data: bytes) -> np.ndarray:
         raise _too_long(max(claimed, len(samples)) / rate)
     if kind == "FLAC" and len(samples) < claimed:
         raise broken(kind, f"claims {claimed / rate:.2f} s but holds {len(samples) / rate:.2f} s; save it again")
-    return _trim(_resample(_mono(samples), rate))
+    return _mono(samples), rate
 
 
 def log_mel(samples: np.ndarray) -> np.ndarray:
@@ -202,12 +216,12 @@ def _mono(samples: np.ndarray) -> np.ndarray:
     return samples.mean(1, dtype=np.float32)
 
 
-def _resample(mono: np.ndarray, rate: int) -> np.ndarray:
-    if rate == RATE or not len(mono):
+def _resample(mono: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    if rate == wanted or not len(mono):
         return mono
     # A ratio of small numbers, off by less than a millionth, keeps the filter short for odd rates.
-    ratio = Fraction(RATE, rate).limit_denominator(1000)
-    return resample_poly(mono, ratio.numerator, ratio.denominator).astype(np.float32)[: MAX_SECONDS * RATE]
+    ratio = Fraction(wanted, rate).limit_denominator(1000)
+    return resample_poly(mono, ratio.numerator, ratio.denominator).astype(np.float32)[: MAX_SECONDS * wanted]
 
 
 def _trim(mono: np.ndarray) -> np.ndarray:

@@ -91,15 +91,22 @@ def for_network(photo: Image.Image) -> np.ndarray:
 
 
 def shoot(photo: np.ndarray, opacity: np.ndarray, order: Order) -> tuple[bytes, float]:
+    """:func:`composed` as a file that says in its XMP what was done."""
+    canvas, share = composed(photo, opacity, order)
+    return _encode(canvas, order.file_format), share
+
+
+def composed(photo: np.ndarray, opacity: np.ndarray, order: Order, free: float = 0.0) -> tuple[Image.Image, float]:
     """The picture.
 
     Args:
         photo: uint8 [H, W, 3].
         opacity: float32 [320, 320], the network's for that photo.
+        free: share of the height that stays free below the product.
 
     Returns:
-        A file that says in its XMP what was done, and the share of the photo that the product covers; 0 where nothing
-        stands out or the photo is a close-up: it is then shown whole.
+        The picture, and the share of the photo that the product covers; 0 where nothing stands out or the photo is a
+        close-up: it is then shown whole.
 
     Raises:
         StageError: ``invalid_input`` on ``IMAGE``: no product to cut out, where the background shall be transparent.
@@ -118,8 +125,7 @@ def shoot(photo: np.ndarray, opacity: np.ndarray, order: Order) -> tuple[bytes, 
     if share:
         product[..., :3] = developed(product[..., :3], product[..., 3])
     touching = box[3] == len(alpha)  # cut by the photo's edge, it stands on nothing
-    canvas = _compose(product, (width, height), order.background, stands=bool(share) and not touching)
-    return _encode(canvas, order.file_format), share
+    return _compose(product, (width, height), order.background, bool(share) and not touching, free), share
 
 
 def refine(opacity: np.ndarray, colours: np.ndarray) -> np.ndarray:
@@ -193,9 +199,9 @@ def _box(alpha: np.ndarray) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _compose(product: np.ndarray, size: tuple[int, int], background: str, stands: bool) -> Image.Image:
-    """The product [h, w, 4] in the middle of the picture, on its ground."""
-    width, height = size
+def _compose(product: np.ndarray, size: tuple[int, int], background: str, stands: bool, free: float) -> Image.Image:
+    """The product [h, w, 4] in the middle of the picture, above what stays free, on its ground."""
+    width, height = size[0], round(size[1] * (1 - free))
     filled = FILLED if stands or product[..., 3].min() < SEEN else 1.0
     scale = min(filled * width / product.shape[1], filled * height / product.shape[0], MOST_ENLARGED)
     inner = max(1, round(product.shape[1] * scale)), max(1, round(product.shape[0] * scale))
@@ -207,7 +213,7 @@ def _compose(product: np.ndarray, size: tuple[int, int], background: str, stands
         canvas = Image.new("RGBA", size, (255, 255, 255, 0))
         canvas.paste(sharp, place)
         return canvas
-    ground = _studio(size) if background == "studio" else np.ones((height, width), np.float32)
+    ground = _studio(size) if background == "studio" else np.ones(size[::-1], np.float32)
     if background != "white" and stands:
         ground = ground * (1 - _shadow(sharp.getchannel("A"), place, size))
     canvas = Image.fromarray((ground * 255).round().astype(np.uint8)).convert("RGB")

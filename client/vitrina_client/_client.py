@@ -24,6 +24,7 @@ from vitrina_client._types import (
     Listing,
     Media,
     Piece,
+    Post,
     Product,
     Speech,
     Status,
@@ -196,6 +197,26 @@ class Vitrina(_Client):
         """
         return self._run(flows.studio(self._policy(timeout), image, background, aspect, size, image_format))
 
+    def post(
+        self,
+        image: Media,
+        caption: str,
+        *,
+        audio: Media | None = None,
+        aspect: Aspect = "9:16",
+        timeout: Timeout | None = None,
+    ) -> Post:
+        """One post: the photo, then the product alone, the copy as captions and, where there is one, its voice.
+
+        Args:
+            image: path of a picture file, or its bytes (JPEG, PNG, WebP).
+            caption: the copy, at most 1,000 characters; pictographs are left out.
+            audio: path or bytes of its voice (``speak(caption).audio``), at most 30 s; the captions keep its time.
+                Without one the post is silent, 6 to 20 s.
+            aspect: width to height.
+        """
+        return self._run(flows.post(self._policy(timeout), image, caption, audio, aspect))
+
     def status(self, *, timeout: Timeout | None = None) -> Status:
         """What the server says of itself and its models."""
         return self._run(flows.status(self._policy(timeout)))
@@ -339,6 +360,18 @@ class AsyncVitrina(_Client):
     ) -> StudioShot:
         """See :meth:`Vitrina.studio`."""
         return await self._run(flows.studio(self._policy(timeout), image, background, aspect, size, image_format))
+
+    async def post(
+        self,
+        image: Media,
+        caption: str,
+        *,
+        audio: Media | None = None,
+        aspect: Aspect = "9:16",
+        timeout: Timeout | None = None,
+    ) -> Post:
+        """See :meth:`Vitrina.post`."""
+        return await self._run(flows.post(self._policy(timeout), image, caption, audio, aspect))
 
     async def status(self, *, timeout: Timeout | None = None) -> Status:
         """See :meth:`Vitrina.status`."""

@@ -167,6 +167,24 @@ def _studio(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> i
     return 0
 
 
+def _post(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
+    out: Path = arguments.out
+    began = time.monotonic()
+    audio = None
+    if not arguments.silent:
+        try:
+            audio = vitrina.speak(arguments.text).audio
+        except NotReady as error:
+            _tell(told, "silent", error.message)
+    post = vitrina.post(arguments.image, arguments.text, audio=audio, aspect=arguments.aspect)
+    took = time.monotonic() - began
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(post.video)
+    _tell(told, "written", f"{out} ({post.seconds:.1f} s)")
+    _tell(told, "time", f"{took * 1000:.0f} ms")
+    return 0
+
+
 def _status(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
     from rich.console import Console
     from rich.table import Table
@@ -271,6 +289,13 @@ def _picture_file(text: str) -> Path:
     return path
 
 
+def _video_file(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() != ".mp4":
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a name in .mp4")
+    return path
+
+
 def _seconds(text: str) -> float:
     try:
         return float(Timeout(total=float(text)).total or 0)
@@ -323,6 +348,13 @@ def _parser() -> argparse.ArgumentParser:
     studio.add_argument("--background", choices=get_args(Background), default="white")
     studio.add_argument("--aspect", choices=get_args(Aspect), default="1:1", help="width to height")
     studio.add_argument("--size", type=int, metavar="PX", help="of the longer side, 256 to 2048; 1200 if left out")
+    post = commands.add_parser("post", parents=[server], help="a photo and its copy as one short video")
+    post.set_defaults(run=_post)
+    post.add_argument("--image", type=Path, required=True, metavar="FILE", help="JPEG, PNG or WebP")
+    post.add_argument("--text", required=True, help="the copy, at most 1,000 characters")
+    post.add_argument("--out", type=_video_file, required=True, metavar="FILE", help="write it there, a name in .mp4")
+    post.add_argument("--aspect", choices=get_args(Aspect), default="9:16", help="width to height")
+    post.add_argument("--silent", action="store_true", help="captions only, nothing read aloud")
     status = commands.add_parser("status", parents=[server], help="what the server says of itself and its models")
     status.set_defaults(run=_status)
     return parser

@@ -30,6 +30,7 @@ from vitrina_client._types import (
     Media,
     ModelStatus,
     Piece,
+    Post,
     Product,
     Speech,
     Status,
@@ -212,6 +213,16 @@ def studio(
     data = (yield from _media(Product(image=image)))["IMAGE"]
     request = core.studio(data, background, aspect, size, image_format)
     return core.shot((yield from _send(policy, deadline, request)), image_format)
+
+
+def post(policy: Policy, image: Media, caption: str, audio: Media | None, aspect: Aspect) -> Flow[Post]:
+    """One request."""
+    deadline = Deadline("total", policy.timeout.total)
+    given = Product(image=image, audio=audio)
+    core.check_product(given)
+    media = yield from _media(given)
+    request = core.post(media["IMAGE"], caption, media.get("AUDIO"), aspect)
+    return core.posted((yield from _send(policy, deadline, request)))
 
 
 def status(policy: Policy) -> Flow[Status]:

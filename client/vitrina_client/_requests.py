@@ -24,6 +24,7 @@ from vitrina_client._types import (
     ImageFormat,
     Listing,
     Piece,
+    Post,
     Product,
     Sampling,
     Speech,
@@ -151,6 +152,19 @@ def shot(answer: Mapping[str, Array], image_format: ImageFormat) -> StudioShot:
     """The answer to a request of :func:`studio`."""
     image, subject = (answer[name].ravel()[0] for name in ("STUDIO_IMAGE", "SUBJECT"))
     return StudioShot(bytes(image), f"image/{image_format}", float(subject))
+
+
+def post(image: bytes, caption: str, audio: bytes | None, aspect: Aspect) -> Request:
+    """From a photo, the copy and perhaps its voice to one post: ``post``."""
+    inputs = {"IMAGE": _rows([image]), "CAPTION": _texts("CAPTION", [caption]), "ASPECT": _texts("ASPECT", [aspect])}
+    if audio is not None:
+        inputs["AUDIO"] = _rows([audio])
+    return Request("post", inputs, ("POST", "SECONDS"))
+
+
+def posted(answer: Mapping[str, Array]) -> Post:
+    """The answer to a request of :func:`post`."""
+    return Post(bytes(answer["POST"].ravel()[0]), float(answer["SECONDS"].ravel()[0]))
 
 
 def tags_of(condition: Array) -> Request:

@@ -170,6 +170,20 @@ class StudioShot:
 
 
 @dataclass(frozen=True)
+class Post:
+    """One post of a product.
+
+    Attributes:
+        video: MP4 (H.264, AAC where there is a voice) of the photo, its studio shot and the captions; it says in its
+            metadata that parts are generated.
+        seconds: how long it lasts.
+    """
+
+    video: bytes = field(repr=False)
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Piece:
     """A piece of streamed text; the last one has a `finish_reason`.
 

@@ -4,8 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 from vitrina_client import AsyncVitrina, InvalidInput, TooLarge, Vitrina, _command
 
@@ -19,7 +21,7 @@ CUP = Path(__file__).parent.parent.parent / "samples" / "espresso-cup.jpg"
 @pytest.fixture(scope="module")
 def studio(bundle):
     """A server of the models that studio shots need."""
-    with Server(ServerOptions(http_port=0, grpc_port=0, metrics_port=0, models=["studio"])) as running:
+    with Server(ServerOptions(http_port=0, grpc_port=0, metrics_port=0, models=["studio", "post"])) as running:
         yield running
 
 
@@ -83,6 +85,41 @@ def test_the_command_writes_the_file(studio, tmp_path, capsys):
     assert _command.main([*arguments, "--url", studio.grpc_url]) == 0
     assert Image.open(out).size == (1200, 675)
     assert "the product covered 4" in capsys.readouterr().err
+
+
+def test_a_post_has_pictures_captions_and_the_voice_it_is_given(vitrina):
+    tone = BytesIO()
+    soundfile.write(tone, (0.2 * np.sin(np.arange(7 * 22_050) * 0.1)).astype(np.float32), 22_050, format="WAV")
+    made = vitrina.post(CUP, "An espresso cup. It is red.", audio=tone.getvalue(), aspect="1:1")
+    with av.open(BytesIO(made.video)) as file:
+        assert {stream.codec_context.name for stream in file.streams} == {"h264", "aac"}
+        frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    assert made.seconds == pytest.approx(7.8, abs=0.05) and len(frames) == pytest.approx(24 * made.seconds, abs=1)
+    assert frames[-1][:40, :40].min() > 200  # the studio
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "field", "says"),
+    [
+        ({"caption": "x" * 1001}, TooLarge, "CAPTION", "the limit is 1,000"),
+        ({"audio": b"no sound"}, InvalidInput, "AUDIO", "is no sound"),
+        ({"aspect": "3:2"}, InvalidInput, "ASPECT", "'3:2' is unknown"),
+        ({"image": b""}, InvalidInput, "IMAGE", "is empty"),
+    ],
+)
+def test_a_post_that_cannot_be_made_is_typed(vitrina, asked, kind, field, says):
+    with pytest.raises(kind, match=says) as caught:
+        vitrina.post(**({"image": CUP, "caption": "A cup."} | asked))
+    assert caught.value.field == field
+
+
+def test_the_command_writes_a_silent_post(studio, tmp_path, capsys):
+    out = tmp_path / "cup.mp4"
+    arguments = ["post", "--image", str(CUP), "--text", "A cup.", "--out", str(out), "--silent", "--aspect", "1:1"]
+    assert _command.main([*arguments, "--url", studio.grpc_url]) == 0
+    with av.open(str(out)) as file:
+        assert [stream.codec_context.name for stream in file.streams] == ["h264"]
+    assert "(6.0 s)" in capsys.readouterr().err
 
 
 def test_the_served_network_is_the_exported_one(studio):

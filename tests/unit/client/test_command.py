@@ -64,6 +64,7 @@ def test_help_lists_the_exit_codes(capsys):
         (["speak", "--text", "A mug", "--out", "mug.mp3"], "expected a name in .wav or .ogg"),
         (["studio", "--image", "a.jpg", "--out", "a.gif"], "expected a name in .jpg, .png or .webp"),
         (["studio", "--image", "a.jpg", "--out", "a.png", "--aspect", "2:3"], "invalid choice: '2:3'"),
+        (["post", "--image", "a.jpg", "--text", "x", "--out", "a.mov"], "expected a name in .mp4"),
         ([], "COMMAND"),
     ],
 )

@@ -4,7 +4,18 @@ import json
 
 import numpy as np
 import pytest
-from vitrina_client import InvalidInput, Listing, Product, Sampling, ServerError, Speech, StudioShot, Tag, TooLarge
+from vitrina_client import (
+    InvalidInput,
+    Listing,
+    Post,
+    Product,
+    Sampling,
+    ServerError,
+    Speech,
+    StudioShot,
+    Tag,
+    TooLarge,
+)
 from vitrina_client import _requests as core
 
 from export import pipeline
@@ -185,6 +196,16 @@ def test_a_studio_shot_is_asked_for_and_read():
     assert core.shot(answer, "webp") == StudioShot(b"RIFF", "image/webp", 0.25)
 
 
+def test_a_post_is_asked_for_and_read():
+    request = core.post(b"JPEG", "A mug.", b"RIFF", "1:1")
+    assert (request.model, request.outputs) == ("post", ("POST", "SECONDS"))
+    said = {name: words(request.inputs[name]) for name in ("IMAGE", "CAPTION", "AUDIO", "ASPECT")}
+    assert said == {"IMAGE": ["JPEG"], "CAPTION": ["A mug."], "AUDIO": ["RIFF"], "ASPECT": ["1:1"]}
+    assert "AUDIO" not in core.post(b"JPEG", "", None, "1:1").inputs
+    answer = {"POST": np.array([[b"ftyp"]], object), "SECONDS": np.array([[7.5]], np.float32)}
+    assert core.posted(answer) == Post(b"ftyp", 7.5)
+
+
 def test_weights_are_named_by_modality():
     request = core.content(MUG, {}, {"weights"})
     answer = {"FUSION_WEIGHTS": np.array([[0.5, 0.25, 0, 0, 0.25]], np.float32)}
@@ -272,6 +293,7 @@ def requests_of_every_kind():
     yield core.from_condition(full, condition, {"text", "tags"}, options)
     yield core.speak("A mug", 1.5, "ogg")
     yield core.studio(b"JPEG", "white", "1:1", 900, "jpeg")
+    yield core.post(b"JPEG", "A mug.", b"RIFF", "9:16")
     yield core.tags_of(condition)
     yield core.prompt(full, tags, options)
     yield core.decode({"PROMPT": np.array([[b"prompt"]], object)}, options)

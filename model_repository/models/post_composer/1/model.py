@@ -1,0 +1,21 @@
+"""PHOTO, its OPACITY, CAPTION and perhaps AUDIO → POST, an MP4, and its SECONDS (see `stages.post`)."""
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from stages.post import compose, read_brief
+from stages.triton import respond, value
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return respond(requests, self.answer)
+
+    def answer(self, request):
+        photo, opacity = (
+            pb_utils.get_input_tensor_by_name(request, name).as_numpy()[0] for name in ("PHOTO", "OPACITY")
+        )
+        brief = read_brief(value(request, "CAPTION"), value(request, "ASPECT"))
+        data, seconds = compose(photo, opacity, brief, value(request, "AUDIO"))
+        tensors = {"POST": np.array([[data]], object), "SECONDS": np.array([[seconds]], np.float32)}
+        return [pb_utils.Tensor(name, tensors[name]) for name in request.requested_output_names()]

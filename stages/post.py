@@ -1,0 +1,239 @@
+"""One post of a product: its photo, its studio shot, the copy as captions and the copy's voice, as an MP4.
+
+The photo comes first, over a blurred enlargement of itself; it gives way to the product alone. Captions stand on a dark
+band, so that they can be read on any picture, and each stays as long as its share of the text takes to be said.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import av
+import noto_cjk_sans_otc
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from stages.audio import read_voice
+from stages.errors import invalid, too_large
+from stages.studio import ASPECTS, Order, composed
+from stages.text import clean, decode_utf8
+
+#: Aspect → width and height in pixels.
+SIZES = {"1:1": (720, 720), "4:5": (720, 900), "9:16": (720, 1280), "16:9": (1280, 720)}
+FRAMES_A_SECOND = 24
+SECONDS = (6.0, 20.0)  # of a post without a voice; with one it lasts as long as the voice, which may take 30 s
+CHARACTERS_A_SECOND = 15.0  # that a reader takes in
+LEAD_OUT = 0.8  # seconds after the last word
+MAX_CAPTION = 1_000  # characters
+CROSSFADE = 0.6  # seconds
+PHOTO_SHARE, PHOTO_MOST = 0.35, 4.0  # of the post, in seconds, for the photo
+ZOOM = 0.07  # how much a picture grows while it is shown
+FREE = 0.2  # of the height, below the product, for the captions
+LINES = 3  # of a caption at most
+BAND = (0, 0, 0, 168)  # white on it has a contrast of 7 or more over white
+AUDIO_RATE = 48_000  # samples a second
+#: IPTC's term for a work put together of photos and of what a model made.
+SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+SIMPLIFIED_CHINESE = 2  # of the fonts in the collection: Latin letters are the same in all
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
+#: A letter of a script that has no spaces, or a word with the space behind it.
+_UNSPACED = r"\u2E80-\u9FFF\uF900-\uFAFF\uFF00-\uFFEF"
+_PART = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+\s*|\s+")
+_NO_GLYPH = re.compile(r"[\U0001F000-\U0001FAFF\u2600-\u27BF\uFE0F\u200D\u20E3]+")
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What the post says, checked.
+
+    Args:
+        captions: the sentences, in order; none for a post without words.
+        aspect: one of :data:`stages.studio.ASPECTS`, width to height.
+    """
+
+    captions: tuple[str, ...]
+    aspect: str = "9:16"
+
+
+def read_brief(caption: bytes | None, aspect: bytes | None = None) -> Brief:
+    """The request's fields.
+
+    Raises:
+        StageError: on ``CAPTION`` or ``ASPECT``.
+    """
+    name = "9:16" if aspect is None else aspect.decode("utf-8", "replace")
+    if name not in ASPECTS:
+        raise invalid("ASPECT", f"{name[:40]!r} is unknown; send one of {', '.join(ASPECTS)}")
+    text = clean(decode_utf8(caption or b"", "CAPTION", 4 * MAX_CAPTION))
+    if len(text) > MAX_CAPTION:
+        raise too_large("CAPTION", f"{len(text):,} characters, the limit is {MAX_CAPTION:,}; shorten the text")
+    plain = " ".join(_NO_GLYPH.sub(" ", text).split())  # the font has no pictographs
+    return Brief(tuple(part.strip() for part in _SENTENCE.split(plain) if part.strip()), name)
+
+
+def compose(photo: np.ndarray, opacity: np.ndarray, brief: Brief, voice: bytes | None = None) -> tuple[bytes, float]:
+    """The post.
+
+    Args:
+        photo: uint8 [H, W, 3].
+        opacity: float32 [320, 320], what the cutout network says of it.
+        voice: a sound file that `stages.audio` reads, at most 30 s; None for a silent post.
+
+    Returns:
+        An MP4 (H.264, AAC where there is a voice, index first) that says how it was made, and its seconds.
+
+    Raises:
+        StageError: on field ``AUDIO``.
+    """
+    samples = None if voice is None else read_voice(voice, AUDIO_RATE)
+    letters = sum(map(len, brief.captions))
+    if samples is None:
+        seconds = float(np.clip(letters / CHARACTERS_A_SECOND, *SECONDS))
+    else:
+        seconds = max(SECONDS[0], len(samples) / AUDIO_RATE + LEAD_OUT)
+    size = SIZES[brief.aspect]
+    shot, share = composed(photo, opacity, Order("studio", brief.aspect, max(size)), FREE if brief.captions else 0)
+    first = _framed(Image.fromarray(photo), size)
+    pictures = [(first, 0.0), (shot.resize(size, Image.Resampling.LANCZOS), min(PHOTO_SHARE * seconds, PHOTO_MOST))]
+    if not share:
+        pictures = pictures[:1]  # nothing was cut out: the studio shot would be the photo again
+    spoken = seconds - LEAD_OUT if samples is not None else seconds
+    cards = _timed([_card(text, size) for text in _fitting(brief.captions, size)], spoken)
+    return _film(pictures, cards, samples, seconds, size), seconds
+
+
+# ----------------------------------------------------------------------------------------------------------- pictures
+
+
+def _framed(photo: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The whole photo over a blurred enlargement of itself."""
+    cover, contain = (pick(size[0] / photo.width, size[1] / photo.height) for pick in (max, min))
+    wide = photo.resize([max(side, round(length * cover)) for side, length in zip(size, photo.size, strict=True)])
+    left, top = ((length - side) // 2 for length, side in zip(wide.size, size, strict=True))
+    ground = wide.crop((left, top, left + size[0], top + size[1])).filter(ImageFilter.GaussianBlur(max(size) / 40))
+    ground = Image.blend(ground, Image.new("RGB", size), 0.35)
+    inner = photo.resize([max(1, round(length * contain)) for length in photo.size], Image.Resampling.LANCZOS)
+    ground.paste(inner, ((size[0] - inner.width) // 2, (size[1] - inner.height) // 2))
+    return ground
+
+
+def _zoomed(picture: Image.Image, progress: float) -> Image.Image:
+    """The picture at `progress` 0 to 1 of the time that it is shown, slowly coming nearer."""
+    margin = ZOOM * progress / 2 / (1 + ZOOM * progress)
+    width, height = picture.size
+    window = (margin * width, margin * height, (1 - margin) * width, (1 - margin) * height)
+    return picture.resize(picture.size, Image.Resampling.BILINEAR, box=window)
+
+
+# ----------------------------------------------------------------------------------------------------------- captions
+
+
+@cache
+def _font(pixels: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(noto_cjk_sans_otc.FONT_PATH), pixels, index=SIMPLIFIED_CHINESE)
+
+
+def _lines(text: str, size: tuple[int, int]) -> list[str]:
+    """The text broken to the picture's width: between words, or between letters where a word is too long."""
+    font, most = _font(_letter(size)), 0.82 * size[0]
+    lines, line = [], ""
+    for part in _PART.findall(text):
+        for piece in [part] if font.getlength(part.rstrip()) <= most else part:
+            if line and font.getlength((line + piece).rstrip()) > most:
+                lines.append(line.rstrip())
+                line = ""
+            line += piece
+    return [*lines, line.rstrip()] if line.strip() else lines
+
+
+def _fitting(captions: tuple[str, ...], size: tuple[int, int]) -> list[list[str]]:
+    """Captions as lines, a long sentence as several captions of much the same length."""
+    cards = []
+    for caption in captions:
+        lines = _lines(caption, size)
+        count = -(-len(lines) // LINES)
+        each = -(-len(lines) // count)
+        cards += [lines[i : i + each] for i in range(0, len(lines), each)]
+    return cards
+
+
+def _letter(size: tuple[int, int]) -> int:
+    return round(min(size) * 0.052)
+
+
+def _card(lines: list[str], size: tuple[int, int]) -> tuple[Image.Image, int]:
+    """The lines on their band, as a picture of the post's size, and the number of their letters."""
+    letter = _letter(size)
+    font, height, pad = _font(letter), round(letter * 1.4), round(letter * 0.7)
+    width = max(font.getlength(line) for line in lines)
+    card = Image.new("RGBA", size)
+    draw = ImageDraw.Draw(card)
+    bottom = size[1] - round(size[1] * 0.07)
+    top = bottom - height * len(lines) - 2 * pad
+    left = (size[0] - width) / 2 - pad
+    draw.rounded_rectangle((left, top, size[0] - left, bottom), radius=pad, fill=BAND)
+    for number, line in enumerate(lines):
+        centre = size[0] / 2, top + pad + height * (number + 0.5)
+        draw.text(centre, line, "white", font, anchor="mm")
+    return card, sum(map(len, lines))
+
+
+def _timed(cards: list[tuple[Image.Image, int]], seconds: float) -> list[tuple[Image.Image, float]]:
+    """Each card with the second at which it goes."""
+    total, passed, timed = sum(letters for _, letters in cards), 0, []
+    for card, letters in cards:
+        passed += letters
+        timed.append((card, seconds * passed / total))
+    return timed
+
+
+# --------------------------------------------------------------------------------------------------------------- film
+
+
+def _film(
+    pictures: list[tuple[Image.Image, float]],
+    cards: list[tuple[Image.Image, float]],
+    samples: np.ndarray | None,
+    seconds: float,
+    size: tuple[int, int],
+) -> bytes:
+    """Pictures, each from its second on, and cards, each until its second, as an MP4."""
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:  # the index goes first by reading it once more
+        with av.open(file.name, "w", format="mp4", options={"movflags": "faststart+use_metadata_tags"}) as container:
+            container.metadata["comment"] = f"composed of a photo and generated parts; DigitalSourceType {SOURCE}"
+            stream = container.add_stream("libx264", rate=FRAMES_A_SECOND, options={"crf": "20", "preset": "veryfast"})
+            stream.width, stream.height = size
+            stream.pix_fmt = "yuv420p"
+            sound = None if samples is None else container.add_stream("aac", rate=AUDIO_RATE, layout="mono")
+            for number in range(round(seconds * FRAMES_A_SECOND)):
+                frame = _frame(pictures, cards, number / FRAMES_A_SECOND, seconds)
+                container.mux(stream.encode(av.VideoFrame.from_image(frame)))
+            container.mux(stream.encode())
+            if sound is not None:
+                padded = np.pad(samples, (0, max(0, round(seconds * AUDIO_RATE) - len(samples))))
+                whole = av.AudioFrame.from_ndarray(padded[None].astype(np.float32), format="fltp", layout="mono")
+                whole.sample_rate = AUDIO_RATE
+                container.mux(sound.encode(whole))
+                container.mux(sound.encode())
+        return Path(file.name).read_bytes()
+
+
+def _frame(
+    pictures: list[tuple[Image.Image, float]], cards: list[tuple[Image.Image, float]], at: float, seconds: float
+) -> Image.Image:
+    shown = None
+    for place, (picture, begins) in enumerate(pictures):
+        ends = pictures[place + 1][1] + CROSSFADE if place + 1 < len(pictures) else seconds
+        if begins <= at < ends or (place + 1 == len(pictures) and at >= begins):
+            near = _zoomed(picture, (at - begins) / (ends - begins))
+            shown = near if shown is None else Image.blend(shown, near, min(1.0, (at - begins) / CROSSFADE))
+    card = next((card for card, ends in cards if at < ends), None)
+    if card is not None:
+        place = card.getbbox()
+        band = card.crop(place)
+        shown.paste(band, place, band)
+    return shown

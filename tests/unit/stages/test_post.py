@@ -1,0 +1,152 @@
+"""Posts as a player sees them: their tracks, their time, their captions."""
+
+from io import BytesIO
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from stages import post
+from stages.errors import StageError
+from stages.post import Brief, compose, read_brief
+from stages.studio import ASPECTS
+from tests.unit.stages.test_studio import photo
+
+
+def voice(seconds, rate=22_050, channels=1):
+    """A tone as WAV."""
+    tone = 0.3 * np.sin(np.arange(round(seconds * rate)) * 0.1)
+    file = BytesIO()
+    soundfile.write(file, np.repeat(tone[:, None], channels, 1).astype(np.float32), rate, format="WAV")
+    return file.getvalue()
+
+
+def played(data):
+    """The streams by kind, and every frame as RGB."""
+    with av.open(BytesIO(data)) as file:
+        kinds = {
+            stream.type: (stream.codec_context.name, float(stream.duration * stream.time_base))
+            for stream in file.streams
+        }
+        return kinds, [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+
+
+def similar(a, b):
+    return np.abs(a.astype(int) - b.astype(int)).mean()
+
+
+@pytest.mark.parametrize("aspect", ASPECTS)
+def test_every_aspect_has_its_size_and_a_silent_post_no_sound(aspect):
+    pixels, opacity, _ = photo()
+    data, seconds = compose(pixels, opacity, Brief(("A red mug.",), aspect))
+    kinds, frames = played(data)
+    assert kinds == {"video": ("h264", pytest.approx(seconds, abs=0.05))} and seconds == 6
+    assert frames[0].shape[:2][::-1] == post.SIZES[aspect]
+    assert data.index(b"moov") < data.index(b"mdat")  # a player may begin before it has all
+    assert b"compositeWithTrainedAlgorithmicMedia" in data
+
+
+def test_a_post_lasts_as_long_as_its_voice_and_both_tracks_are_there():
+    pixels, opacity, _ = photo()
+    data, seconds = compose(pixels, opacity, Brief(("A red mug.", "It is red."), "1:1"), voice(7.3, channels=2))
+    kinds, _ = played(data)
+    assert seconds == pytest.approx(7.3 + post.LEAD_OUT, abs=0.01)
+    assert kinds["video"] == ("h264", pytest.approx(seconds, abs=0.05))
+    assert kinds["audio"] == ("aac", pytest.approx(seconds, abs=0.1))
+
+
+def test_the_photo_comes_first_then_the_product_alone():
+    pixels, opacity, _ = photo()
+    _, frames = played(compose(pixels, opacity, Brief((), "16:9"))[0])
+    whole = np.asarray(Image.fromarray(pixels).resize((1080, 720)))
+    assert similar(frames[0][:, 100:1180], whole) < 12
+    corner = frames[-1][:60, :60].astype(int)
+    assert corner.min() > 200 and np.ptp(corner, axis=2).max() < 8  # the studio's light grey
+    assert frames[-1][360, 640, 0] > 2 * frames[-1][360, 640, 2]  # the red product
+
+
+def test_each_caption_is_shown_in_turn_for_its_share_of_the_time():
+    pixels, opacity, _ = photo()
+    brief = Brief(("Short.", "This one is a good deal longer than the first."), "1:1")
+    _, frames = played(compose(pixels, opacity, brief)[0])
+    without = played(compose(pixels, opacity, Brief((), "1:1"))[0])[1]
+    letters = [len(caption) for caption in brief.captions]
+    change = round(len(frames) * letters[0] / sum(letters))
+    band = slice(560, 690)
+    shown = [similar(frame[band], bare[band]) > 5 for frame, bare in zip(frames, without, strict=True)]
+    assert all(shown[2:-2])
+    changed = [np.abs(frames[at][650].astype(int) - without[at][650]).max(1) > 15 for at in (change - 3, change + 3)]
+    assert 0.1 * 720 < np.count_nonzero(changed[0]) < 0.5 * np.count_nonzero(changed[1])
+
+
+def test_white_letters_have_a_contrast_of_7_on_their_band_over_white():
+    card, _ = post._card(["A red mug."], (720, 720))
+    band = Image.new("RGB", (720, 720), "white")
+    band.paste(card, mask=card)
+    grey = band.getpixel((360, 720 - round(720 * 0.07) - 4))[0] / 255
+    light = ((grey + 0.055) / 1.055) ** 2.4
+    assert 1.05 / (light + 0.05) >= 7
+
+
+@pytest.mark.parametrize("size", post.SIZES.values())
+@pytest.mark.parametrize(
+    "text",
+    ["word " * 120, "x" * 300, "这款红色陶瓷咖啡杯色泽鲜亮手感舒适" * 8, "Mug 杯子 350 ml, ½ price! " * 9],
+)
+def test_captions_fit_into_the_picture_and_lose_no_letter(text, size):
+    cards = post._fitting((text.strip(),), size)
+    assert all(len(lines) <= post.LINES for lines in cards)
+    font = post._font(post._letter(size))
+    assert all(font.getlength(line) <= 0.83 * size[0] for lines in cards for line in lines)
+    said = "".join(line for lines in cards for line in lines)
+    assert said.replace(" ", "") == text.replace(" ", "")
+
+
+def test_chinese_letters_have_glyphs():
+    font = post._font(40)
+    missing = bytes(font.getmask("\U000fffff"))
+    assert all(bytes(font.getmask(letter)) != missing for letter in "红色陶瓷杯¥€½é")
+
+
+def test_captions_are_sentences_without_pictographs():
+    brief = read_brief("A red mug 🎉! Costs 9.50 €.  真好看！买吧。".encode(), b"4:5")
+    assert brief == Brief(("A red mug !", "Costs 9.50 €.", "真好看！", "买吧。"), "4:5")
+    assert read_brief(None) == Brief((), "9:16") and read_brief("🎉".encode()).captions == ()
+
+
+@pytest.mark.parametrize(
+    ("caption", "aspect", "code", "field", "says"),
+    [
+        (b"x" * 1001, None, "too_large", "CAPTION", "1,001 characters, the limit is 1,000"),
+        (b"x" * 9999, None, "too_large", "CAPTION", "9,999 bytes"),
+        (b"\xff", None, "invalid_input", "CAPTION", "is not UTF-8"),
+        (b"x", b"3:2", "invalid_input", "ASPECT", "'3:2' is unknown; send one of 1:1, 4:5, 9:16, 16:9"),
+    ],
+)
+def test_a_bad_brief_names_field_value_and_limit(caption, aspect, code, field, says):
+    with pytest.raises(StageError) as caught:
+        read_brief(caption, aspect)
+    assert (caught.value.code, caught.value.field) == (code, field) and says in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "says"),
+    [(b"", "invalid_input", "empty"), (b"no sound", "invalid_input", ""), (voice(31), "too_large", "31.0 s")],
+)
+def test_a_bad_voice_is_a_typed_error(data, code, says):
+    pixels, opacity, _ = photo()
+    with pytest.raises(StageError) as caught:
+        compose(pixels, opacity, Brief(()), data)
+    assert (caught.value.code, caught.value.field) == (code, "AUDIO") and says in caught.value.message
+
+
+@settings(max_examples=30)
+@given(st.text(max_size=300))
+def test_any_text_becomes_captions_that_can_be_drawn(text):
+    brief = read_brief(text.encode("utf-8", "ignore"))
+    for lines in post._fitting(brief.captions, (720, 720)):
+        assert lines and post._card(lines, (720, 720))[1] > 0
