@@ -13,10 +13,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
+from vitrina_client import _batch as batch
 from vitrina_client._client import Vitrina
 from vitrina_client._errors import ConnectionFailed, DeadlineExceeded, InvalidInput, NotReady, QueueFull, VitrinaError
 from vitrina_client._timeout import Timeout
@@ -45,6 +46,7 @@ EXIT_CODES = """exit codes:
   3    no connection, or the server is not ready
   4    the time allowed has passed (--timeout)
   5    the server's queue is full; try again later
+  6    some products of a batch failed; its report.csv says which
   130  interrupted
 """
 
@@ -59,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     told = Console(stderr=True, highlight=False)
     try:
-        with Vitrina(arguments.url, timeout=Timeout(total=arguments.timeout)) as vitrina:
+        with Vitrina(arguments.url, timeout=Timeout(total=arguments.timeout), retries=arguments.retries) as vitrina:
             code: int = arguments.run(arguments, vitrina, told)
             return code
     except KeyboardInterrupt:
@@ -185,6 +187,30 @@ def _post(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int
     return 0
 
 
+def _batch(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    options = TextOptions(**{n: getattr(arguments, n) for n in ("task", "language") if getattr(arguments, n)})  # type: ignore[typeddict-item]
+    order = batch.Order(arguments.want, options, arguments.background, arguments.aspect)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"), TimeRemainingColumn())
+    began = time.monotonic()
+    with Progress(*columns, console=told) as progress:
+        task = progress.add_task("", total=sum(1 for _ in batch.rows(arguments.table)), failed=0)
+
+        def report(outcome: batch.Outcome) -> None:
+            if outcome.state == "failed":
+                line = f"row {outcome.row.number} ({outcome.row.key}): {outcome.error}"
+                progress.console.print(line, markup=False, soft_wrap=True)
+                progress.update(task, failed=progress.tasks[0].fields["failed"] + 1)
+            progress.advance(task)
+
+        counts = batch.run(arguments.table, arguments.out, vitrina, order, arguments.jobs, report)
+    said = ", ".join(f"{count} {state}" for state, count in counts.items())
+    _tell(told, "products", f"{said} in {time.monotonic() - began:.1f} s")
+    _tell(told, "written", str(arguments.out / batch.REPORT))
+    return 6 if counts["failed"] else 0
+
+
 def _status(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
     from rich.console import Console
     from rich.table import Table
@@ -296,6 +322,19 @@ def _video_file(text: str) -> Path:
     return path
 
 
+def _outputs(text: str) -> tuple[batch.Output, ...]:
+    wanted = tuple(text.split(","))
+    if unknown := [name for name in wanted if name not in batch.FILES]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r}: expected some of {','.join(batch.FILES)}")
+    return cast("tuple[batch.Output, ...]", wanted)
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected 1 to 64")
+    return int(text)
+
+
 def _seconds(text: str) -> float:
     try:
         return float(Timeout(total=float(text)).total or 0)
@@ -305,6 +344,7 @@ def _seconds(text: str) -> float:
 
 def _parser() -> argparse.ArgumentParser:
     server = argparse.ArgumentParser(add_help=False)
+    server.set_defaults(retries=2)
     url = os.environ.get("VITRINA_URL") or DEFAULT_URL
     server.add_argument(
         "--url", default=url, help="grpc://host:port or http://host:port (VITRINA_URL; now %(default)s)"
@@ -355,6 +395,18 @@ def _parser() -> argparse.ArgumentParser:
     post.add_argument("--out", type=_video_file, required=True, metavar="FILE", help="write it there, a name in .mp4")
     post.add_argument("--aspect", choices=get_args(Aspect), default="9:16", help="width to height")
     post.add_argument("--silent", action="store_true", help="captions only, nothing read aloud")
+    many = commands.add_parser("batch", parents=[server], help="a table of products; goes on where it was stopped")
+    many.set_defaults(run=_batch, retries=batch.RETRIES)
+    many.add_argument(
+        "table", type=Path, metavar="TABLE", help="CSV or JSONL: title, image, video, audio, id, attributes"
+    )
+    many.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder a product, and report.csv")
+    many.add_argument("--want", type=_outputs, default=("text",), metavar="LIST", help=f"of {', '.join(batch.FILES)}")
+    many.add_argument("--jobs", type=_jobs, default=4, metavar="N", help="products at a time")
+    many.add_argument("--task", help="as for generate")
+    many.add_argument("--language", help="en or zh")
+    many.add_argument("--background", choices=get_args(Background), default="white", help="of studio shots")
+    many.add_argument("--aspect", choices=get_args(Aspect), default="4:5", help="of studio shots and posts")
     status = commands.add_parser("status", parents=[server], help="what the server says of itself and its models")
     status.set_defaults(run=_status)
     return parser

@@ -1,0 +1,284 @@
+"""`vitrina batch`: a table of products in, a folder a product out. It goes on where it was stopped.
+
+A product's folder holds ``record.json`` (what went in, what came out, what failed and why) and a file for each output.
+Written aside and renamed when it is whole, there is never half a product. ``report.csv`` has a line for each row.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from vitrina_client._client import Vitrina
+from vitrina_client._errors import ConnectionFailed, InvalidInput, VitrinaError
+from vitrina_client._types import Array, Aspect, Background, Product, TextOptions
+
+Output = Literal["text", "image", "video", "studio", "speech", "post"]
+#: Output → its file in a product's folder.
+FILES: dict[Output, str] = {
+    "text": "copy.txt",
+    "image": "drawn.png",
+    "video": "drawn.mp4",
+    "studio": "studio.jpg",
+    "speech": "speech.wav",
+    "post": "post.mp4",
+}
+#: Columns that are not attributes.
+COLUMNS = ("id", "title", "image", "video", "audio")
+RECORD, REPORT = "record.json", "report.csv"
+#: How often a call that the server was too busy for is tried again.
+RETRIES = 30
+_MEDIA = ("image", "video", "audio")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One product of the table; `fault` says what is wrong with it, where something is.
+
+    Args:
+        number: of the row, from 1.
+        key: its folder's name.
+    """
+
+    number: int
+    key: str
+    product: Product
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is made of each product, and how."""
+
+    want: Collection[Output]
+    options: TextOptions
+    background: Background = "white"
+    aspect: Aspect = "4:5"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a row: ``made``, ``kept`` (an earlier run made it) or ``failed``."""
+
+    row: Row
+    state: Literal["made", "kept", "failed"]
+    seconds: float = 0.0
+    error: str = ""
+
+
+# ------------------------------------------------------------------------------------------------------------ table
+
+
+def rows(table: Path) -> Iterator[Row]:
+    """The products of a CSV file with a header line, or of a JSONL file, in order; nothing is kept in memory but ids.
+
+    Columns: ``id`` (names the folder; else the row's number), ``title``, ``image``, ``video``, ``audio`` (paths, from
+    the table's folder on); every other one that is not empty is an attribute.
+
+    Raises:
+        InvalidInput: the file cannot be read, is neither, or has no column that a product needs.
+    """
+    seen: set[str] = set()
+    try:
+        for number, entry in enumerate(_entries(table), start=1):
+            yield _row(number, entry, table.parent, seen)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(f"cannot read {str(table)!r}: {error}", field="table") from error
+
+
+def _entries(table: Path) -> Iterator[dict[str, Any] | str]:
+    kind = table.suffix.lower()
+    if kind not in (".csv", ".jsonl"):
+        raise InvalidInput(f"{str(table)!r}: expected a name in .csv or .jsonl", field="table")
+    with table.open(encoding="utf-8-sig", newline="" if kind == ".csv" else None) as file:
+        if kind == ".csv":
+            reader = csv.DictReader(file)
+            if not {"title", *_MEDIA} & set(reader.fieldnames or ()):
+                found = ", ".join(reader.fieldnames or ()) or "nothing"
+                raise InvalidInput(f"{str(table)!r}: the first line has {found}; expected title, image…", field="table")
+            yield from reader
+            return
+        for line in file:
+            if line.strip():
+                try:
+                    entry = json.loads(line)
+                except ValueError as error:
+                    yield f"is not JSON: {error}"
+                    continue
+                yield entry if isinstance(entry, dict) else "is not a JSON object"
+
+
+def _row(number: int, entry: dict[str, Any] | str, folder: Path, seen: set[str]) -> Row:
+    if isinstance(entry, str):
+        return Row(number, f"{number:06d}", Product(), entry)
+    values = {str(name): value for name, value in entry.items() if value not in (None, "")}
+    key = str(values.get("id", f"{number:06d}"))
+    fault = ""
+    if None in entry:  # csv gives what is beyond the header so
+        fault = "has more columns than the first line"
+    elif key in (".", "..") or any(character in key for character in "/\\\0") or len(key) > 200 or key == REPORT:
+        key, fault = f"{number:06d}", f"has an id that names no folder: {key!r:.60}"
+    elif key in seen:
+        fault = f"has the id {key!r} of an earlier row"
+    elif not any(values.get(name) for name in ("title", *_MEDIA)):
+        fault = "has neither title nor image, video or audio"
+    seen.add(key)
+    image, video, audio = (folder / str(values[name]) if name in values else None for name in _MEDIA)
+    attributes = {name: str(value) for name, value in values.items() if name not in COLUMNS}
+    product = Product(str(values.get("title", "")), image, attributes, video, audio)
+    return Row(number, key, product, fault)
+
+
+# ------------------------------------------------------------------------------------------------------------- work
+
+
+def run(
+    table: Path,
+    out: Path,
+    vitrina: Vitrina,
+    order: Order,
+    jobs: int,
+    report: Callable[[Outcome], None],
+) -> dict[str, int]:
+    """Makes every product that is not made yet, `jobs` at a time; gives the count of each state.
+
+    Args:
+        report: told of each row as it is done, in the order in which they are done.
+
+    Raises:
+        ConnectionFailed: the server is gone; what was made stays, and the next run goes on.
+        InvalidInput: of :func:`rows`.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    counts = {"made": 0, "kept": 0, "failed": 0}
+    under_way: set[Future[Outcome]] = set()
+    partial = out / f"{REPORT}.partial"
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="batch")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["row", "id", "state", "seconds", "error"])
+
+        def finish(done: set[Future[Outcome]]) -> None:
+            for future in done:
+                outcome = future.result()
+                counts[outcome.state] += 1
+                row = outcome.row
+                writer.writerow([row.number, row.key, outcome.state, f"{outcome.seconds:.3f}", outcome.error])
+                report(outcome)
+
+        try:
+            for row in rows(table):
+                if len(under_way) >= 2 * jobs:  # no more than these are in memory
+                    done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                    finish(done)
+                under_way.add(pool.submit(_make, vitrina, row, out, order))
+            while under_way:
+                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                finish(done)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    partial.replace(out / REPORT)
+    return counts
+
+
+def is_made(folder: Path, order: Order) -> bool:
+    """Whether an earlier run made all of this order of that product."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    asked = json.loads(json.dumps(_asked(order)))
+    return not record["errors"] and record["asked"] == asked and all((folder / FILES[o]).exists() for o in order.want)
+
+
+def _asked(order: Order) -> dict[str, Any]:
+    options = {name: value for name, value in order.options.items() if name != "sampling"}
+    return {"want": sorted(order.want), **options, "background": order.background, "aspect": order.aspect}
+
+
+def _make(vitrina: Vitrina, row: Row, out: Path, order: Order) -> Outcome:
+    if row.fault:
+        return Outcome(row, "failed", error=row.fault)
+    folder = out / row.key
+    if is_made(folder, order):
+        return Outcome(row, "kept")
+    began = time.monotonic()
+    made, known, errors = _outputs(vitrina, row.product, order)
+    scratch = out / f".{row.key}.partial"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    for output, data in made.items():
+        (scratch / FILES[output]).write_bytes(data)
+    product = row.product
+    given = {"title": product.title, "attributes": dict(product.attributes)}
+    given |= {name: str(getattr(product, name)) for name in _MEDIA if getattr(product, name) is not None}
+    record = {"row": row.number, "given": given, "asked": _asked(order), **known, "errors": errors}
+    (scratch / RECORD).write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    scratch.replace(folder)
+    said = "; ".join(f"{output}: {error}" for output, error in errors.items())
+    return Outcome(row, "failed" if errors else "made", time.monotonic() - began, said)
+
+
+def _outputs(
+    vitrina: Vitrina, product: Product, order: Order
+) -> tuple[dict[Output, bytes], dict[str, Any], dict[str, str]]:
+    """Output → its file, what else is known, and output → why it could not be made, which stops no other one."""
+    made: dict[Output, bytes] = {}
+    known: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+
+    def attempt(output: Output, make: Callable[[], bytes]) -> None:
+        if output not in order.want and output not in needed:
+            return
+        try:
+            made[output] = make()
+        except ConnectionFailed:
+            raise
+        except VitrinaError as error:
+            errors[output] = str(error)
+
+    @cache
+    def condition() -> Array | None:
+        """Of the product, where several outputs start from it: encoded once for all."""
+        if len({"text", "image", "video"} & (needed | set(order.want))) < 2:
+            return None
+        return vitrina.generate(product, want={"condition"}).condition
+
+    def drawn(what: Literal["image", "video"]) -> bytes:
+        listing = vitrina.generate(product, want={what}, condition=condition(), **order.options)
+        return (listing.image if what == "image" else listing.video) or b""
+
+    def copy() -> bytes:
+        listing = vitrina.generate(product, want={"text", "tags"}, condition=condition(), **order.options)
+        known["tags"] = [{"name": tag.name, "score": round(tag.score, 4)} for tag in listing.tags or ()]
+        known["finish_reason"] = listing.finish_reason
+        return (listing.text or "").encode()
+
+    def photo() -> Any:
+        if product.image is None:
+            raise InvalidInput("there is no photo of it", field="IMAGE")
+        return product.image
+
+    def said() -> str:
+        if "text" not in made:
+            raise InvalidInput("there is no copy of it", field="TEXT")
+        return made["text"].decode()
+
+    # A post says the copy, and speech is asked for if it shall be aloud.
+    needed: set[Output] = {"text"} if {"speech", "post"} & set(order.want) else set()
+    attempt("text", copy)
+    attempt("image", lambda: drawn("image"))
+    attempt("video", lambda: drawn("video"))
+    attempt("studio", lambda: vitrina.studio(photo(), background=order.background, aspect=order.aspect).image)
+    attempt("speech", lambda: vitrina.speak(said()).audio)
+    attempt("post", lambda: vitrina.post(photo(), said(), audio=made.get("speech"), aspect=order.aspect).video)
+    return made, known, errors
