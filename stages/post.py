@@ -7,23 +7,21 @@ band, so that they can be read on any picture, and each stays as long as its sha
 from __future__ import annotations
 
 import re
-import tempfile
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-import av
 import noto_cjk_sans_otc
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from stages.audio import read_voice
 from stages.errors import invalid, too_large
+from stages.marked import COMPOSED, film_file
 from stages.studio import ASPECTS, Order, composed
 from stages.text import clean, decode_utf8
 
-#: Aspect → width and height in pixels.
-SIZES = {"1:1": (720, 720), "4:5": (720, 900), "9:16": (720, 1280), "16:9": (1280, 720)}
+#: Aspect → width and height in pixels, the shorter one 720.
+SIZES = {name: tuple(720 * side // min(sides) for side in sides) for name, sides in ASPECTS.items()}
 FRAMES_A_SECOND = 24
 SECONDS = (6.0, 20.0)  # of a post without a voice; with one it lasts as long as the voice, which may take 30 s
 CHARACTERS_A_SECOND = 15.0  # that a reader takes in
@@ -36,9 +34,8 @@ FREE = 0.2  # of the height, below the product, for the captions
 LINES = 3  # of a caption at most
 BAND = (0, 0, 0, 168)  # white on it has a contrast of 7 or more over white
 AUDIO_RATE = 48_000  # samples a second
-#: IPTC's term for a work put together of photos and of what a model made.
-SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 SIMPLIFIED_CHINESE = 2  # of the fonts in the collection: Latin letters are the same in all
+Box = tuple[int, int, int, int]  # left, top, right, bottom
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 #: A letter of a script that has no spaces, or a word with the space behind it.
 _UNSPACED = r"\u2E80-\u9FFF\uF900-\uFAFF\uFF00-\uFFEF"
@@ -98,12 +95,18 @@ def compose(photo: np.ndarray, opacity: np.ndarray, brief: Brief, voice: bytes |
     size = SIZES[brief.aspect]
     shot, share = composed(photo, opacity, Order("studio", brief.aspect, max(size)), FREE if brief.captions else 0)
     first = _framed(Image.fromarray(photo), size)
-    pictures = [(first, 0.0), (shot.resize(size, Image.Resampling.LANCZOS), min(PHOTO_SHARE * seconds, PHOTO_MOST))]
+    pictures = [(first, 0.0), (shot, min(PHOTO_SHARE * seconds, PHOTO_MOST))]
     if not share:
         pictures = pictures[:1]  # nothing was cut out: the studio shot would be the photo again
     spoken = seconds - LEAD_OUT if samples is not None else seconds
     cards = _timed([_card(text, size) for text in _fitting(brief.captions, size)], spoken)
-    return _film(pictures, cards, samples, seconds, size), seconds
+    times = (number / FRAMES_A_SECOND for number in range(round(seconds * FRAMES_A_SECOND)))
+    frames = (_frame(pictures, cards, at, seconds) for at in times)
+    sound = None
+    if samples is not None:
+        sound = np.pad(samples, (0, max(0, round(seconds * AUDIO_RATE) - len(samples)))), AUDIO_RATE
+    comment = f"composed of a photo and generated parts; DigitalSourceType {COMPOSED}"
+    return film_file(frames, size, FRAMES_A_SECOND, 20, comment, sound), seconds
 
 
 # ----------------------------------------------------------------------------------------------------------- pictures
@@ -182,58 +185,31 @@ def _card(lines: list[str], size: tuple[int, int]) -> tuple[Image.Image, int]:
     return card, sum(map(len, lines))
 
 
-def _timed(cards: list[tuple[Image.Image, int]], seconds: float) -> list[tuple[Image.Image, float]]:
-    """Each card with the second at which it goes."""
+def _timed(cards: list[tuple[Image.Image, int]], seconds: float) -> list[tuple[Image.Image, Box, float]]:
+    """What is seen of each card, its place, and the second at which it goes."""
     total, passed, timed = sum(letters for _, letters in cards), 0, []
     for card, letters in cards:
         passed += letters
-        timed.append((card, seconds * passed / total))
+        place = card.getbbox()
+        timed.append((card.crop(place), place, seconds * passed / total))
     return timed
 
 
 # --------------------------------------------------------------------------------------------------------------- film
 
 
-def _film(
-    pictures: list[tuple[Image.Image, float]],
-    cards: list[tuple[Image.Image, float]],
-    samples: np.ndarray | None,
-    seconds: float,
-    size: tuple[int, int],
-) -> bytes:
-    """Pictures, each from its second on, and cards, each until its second, as an MP4."""
-    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:  # the index goes first by reading it once more
-        with av.open(file.name, "w", format="mp4", options={"movflags": "faststart+use_metadata_tags"}) as container:
-            container.metadata["comment"] = f"composed of a photo and generated parts; DigitalSourceType {SOURCE}"
-            stream = container.add_stream("libx264", rate=FRAMES_A_SECOND, options={"crf": "20", "preset": "veryfast"})
-            stream.width, stream.height = size
-            stream.pix_fmt = "yuv420p"
-            sound = None if samples is None else container.add_stream("aac", rate=AUDIO_RATE, layout="mono")
-            for number in range(round(seconds * FRAMES_A_SECOND)):
-                frame = _frame(pictures, cards, number / FRAMES_A_SECOND, seconds)
-                container.mux(stream.encode(av.VideoFrame.from_image(frame)))
-            container.mux(stream.encode())
-            if sound is not None:
-                padded = np.pad(samples, (0, max(0, round(seconds * AUDIO_RATE) - len(samples))))
-                whole = av.AudioFrame.from_ndarray(padded[None].astype(np.float32), format="fltp", layout="mono")
-                whole.sample_rate = AUDIO_RATE
-                container.mux(sound.encode(whole))
-                container.mux(sound.encode())
-        return Path(file.name).read_bytes()
-
-
 def _frame(
-    pictures: list[tuple[Image.Image, float]], cards: list[tuple[Image.Image, float]], at: float, seconds: float
+    pictures: list[tuple[Image.Image, float]], cards: list[tuple[Image.Image, Box, float]], at: float, seconds: float
 ) -> Image.Image:
+    """What is seen at a time: pictures, each from its second on, and the card whose second has not come."""
     shown = None
     for place, (picture, begins) in enumerate(pictures):
         ends = pictures[place + 1][1] + CROSSFADE if place + 1 < len(pictures) else seconds
         if begins <= at < ends or (place + 1 == len(pictures) and at >= begins):
             near = _zoomed(picture, (at - begins) / (ends - begins))
             shown = near if shown is None else Image.blend(shown, near, min(1.0, (at - begins) / CROSSFADE))
-    card = next((card for card, ends in cards if at < ends), None)
+    card = next(((band, place) for band, place, ends in cards if at < ends), None)
     if card is not None:
-        place = card.getbbox()
-        band = card.crop(place)
+        band, place = card
         shown.paste(band, place, band)
     return shown

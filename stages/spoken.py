@@ -12,7 +12,7 @@ import soundfile
 from pyloudnorm import Meter
 from scipy.ndimage import convolve1d, minimum_filter1d
 
-from stages.drawn import SOURCE
+from stages.marked import GENERATED
 
 LOUDNESS = -19.0  # LUFS of one channel, which two speakers play as loud as -16 of two: what podcasts are mastered to
 PEAK = 10 ** (-1 / 20)  # of full scale, -1 dB: no sample goes beyond
@@ -27,7 +27,7 @@ def encode(samples: np.ndarray, rate: int, audio_format: str) -> bytes:
     container, coding = _CODINGS[audio_format]
     data = BytesIO()
     with soundfile.SoundFile(data, "w", rate, 1, coding, format=container) as file:
-        file.comment = f"generated; DigitalSourceType {SOURCE}"
+        file.comment = f"generated; DigitalSourceType {GENERATED}"
         for start in range(0, len(samples), _BLOCK):
             file.write(samples[start : start + _BLOCK])
     return data.getvalue()

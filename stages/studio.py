@@ -8,16 +8,16 @@ before another ground.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageFilter
-from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
 
-from stages.drawn import xmp
 from stages.errors import invalid
+from stages.marked import ENHANCED, picture_file
 
+#: The request's tensors, as :func:`read_order` takes them.
+FIELDS = ("BACKGROUND", "ASPECT", "SIZE", "IMAGE_FORMAT")
 BACKGROUNDS = ("white", "shadow", "studio", "transparent")
 ASPECTS = {"1:1": (1, 1), "4:5": (4, 5), "9:16": (9, 16), "16:9": (16, 9)}
 FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
@@ -25,8 +25,6 @@ SIZES = (256, 2_048)  # least and most pixels of the longer side
 DEFAULT_SIZE = 1_200
 PHOTO_PX = 2_048  # of a photo's longer side; more is not read
 NETWORK_PX = 320  # height and width of what the network reads
-#: IPTC's term for a photo that was improved by an algorithm, and still shows what it showed.
-SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicallyEnhanced"
 
 SEEN = 0.5  # opacity from which a pixel counts as the product's
 SHARE = (0.01, 0.97)  # of the photo that a product covers; outside, there is none to cut out
@@ -93,7 +91,7 @@ def for_network(photo: Image.Image) -> np.ndarray:
 def shoot(photo: np.ndarray, opacity: np.ndarray, order: Order) -> tuple[bytes, float]:
     """:func:`composed` as a file that says in its XMP what was done."""
     canvas, share = composed(photo, opacity, order)
-    return _encode(canvas, order.file_format), share
+    return picture_file(canvas, FORMATS[order.file_format], ENHANCED), share
 
 
 def composed(photo: np.ndarray, opacity: np.ndarray, order: Order, free: float = 0.0) -> tuple[Image.Image, float]:
@@ -239,17 +237,3 @@ def _shadow(alpha: Image.Image, place: tuple[int, int], size: tuple[int, int]) -
     wide = ndimage.gaussian_filter(np.asarray(layer, np.float32) / 255, max(size) / 70)
     near = ndimage.gaussian_filter(np.asarray(layer, np.float32) / 255, max(size) / 250)
     return np.clip(0.35 * wide + 0.25 * near, 0, 0.6)
-
-
-def _encode(picture: Image.Image, file_format: str) -> bytes:
-    """The file, with the note of what was done to the photo."""
-    file, note = BytesIO(), xmp(SOURCE)
-    if file_format == "png":
-        info = PngInfo()
-        info.add_itxt("XML:com.adobe.xmp", note)
-        picture.save(file, "PNG", pnginfo=info, compress_level=6)
-    elif file_format == "webp":
-        picture.save(file, "WEBP", quality=92, method=4, xmp=note.encode())
-    else:
-        picture.save(file, "JPEG", quality=92, optimize=True, xmp=note.encode())
-    return file.getvalue()

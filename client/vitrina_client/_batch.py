@@ -195,8 +195,11 @@ def is_made(folder: Path, order: Order) -> bool:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    asked = json.loads(json.dumps(_asked(order)))
-    return not record["errors"] and record["asked"] == asked and all((folder / FILES[o]).exists() for o in order.want)
+    return (
+        not record["errors"]
+        and record["asked"] == _asked(order)
+        and all((folder / FILES[o]).exists() for o in order.want)
+    )
 
 
 def _asked(order: Order) -> dict[str, Any]:

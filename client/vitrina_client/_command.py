@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -37,6 +37,7 @@ from vitrina_client._version import __version__
 if TYPE_CHECKING:
     from rich.console import Console
 
+SOUNDS: dict[str, AudioFormat] = {".wav": "wav", ".ogg": "ogg"}
 PICTURES: dict[str, ImageFormat] = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
 DEFAULT_URL = "grpc://localhost:8001"
 EXIT_CODES = """exit codes:
@@ -138,39 +139,26 @@ def _embed(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> in
 
 
 def _speak(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
-    out: Path = arguments.out
-    audio_format: AudioFormat = "ogg" if out.suffix.lower() == ".ogg" else "wav"
     began = time.monotonic()
+    audio_format = SOUNDS[arguments.out.suffix.lower()]
     speech = vitrina.speak(arguments.text, speed=arguments.speed, audio_format=audio_format)
-    took = time.monotonic() - began
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(speech.audio)
-    _tell(told, "written", f"{out} ({speech.mime}, {speech.seconds:.1f} s)")
-    _tell(told, "time", f"{took * 1000:.0f} ms")
-    return 0
+    return _kept(arguments.out, speech.audio, f"{speech.mime}, {speech.seconds:.1f} s", began, told)
 
 
 def _studio(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
-    out: Path = arguments.out
     began = time.monotonic()
     shot = vitrina.studio(
         arguments.image,
         background=arguments.background,
         aspect=arguments.aspect,
         size=arguments.size,
-        image_format=PICTURES[out.suffix.lower()],
+        image_format=PICTURES[arguments.out.suffix.lower()],
     )
-    took = time.monotonic() - began
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(shot.image)
     how = f"the product covered {shot.subject:.0%} of the photo" if shot.subject else "shown whole: nothing to cut out"
-    _tell(told, "written", f"{out} ({shot.mime}, {how})")
-    _tell(told, "time", f"{took * 1000:.0f} ms")
-    return 0
+    return _kept(arguments.out, shot.image, f"{shot.mime}, {how}", began, told)
 
 
 def _post(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
-    out: Path = arguments.out
     began = time.monotonic()
     audio = None
     if not arguments.silent:
@@ -179,12 +167,7 @@ def _post(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int
         except NotReady as error:
             _tell(told, "silent", error.message)
     post = vitrina.post(arguments.image, arguments.text, audio=audio, aspect=arguments.aspect)
-    took = time.monotonic() - began
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(post.video)
-    _tell(told, "written", f"{out} ({post.seconds:.1f} s)")
-    _tell(told, "time", f"{took * 1000:.0f} ms")
-    return 0
+    return _kept(arguments.out, post.video, f"{post.seconds:.1f} s", began, told)
 
 
 def _batch(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
@@ -225,6 +208,16 @@ def _status(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> i
     shown.print(f"{arguments.url}: {status.server} {status.version}, {state}")
     shown.print(table)
     return 0 if status.ready else 3
+
+
+def _kept(path: Path, data: bytes, what: str, began: float, told: Console) -> int:
+    """Writes what the server made since `began`, and says so."""
+    took = time.monotonic() - began
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    _tell(told, "written", f"{path} ({what})")
+    _tell(told, "time", f"{took * 1000:.0f} ms")
+    return 0
 
 
 def _tell(told: Console, name: str, value: str) -> None:
@@ -301,25 +294,16 @@ def _attribute(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _sound_file(text: str) -> Path:
-    path = Path(text)
-    if path.suffix.lower() not in (".wav", ".ogg"):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a name in .wav or .ogg")
-    return path
+def _named(*endings: str) -> Callable[[str], Path]:
+    """A check that a file to write is named with one of `endings`."""
 
+    def check(text: str) -> Path:
+        path = Path(text)
+        if path.suffix.lower() not in endings:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a name in {', '.join(endings)}")
+        return path
 
-def _picture_file(text: str) -> Path:
-    path = Path(text)
-    if path.suffix.lower() not in PICTURES:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a name in .jpg, .png or .webp")
-    return path
-
-
-def _video_file(text: str) -> Path:
-    path = Path(text)
-    if path.suffix.lower() != ".mp4":
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a name in .mp4")
-    return path
+    return check
 
 
 def _outputs(text: str) -> tuple[batch.Output, ...]:
@@ -376,14 +360,18 @@ def _parser() -> argparse.ArgumentParser:
     speak.set_defaults(run=_speak)
     speak.add_argument("--text", required=True, help="what to say, at most 2,000 characters")
     speak.add_argument(
-        "--out", type=_sound_file, required=True, metavar="FILE", help="write it there, a name in .wav or .ogg"
+        "--out", type=_named(*SOUNDS), required=True, metavar="FILE", help="write it there, a name in .wav or .ogg"
     )
     speak.add_argument("--speed", type=float, metavar="S", help="0.5 to 2 times the voice's own")
     studio = commands.add_parser("studio", parents=[server], help="a photo's product, cut out, before another ground")
     studio.set_defaults(run=_studio)
     studio.add_argument("--image", type=Path, required=True, metavar="FILE", help="JPEG, PNG or WebP")
     studio.add_argument(
-        "--out", type=_picture_file, required=True, metavar="FILE", help="write it there, a name in .jpg, .png or .webp"
+        "--out",
+        type=_named(*PICTURES),
+        required=True,
+        metavar="FILE",
+        help="write it there, a name in .jpg, .png or .webp",
     )
     studio.add_argument("--background", choices=get_args(Background), default="white")
     studio.add_argument("--aspect", choices=get_args(Aspect), default="1:1", help="width to height")
@@ -392,7 +380,9 @@ def _parser() -> argparse.ArgumentParser:
     post.set_defaults(run=_post)
     post.add_argument("--image", type=Path, required=True, metavar="FILE", help="JPEG, PNG or WebP")
     post.add_argument("--text", required=True, help="the copy, at most 1,000 characters")
-    post.add_argument("--out", type=_video_file, required=True, metavar="FILE", help="write it there, a name in .mp4")
+    post.add_argument(
+        "--out", type=_named(".mp4"), required=True, metavar="FILE", help="write it there, a name in .mp4"
+    )
     post.add_argument("--aspect", choices=get_args(Aspect), default="9:16", help="width to height")
     post.add_argument("--silent", action="store_true", help="captions only, nothing read aloud")
     many = commands.add_parser("batch", parents=[server], help="a table of products; goes on where it was stopped")

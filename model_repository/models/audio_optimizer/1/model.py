@@ -5,7 +5,7 @@ import triton_python_backend_utils as pb_utils
 
 from stages.speech import FORMATS, read_format
 from stages.spoken import encode, level
-from stages.triton import field, respond
+from stages.triton import respond, value
 
 
 class TritonPythonModel:
@@ -14,8 +14,8 @@ class TritonPythonModel:
 
     def answer(self, request):
         samples = pb_utils.get_input_tensor_by_name(request, "SAMPLES").as_numpy()[0]
-        rate = pb_utils.get_input_tensor_by_name(request, "SAMPLE_RATE").as_numpy().item()
-        (asked,) = field(request, "AUDIO_FORMAT") or [FORMATS[0].encode()]
+        rate = value(request, "SAMPLE_RATE")
+        asked = value(request, "AUDIO_FORMAT") or FORMATS[0].encode()
         data = encode(level(samples, rate), rate, read_format(asked))
         tensors = {"AUDIO": np.array([[data]], object), "SECONDS": np.array([[len(samples) / rate]], np.float32)}
         return [pb_utils.Tensor(name, tensors[name]) for name in request.requested_output_names()]

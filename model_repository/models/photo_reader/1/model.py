@@ -4,8 +4,8 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from stages.image import read_photo
-from stages.studio import PHOTO_PX, for_network, read_order
-from stages.triton import field, respond, value
+from stages.studio import FIELDS, PHOTO_PX, for_network, read_order
+from stages.triton import respond, value
 
 
 class TritonPythonModel:
@@ -13,8 +13,7 @@ class TritonPythonModel:
         return respond(requests, self.answer)
 
     def answer(self, request):
-        (image,) = field(request, "IMAGE")
-        read_order(*(value(request, name) for name in ("BACKGROUND", "ASPECT", "SIZE", "IMAGE_FORMAT")))
-        photo = read_photo(image, PHOTO_PX)
+        read_order(*(value(request, name) for name in FIELDS))
+        photo = read_photo(value(request, "IMAGE"), PHOTO_PX)
         tensors = {"PHOTO": np.asarray(photo)[None], "PIXELS": for_network(photo)[None]}
         return [pb_utils.Tensor(name, np.ascontiguousarray(array)) for name, array in tensors.items()]

@@ -3,7 +3,7 @@
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from stages.studio import read_order, shoot
+from stages.studio import FIELDS, read_order, shoot
 from stages.triton import respond, value
 
 
@@ -15,7 +15,7 @@ class TritonPythonModel:
         photo, opacity = (
             pb_utils.get_input_tensor_by_name(request, name).as_numpy()[0] for name in ("PHOTO", "OPACITY")
         )
-        order = read_order(*(value(request, name) for name in ("BACKGROUND", "ASPECT", "SIZE", "IMAGE_FORMAT")))
+        order = read_order(*(value(request, name) for name in FIELDS))
         data, share = shoot(photo, opacity, order)
         tensors = {"IMAGE": np.array([[data]], object), "SUBJECT": np.array([[share]], np.float32)}
         return [pb_utils.Tensor(name, tensors[name]) for name in request.requested_output_names()]

@@ -12,7 +12,7 @@ import triton_python_backend_utils as pb_utils
 
 from stages.errors import StageError
 from stages.speech import Phonemizer, join, read_script
-from stages.triton import field, respond, value
+from stages.triton import respond, value
 
 
 class TritonPythonModel:
@@ -28,9 +28,7 @@ class TritonPythonModel:
         return respond(requests, self.answer)
 
     def answer(self, request):
-        (text,) = field(request, "SCRIPT")
-        (audio_format,) = field(request, "AUDIO_FORMAT") or [None]
-        script = read_script(text, value(request, "SPEED"), audio_format, value(request, "TIMEOUT_MS"))
+        script = read_script(*(value(request, name) for name in ("SCRIPT", "SPEED", "AUDIO_FORMAT", "TIMEOUT_MS")))
         self.phonemize = self.phonemize or Phonemizer(self.path)
         noise, length, duration_noise = self.scales
         scales = np.array([noise, length / script.speed, duration_noise], np.float32)
