@@ -34,6 +34,9 @@ def build_all(
     capability: Annotated[
         str | None, typer.Option(help="What engines are for: SM75…SM121 or CURRENT; else the present GPU.")
     ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Slots at a time; each may take some gigabytes of memory.")] = min(
+        4, os.cpu_count() or 1
+    ),
 ) -> None:
     """Fetches, exports and checks every slot of a recipe; what has not changed is taken from the cache."""
     if context.invoked_subcommand:
@@ -44,11 +47,12 @@ def build_all(
     loaded = recipe.load(name)
     configs.write(repository)
     done = []
-    for slot in chosen:
-        done.append(build.build(slot, loaded, force=force, models_root=repository / "models"))
-        size = sum(f.stat().st_size for f in done[-1].folder.iterdir()) / 1e6
-        state = "unchanged" if done[-1].cached else "exported"
-        console.print(f"[green]✓[/] {slot:<14} {state:<10} {size:6.1f} MB  {done[-1].seconds:6.1f} s")
+    for entry in build.build_all(chosen, loaded, jobs=jobs, force=force, models_root=repository / "models"):
+        done.append(entry)
+        size = sum(f.stat().st_size for f in entry.folder.iterdir()) / 1e6
+        state = "unchanged" if entry.cached else "exported"
+        console.print(f"[green]✓[/] {entry.slot:<16} {state:<10} {size:6.1f} MB  {entry.seconds:6.1f} s")
+    done.sort(key=lambda entry: chosen.index(entry.slot))
     from export import report
 
     rows = report.report(loaded, done, None, REPORT)
@@ -179,12 +183,13 @@ def hash_source(path: Path) -> None:
 
 def main() -> None:
     """The command, with our own errors as one line instead of a traceback."""
+    from export.build import BuildError
     from export.engine import EngineError
     from export.parity import ParityError
 
     try:
         app()
-    except (recipe.RecipeError, sources.SourceError, ParityError, EngineError) as error:
+    except (recipe.RecipeError, sources.SourceError, ParityError, EngineError, BuildError) as error:
         console.print(f"[red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
 

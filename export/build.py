@@ -6,10 +6,14 @@ import hashlib
 import importlib
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,10 +72,64 @@ def key(name: str, slot: Slot) -> str:
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
+class BuildError(RuntimeError):
+    """A slot's export that ended without an answer; the message says which, and what to do."""
+
+
+def build_all(
+    names: Iterable[str], recipe: Recipe, *, jobs: int, force: bool = False, models_root: Path = MODELS_ROOT
+) -> Iterator[Built]:
+    """:func:`build` for several slots, `jobs` of them at a time, each as it gets done.
+
+    Raises:
+        SourceError, ParityError: as :func:`build` does; slots that were not begun are left.
+        BuildError: the system killed an export, which is what it does when memory runs out.
+    """
+    reporter = Reporter()
+    context = multiprocessing.get_context("spawn")  # torch's threads do not outlive a fork
+    share = max(1, (os.cpu_count() or 1) // jobs)
+    with ProcessPoolExecutor(jobs, context, _limit, (share,)) as processes, ThreadPoolExecutor(jobs) as threads:
+
+        def make(*order) -> None:
+            processes.submit(_make, *order).result()
+
+        def one(name: str) -> Built:
+            try:
+                return build(name, recipe, force=force, models_root=models_root, reporter=reporter, make=make)
+            except BrokenProcessPool as error:
+                raise BuildError(
+                    f"{name}: the process that exported it was killed, which the system does when memory runs out; "
+                    "close other programs, or export fewer at a time (--jobs 1)"
+                ) from error
+
+        # Decoders take longest and come last in a recipe: begun first, they are not waited for alone.
+        futures: list[Future[Built]] = [threads.submit(one, name) for name in reversed(list(names))]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _limit(threads: int) -> None:
+    """Leaves the other cores to the other exports: torch and the decoder's builder read this when they start."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
 def build(
-    name: str, recipe: Recipe, *, force: bool = False, models_root: Path = MODELS_ROOT, reporter: Reporter | None = None
+    name: str,
+    recipe: Recipe,
+    *,
+    force: bool = False,
+    models_root: Path = MODELS_ROOT,
+    reporter: Reporter | None = None,
+    make: Callable[[str, Slot, Path, Path], None] | None = None,
 ) -> Built:
     """Fetches, exports and checks one slot, or finds it in the cache, and links its files into `models_root`.
+
+    Args:
+        make: writes the export of (slot's name, slot, checkpoint) into a folder; here and now unless told.
 
     Raises:
         SourceError: the checkpoint could not be had.
@@ -93,7 +151,7 @@ def build(
             ):
                 made = Path(scratch) / "made"
                 made.mkdir()
-                _make(name, slot, checkpoint, made)
+                (make or _make)(name, slot, checkpoint, made)
                 if folder.exists():
                     shutil.rmtree(folder)
                 made.rename(folder)

@@ -2,57 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
-    SpinnerColumn,
+    Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
 console = Console(highlight=False)
 
 
+class _Bytes(DownloadColumn):
+    """Sizes and speed of a download; nothing for other work."""
+
+    def render(self, task: Task) -> Text:
+        if task.total is None:
+            return Text()
+        return Text("  ").join([super().render(task), TransferSpeedColumn().render(task)])
+
+
 class Reporter:
-    """Takes word of what is under way; on a terminal it moves, elsewhere each piece of work is one line."""
+    """Takes word of what is under way, from any thread; on a terminal it moves, elsewhere each work is one line."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("  {task.description}"), BarColumn(), _Bytes(), TimeElapsedColumn())
+        self._bars = Progress(*columns, console=console, transient=True)
+        self._lock = Lock()
 
     @contextmanager
     def work(self, what: str) -> Iterator[None]:
         """Work whose length is not known: a clock runs until the block ends."""
-        if not console.is_terminal:
-            console.print(f"  {what}")
-            yield
-            return
-        with Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
-        ) as bar:
-            bar.add_task(what, total=None)
+        with self._shown(what):
             yield
 
     @contextmanager
-    def download(self, what: str) -> Iterator[_Download]:
-        """A download: gives an object whose `update(done, total)` takes bytes."""
+    def download(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A download: gives a function that takes the bytes that came, and those of the whole."""
+        with self._shown(f"fetching {what}") as task:
+            yield lambda done, total: self._bars.update(task, completed=done, total=total)
+
+    @contextmanager
+    def _shown(self, what: str) -> Iterator[TaskID]:
         if not console.is_terminal:
-            console.print(f"  fetching {what}")
-            yield _Download(None)
-            return
-        columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-        with Progress(TextColumn("  fetching {task.description}"), BarColumn(), *columns, console=console) as bar:
-            bar.add_task(what, total=None)
-            yield _Download(bar)
-
-
-class _Download:
-    def __init__(self, bar: Progress | None) -> None:
-        self._bar = bar
-
-    def update(self, done: int, total: int) -> None:
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=done, total=total)
+            console.print(f"  {what}")
+        with self._lock:
+            task = self._bars.add_task(what, total=None)
+            if console.is_terminal:
+                self._bars.start()
+        try:
+            yield task
+        finally:
+            with self._lock:
+                self._bars.remove_task(task)
+                if console.is_terminal and not self._bars.tasks:
+                    self._bars.stop()

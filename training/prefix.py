@@ -21,12 +21,13 @@ from PIL import Image
 from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import DynamicCache
 
 from decoding.engine import Engine
 from decoding.request import Handle
 from decoding.sampling import Sampling
 from export.recipe import load as load_recipe
+from export.slots import text_decoder
 from export.sources import fetch
 from networks.fusion import Fusion
 from networks.soft_prefix import VECTORS, SoftPrefix, rows_of
@@ -116,9 +117,8 @@ class Data:
 def decoder() -> tuple[nn.Module, Any]:
     """The recipe's text decoder, frozen, and its tokenizer."""
     slot = load_recipe("offline").slot("text_decoder")
-    file = fetch(slot.source, slot.sha256)
-    network = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-    return network.eval().requires_grad_(False), AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    checkpoint = fetch(slot.source, slot.sha256)
+    return text_decoder.load(checkpoint).requires_grad_(False), text_decoder.tokenizer_of(checkpoint)
 
 
 def write_copies(names: list[str]) -> list[list[int]]:

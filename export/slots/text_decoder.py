@@ -29,16 +29,43 @@ from export.recipe import Slot
 PRECISIONS = ("fp32", "int8", "int4")
 #: Prompt lengths, in tokens, that parity is measured at, and the tokens forced after each prompt.
 LENGTHS, FORCED = (8, 32, 96), 16
-#: What the network is asked, to see the activations that quantisation must bear, and the tokens of each answer.
-_ASKED = (
-    "Write a short product description for a blue wool jumper with a round neck.",
-    "Write a funny ad for a folding bicycle that weighs 11.5 kg and costs 499.00 EUR.",
-    'A customer writes: "My parcel has not come yet. Where is it?" Answer in one sentence.',
-    "Write a review of a garden chair, three stars of five, with one complaint.",
-    "Is the lamp waterproof? Answer from these facts: material: steel; colour: black; protection: IP44.",
-    "为这款陶瓷茶壶写一段简短的商品描述。",
+#: What the network reads, to see which channels of its activations are large: questions and answers like a shop's.
+_CHATS = (
+    (
+        "Write a short product description for a blue wool jumper with a round neck.",
+        "Stay warm on cold mornings with this soft blue jumper. It is knitted from pure lambswool, has a classic round "
+        "neck, and fits well over a shirt. The ribbed cuffs keep their shape wash after wash. Sizes: S to XXL. Hand "
+        "wash at 30 degrees, dry flat, and it will be with you for many winters.",
+    ),
+    (
+        "Write a funny ad for a folding bicycle that weighs 11.5 kg and costs 499.00 EUR.",
+        "Tired of buses that never come? Meet the bike that fits under your desk! At only 11.5 kg it folds in ten "
+        "seconds, rides like a big one, and costs just 499.00 EUR. No petrol, no parking, no excuses. Your boss will "
+        "wonder why you are smiling at 8:59. Order today and be the one who is never late again!",
+    ),
+    (
+        'A customer writes: "My parcel has not come yet. Where is it?" Answer in one sentence.',
+        "Dear customer, thank you for your message. I am sorry that your parcel has not arrived; it left our warehouse "
+        "on Tuesday and should reach you within two working days, and I will send you the tracking number at once.",
+    ),
+    (
+        "Write a review of a garden chair, three stars of five, with one complaint.",
+        "I bought two of these chairs for our balcony in May. They are light, look better than on the pictures, and "
+        "were put together in a quarter of an hour. The seat is comfortable even without a cushion. But after the "
+        "first rain there were rust spots around the screws, and that should not happen at this price. Three stars of "
+        "five.",
+    ),
+    (
+        "Is the lamp waterproof? Answer from these facts: material: steel; colour: black; protection: IP44.",
+        "Yes, within limits: the lamp is rated IP44, which means that it bears splashing water from any side, so it "
+        "may hang outdoors under a roof or in a bathroom. It must not be put under water. The body is of black steel.",
+    ),
+    (
+        "为这款陶瓷茶壶写一段简短的商品描述。",
+        "这款陶瓷茶壶采用优质白瓷烧制而成，壶身圆润，釉面光滑，握感舒适。内置不锈钢滤网，泡茶方便，清洗简单。"
+        "容量六百毫升，适合两到四人使用，是家庭日常饮茶和送礼的好选择。",
+    ),
 )
-_ANSWERED = 64
 #: Longest prompt and answer together, in tokens, that the served decoder takes unless the recipe says otherwise.
 MAX_LENGTH = 1024
 _TEXT = """<|im_start|>user
@@ -69,7 +96,7 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
         raise ValueError(f"text_decoder: precision {slot.precision!r} cannot be built; use {', '.join(PRECISIONS)}")
     with tempfile.TemporaryDirectory(prefix="text-decoder-") as scratch:
         folder = Path(scratch) / "checkpoint"
-        network = _load(checkpoint)
+        network = load(checkpoint)
         _write_folder(checkpoint, network, folder)
         built = Path(scratch) / "onnx"
         _run_builder(folder, slot.precision, built)
@@ -87,7 +114,7 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
 
 
 @lru_cache(maxsize=1)  # building and parity want the same one, and reading a GGUF takes half a minute
-def _load(checkpoint: Path) -> torch.nn.Module:
+def load(checkpoint: Path) -> torch.nn.Module:
     """The network in fp32, from a GGUF file or a folder, without the mark that it was quantised once."""
     if checkpoint.is_dir():
         return AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32, local_files_only=True).eval()
@@ -104,7 +131,8 @@ def _load(checkpoint: Path) -> torch.nn.Module:
 
 
 @lru_cache(maxsize=1)
-def _tokenizer(checkpoint: Path):
+def tokenizer_of(checkpoint: Path):
+    """The checkpoint's tokenizer, with its chat template."""
     if checkpoint.is_dir():
         return AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
     return AutoTokenizer.from_pretrained(str(checkpoint.parent), gguf_file=checkpoint.name, local_files_only=True)
@@ -113,7 +141,7 @@ def _tokenizer(checkpoint: Path):
 def _write_folder(checkpoint: Path, network: torch.nn.Module, folder: Path) -> None:
     """A checkpoint in the hub's layout: the builder reads no Q4_1 GGUF."""
     network.save_pretrained(folder)
-    _tokenizer(checkpoint).save_pretrained(folder)
+    tokenizer_of(checkpoint).save_pretrained(folder)
 
 
 def _run_builder(folder: Path, precision: str, built: Path) -> None:
@@ -129,20 +157,17 @@ def _run_builder(folder: Path, precision: str, built: Path) -> None:
 
 
 def _typical_runs(checkpoint: Path, network: torch.nn.Module) -> Iterator[dict[str, np.ndarray]]:
-    """Feeds of the graph: questions by the checkpoint's own chat template, and what the network says to them."""
-    tokenizer, config, table = _tokenizer(checkpoint), network.config, network.get_input_embeddings()
+    """Feeds of the graph: each of :data:`_CHATS` by the checkpoint's own chat template."""
+    tokenizer, config, table = tokenizer_of(checkpoint), network.config, network.get_input_embeddings()
     nothing = np.zeros((1, config.num_key_value_heads, 0, _head_dim(config)), np.float32)
     past = {
         f"past_key_values.{n}.{part}": nothing for n in range(config.num_hidden_layers) for part in ("key", "value")
     }
-    for number, question in enumerate(_ASKED):
-        chat = [{"role": "user", "content": question}]
-        ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-        torch.manual_seed(number)
+    for question, answer in _CHATS:
+        chat = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        ids = tokenizer.apply_chat_template(chat, return_tensors="pt", return_dict=True)["input_ids"]
         with torch.no_grad():
-            said = network.generate(**ids, do_sample=True, temperature=1.0, max_new_tokens=_ANSWERED)
-            embeddings = table(said).numpy()
-        yield past | {"inputs_embeds": embeddings, "attention_mask": np.ones(said.shape, np.int64)}
+            yield past | {"inputs_embeds": table(ids).numpy(), "attention_mask": np.ones(ids.shape, np.int64)}
 
 
 def _head_dim(config) -> int:
@@ -180,13 +205,13 @@ def parity(checkpoint: Path, slot: Slot, out: Path) -> list[dict]:
     Raises:
         ParityError: NaN or Inf in either.
     """
-    network, shape = _load(checkpoint), json.loads((out / "decoder.json").read_text())
+    network, shape = load(checkpoint), json.loads((out / "decoder.json").read_text())
     options = ort.SessionOptions()
     options.intra_op_num_threads = 2
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = ort.InferenceSession(out / "model.onnx", options, providers=["CPUExecutionProvider"])
     table = np.load(out / "embeddings.npy", mmap_mode="r")
-    text = np.asarray(_tokenizer(checkpoint)(_TEXT, add_special_tokens=False)["input_ids"])
+    text = np.asarray(tokenizer_of(checkpoint)(_TEXT, add_special_tokens=False)["input_ids"])
     rows, same, seen = [], 0, 0
     for length in LENGTHS:
         ids = np.stack([np.resize(np.roll(text, -7 * row), length + FORCED) for row in range(max(BATCHES))])

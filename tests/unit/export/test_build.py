@@ -1,0 +1,46 @@
+"""Exports side by side: their order does not matter, and one that dies says so."""
+
+import os
+import signal
+
+import pytest
+
+from export import build
+from export.recipe import SLOTS, load
+
+#: Slots whose checkpoint lies in the repository and whose export takes no time.
+FILES = ("tagger", "item_index")
+
+
+@pytest.fixture
+def offline():
+    return load("offline")
+
+
+def die(*order):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_all_slots_come_each_once(bundle, offline, tmp_path):
+    built = list(build.build_all(SLOTS, offline, jobs=3, models_root=tmp_path))
+    assert sorted(entry.slot for entry in built) == sorted(SLOTS)
+    assert all(path.exists() for entry in built for path in entry.folder.iterdir())
+    assert all((tmp_path / model / "1" / file).exists() for name in SLOTS for model, file in build.placements(name))
+
+
+def test_exports_in_processes_of_their_own_give_the_same_files(offline, tmp_path, monkeypatch):
+    wanted = {name: build.build(name, offline) for name in FILES}
+    monkeypatch.setenv("VITRINA_CACHE", str(tmp_path))
+    for made in build.build_all(FILES, offline, jobs=2, models_root=tmp_path / "models"):
+        assert not made.cached and made.folder.is_relative_to(tmp_path)
+        for file in wanted[made.slot].folder.iterdir():
+            assert (made.folder / file.name).read_bytes() == file.read_bytes()
+
+
+def test_a_killed_export_says_what_to_do_and_leaves_nothing(offline, tmp_path, monkeypatch):
+    monkeypatch.setenv("VITRINA_CACHE", str(tmp_path))
+    monkeypatch.setattr(build, "_make", die)
+    with pytest.raises(build.BuildError, match=r"tagger.*memory runs out.*--jobs 1"):
+        list(build.build_all(["tagger"], offline, jobs=1, models_root=tmp_path / "models"))
+    left = [path for path in (tmp_path / "exports").iterdir() if not path.name.endswith(".lock")]
+    assert not left and not (tmp_path / "models").exists()
