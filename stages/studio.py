@@ -119,10 +119,11 @@ def composed(photo: np.ndarray, opacity: np.ndarray, order: Order, free: float =
         share, alpha = 0.0, np.ones_like(alpha)
     box = _box(alpha)
     rows, columns = slice(box[1], box[3]), slice(box[0], box[2])
-    product = np.dstack([own_colours(colours, alpha)[rows, columns], alpha[rows, columns]])
+    colours, alpha, spread = colours[rows, columns], alpha[rows, columns], max(photo.shape[:2]) / NETWORK_PX
+    product = np.dstack([own_colours(colours, alpha, spread), alpha])
     if share:
         product[..., :3] = developed(product[..., :3], product[..., 3])
-    touching = box[3] == len(alpha)  # cut by the photo's edge, it stands on nothing
+    touching = box[3] == len(photo)  # cut by the photo's edge, it stands on nothing
     return _compose(product, (width, height), order.background, bool(share) and not touching, free), share
 
 
@@ -168,15 +169,16 @@ def _whole(alpha: np.ndarray, share: float) -> str:
     return "the product goes on beyond its edges" if cut > CUT * 2 * (box[2] - box[0] + box[3] - box[1]) else ""
 
 
-def own_colours(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """The photo, but at half-seen pixels the colour of the product's nearest whole ones."""
+def own_colours(colours: np.ndarray, alpha: np.ndarray, spread: float) -> np.ndarray:
+    """The picture, but at half-seen pixels the colour of the product's whole ones within some `spread` pixels."""
     whole = (alpha > 0.95).astype(np.float32)
     if not whole.any():
         return colours
-    spread = max(colours.shape[:2]) / NETWORK_PX
-    weight = ndimage.gaussian_filter(whole, spread)
-    near = np.dstack([ndimage.gaussian_filter(colours[..., i] * whole, spread) for i in range(3)])
-    near /= np.maximum(weight, 1e-4)[..., None]
+    weight, *near = (
+        ndimage.gaussian_filter(plane * whole, spread, mode="constant")
+        for plane in (np.float32(1), *np.moveaxis(colours, 2, 0))
+    )
+    near = np.dstack(near) / np.maximum(weight, 1e-4)[..., None]
     known = np.clip(weight / 0.05, 0, 1)[..., None] * (1 - whole[..., None])
     return colours * (1 - known) + near * known
 
