@@ -242,10 +242,10 @@ def turntable(threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU
     with console.status("reading turntables"):
         fused = embeddings(products, load("concat", WEIGHTS / "fusion" / "concat.safetensors"), TextEncoder())
         data = Data.read(products, torch.cat(list(fused), 1))
-    with followed("turntable", sum(STEPS.values())) as report:
-        decoder = train(data, cache_folder() / "training", report)
+    with followed("turntable", STEPS) as report:
+        decoder = train(data, cache_folder() / "training" / "video-decoder.pt", report)
     path = WEIGHTS / "video_decoder" / "model.safetensors"
-    save(decoder, path, {"steps": " and ".join(map(str, STEPS.values()))})
+    save(decoder, path, {"steps": str(STEPS)})
     written(path)
 
 

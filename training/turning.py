@@ -2,8 +2,7 @@
 
 A sample is a studio shot or a turntable's frame, cut out by its true opacity, and some other frames of the turntable
 with the turns from the one to the others. Cut-outs are blurred as the image decoder's are, in other colours and
-mirrored; the titles and pictures' embeddings go with them. First frames are to be near to the true ones, which leaves
-soft what could be one thing or another; then a discriminator takes part, which has seen that true ones are sharp.
+mirrored; the titles and pictures' embeddings go with them.
 """
 
 from __future__ import annotations
@@ -19,18 +18,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from networks.image_decoder import SIZE, Discriminator
+from networks.image_decoder import SIZE
 from networks.video_decoder import FRAMES, VOXELS, VideoDecoder, square, window
 from training import studio, turntables
 from training.catalogue import Product
 from training.features import TRAINED_VIEWS
 from training.loop import train as run_loop
-from training.pictures import LEARNING_RATE, apply, frames, in_colours, optimizer_of
+from training.pictures import apply, frames, in_colours, optimizer_of
 
 SEED = 13
 BATCH, TURNS = 16, 2
-STEPS = {"near": 2600, "sharp": 1000}
-ADVERSARIAL_WEIGHT = 0.03
+STEPS = 2600
 SHOT_SHARE, BLURRED_SHARE, RECOLOURED_SHARE, SAME_SIDE_SHARE = 0.5, 0.6, 0.4, 0.15
 EXTENT_WEIGHT, COARSE_WEIGHT, OPACITY_WEIGHT = 0.2, 0.5, 0.5
 
@@ -139,71 +137,32 @@ def apart(drawn: Tensor, true: Tensor) -> Tensor:
     return error + edges + OPACITY_WEIGHT * (drawn[:, 3:] - true[:, 3:]).abs().mean()
 
 
-def train(data: Data, folder: Path, report: Callable[[int, str], None]) -> VideoDecoder:
-    """The trained decoder; goes on from the checkpoints in `folder`.
-
-    Args:
-        report: told of each step: its number, over both stages, and the losses.
-    """
+def train(data: Data, checkpoint: Path, report: Callable[[int, str], None]) -> VideoDecoder:
+    """The trained decoder; goes on from `checkpoint`."""
     torch.manual_seed(SEED)
     decoder = VideoDecoder().to(memory_format=torch.channels_last)
-    networks, optimizers, step_losses = _near(decoder, data)
-    before = 0
-    for stage, steps in STEPS.items():
-        if stage == "sharp":
-            networks, optimizers, step_losses = _sharp(decoder, data)
-        weights = run_loop(
-            f"video-decoder-{stage}",
-            networks,
-            optimizers,
-            step_losses,
-            steps=steps,
-            seed=SEED,
-            checkpoint=folder / f"video-decoder-{stage}.pt",
-            report=lambda step, losses, before=before: report(before + step, losses),
-        )
-        decoder.load_state_dict(weights["decoder"])
-        before += steps
-    return decoder.eval()
-
-
-def _errors(decoder: VideoDecoder, sample: Sample) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-    """What is to be small, its parts, and the sharpened frames [n·T, 4, S, S]."""
-    share = decoder.extent(sample.close, sample.fused)
-    extent = (share / sample.share.clamp(min=0.1)).clamp(min=1e-3).log().abs().mean()
-    coarse, fine = decoder.frames(sample.framed, sample.fused, sample.turns)
-    rough = apart(coarse, F.interpolate(sample.target, (VOXELS, VOXELS), mode="area"))
-    sharp = apart(fine, sample.target)
-    terms = {"coarse": rough.detach(), "sharp": sharp.detach(), "extent": extent.detach()}
-    return sharp + COARSE_WEIGHT * rough + EXTENT_WEIGHT * extent, terms, fine
-
-
-def _near(decoder: VideoDecoder, data: Data):
     optimizer = optimizer_of(decoder)
 
     def step_losses(step: int, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
-        error, terms, _ = _errors(decoder, data.draw(rng, BATCH).to(device))
-        apply(optimizer, error)
-        return terms
-
-    return {"decoder": decoder}, {"decoder": optimizer}, step_losses
-
-
-def _sharp(decoder: VideoDecoder, data: Data):
-    discriminator = Discriminator()
-    makers = optimizer_of(decoder, rate=LEARNING_RATE / 4, betas=(0.5, 0.99))
-    judges = optimizer_of(discriminator, betas=(0.5, 0.99))
-
-    def step_losses(step: int, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
         sample = data.draw(rng, BATCH).to(device)
-        error, terms, fine = _errors(decoder, sample)
-        drawn, true = (frames[:, :3] + 1 - frames[:, 3:] for frames in (fine, sample.target))
-        fused = sample.fused.repeat_interleave(TURNS, 0)
-        judged = F.relu(1 - discriminator(true, fused)).mean() + F.relu(1 + discriminator(drawn.detach(), fused)).mean()
-        apply(judges, judged)
-        adversarial = -discriminator(drawn, fused).mean()
-        apply(makers, error + ADVERSARIAL_WEIGHT * adversarial)
-        return terms | {"generator": adversarial.detach(), "discriminator": judged.detach()}
+        share = decoder.extent(sample.close, sample.fused)
+        extent = (share / sample.share.clamp(min=0.1)).clamp(min=1e-3).log().abs().mean()
+        coarse, fine = decoder.frames(sample.framed, sample.fused, sample.turns)
+        rough = apart(coarse, F.interpolate(sample.target, (VOXELS, VOXELS), mode="area"))
+        sharp = apart(fine, sample.target)
+        apply(optimizer, sharp + COARSE_WEIGHT * rough + EXTENT_WEIGHT * extent)
+        return {"coarse": rough.detach(), "sharp": sharp.detach(), "extent": extent.detach()}
 
-    networks = {"decoder": decoder, "discriminator": discriminator}
-    return networks, {"decoder": makers, "discriminator": judges}, step_losses
+    weights = run_loop(
+        "video-decoder",
+        {"decoder": decoder},
+        {"decoder": optimizer},
+        step_losses,
+        steps=STEPS,
+        seed=SEED,
+        checkpoint=checkpoint,
+        report=report,
+    )
+    trained = VideoDecoder()
+    trained.load_state_dict(weights["decoder"])
+    return trained.eval()

@@ -62,14 +62,11 @@ def test_it_learns_and_comes_back_from_its_file(data, tmp_path, monkeypatch):
     monkeypatch.setenv("VITRINA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(loop, "WARM_UP", 2)
     monkeypatch.setattr(turning, "BATCH", 4)
-    monkeypatch.setattr(turning, "STEPS", {"near": 16, "sharp": 4})
-    said = {}
-    decoder = turning.train(data, tmp_path, said.__setitem__)
-    assert list(said) == list(range(1, 21))
-    losses = [float(said[step].split("sharp ")[1].split()[0]) for step in range(1, 17)]
-    assert np.mean(losses[-5:]) < np.mean(losses[:5])
-    assert all("discriminator" in said[step] for step in range(17, 21))
-    assert list(turning.train(data, tmp_path, said.__setitem__).state_dict()) == list(decoder.state_dict())
+    monkeypatch.setattr(turning, "STEPS", 16)
+    said = []
+    decoder = turning.train(data, tmp_path / "run.pt", lambda _, terms: said.append(terms))
+    losses = [float(terms.split("sharp ")[1].split()[0]) for terms in said]
+    assert len(losses) == 16 and np.mean(losses[-5:]) < np.mean(losses[:5])
     steps.save(decoder, tmp_path / "w.safetensors", {})
     back = steps.restore(VideoDecoder(), tmp_path / "w.safetensors")
     sample = data.draw(np.random.default_rng(0), 2)
