@@ -21,6 +21,7 @@ AXES: dict[str, tuple[int, int, int]] = {
     "events": (1, 16, 64),  # of a shopper's history
     "prefix": (0, 8, 64),  # soft-prefix vectors before the prompt
     "stops": (1, 1, 8),  # stop strings
+    "words": (1, 4, 32),  # banned words
     "pieces": (1, 1, 64),  # token ids in one streamed piece
     "sentences": (1, 1, 1),  # in one run of the speech decoder
     "phonemes": (5, 160, 1600),  # ids of one spoken sentence
@@ -162,6 +163,12 @@ TEXT_OUTPUTS = (
     Tensor("PROMPT_TOKENS", "INT32", (1,)),
     Tensor("COMPLETION_TOKENS", "INT32", (1,)),
 )
+#: What a channel asks of a whole text; every one may be left out.
+EDIT_FIELDS = (
+    Tensor("MAX_CHARACTERS", "INT32", (1,), optional=True),
+    Tensor("BANNED_WORDS", "BYTES", ("words",), optional=True),
+)
+EDITS = Tensor("EDITS", "BYTES", (1,))
 #: What a script is spoken with; every one may be left out.
 SPEECH_FIELDS = (
     Tensor("SPEED", "FP32", (1,), optional=True),
@@ -400,7 +407,7 @@ MODELS: tuple[Model, ...] = (
     Model(
         "prompter",
         "python",
-        (TITLE, *TAG_OUTPUTS, *PROMPT_FIELDS, *(t for t in SAMPLING_FIELDS if t.name in TASK_SAMPLING)),
+        (TITLE, *TAG_OUTPUTS, *PROMPT_FIELDS, *(t for t in SAMPLING_FIELDS if t.name in TASK_SAMPLING), *EDIT_FIELDS),
         (
             Tensor("PROMPT", "BYTES", (1,)),
             *(replace(t, optional=False) for t in SAMPLING_FIELDS if t.name in TASK_SAMPLING),
@@ -429,6 +436,13 @@ MODELS: tuple[Model, ...] = (
         ),
     ),
     Model("text_collector", "python", DECODER_INPUTS, TEXT_OUTPUTS, batches=False),
+    Model(
+        "text_optimizer",
+        "python",
+        (Tensor("WRITTEN", "BYTES", (1,)), Tensor("FINISHED", "BYTES", (1,)), TITLE, *PROMPT_FIELDS, *EDIT_FIELDS),
+        (*TEXT_OUTPUTS[:2], EDITS),
+        batches=False,  # optional fields differ from request to request
+    ),
     Model(
         "photo_reader",
         "python",
@@ -537,15 +551,38 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
     return [*steps, Step("fusion", fused, outputs)]
 
 
-def _write(decoder: str, condition: str, *tags: str) -> list[Step]:
-    """From the tensor `condition` and the text fields to TEXT; `tags` are those of the tagger's outputs to give."""
+def _write(condition: str) -> list[Step]:
+    """From the tensor `condition` and the text fields to a whole TEXT, edited, and TAGS."""
+    written = {"TEXT": "written", "FINISH_REASON": "finished"} | same("PROMPT_TOKENS", "COMPLETION_TOKENS")
+    asked = same("TITLE", *(t.name for t in PROMPT_FIELDS), *(t.name for t in EDIT_FIELDS))
+    return [
+        *_prompted(
+            "text_collector", condition, written, same("TAGS", "TAG_SCORES"), same(*(t.name for t in EDIT_FIELDS))
+        ),
+        Step(
+            "text_optimizer",
+            {"WRITTEN": "written", "FINISHED": "finished"} | asked,
+            same("TEXT", "FINISH_REASON", "EDITS"),
+        ),
+    ]
+
+
+def _prompted(
+    decoder: str, condition: str, written: dict[str, str], tags: dict[str, str], checked: dict[str, str]
+) -> list[Step]:
+    """From the tensor `condition` and the text fields to what a decoder writes.
+
+    Args:
+        written: the decoder's outputs → the ensemble's tensors; `tags` those of the tagger that are outputs.
+        checked: further fields that the prompter refuses early where they are wrong.
+    """
     chosen = {name: name.lower() for name in TASK_SAMPLING}
     sampling = {tensor.name: chosen.get(tensor.name, tensor.name) for tensor in SAMPLING_FIELDS}
     copies = {"TAGS_COPY": "tags", "TAG_SCORES_COPY": "tag_scores"}
-    asked = same("TITLE", *(t.name for t in PROMPT_FIELDS), *TASK_SAMPLING)
+    asked = same("TITLE", *(t.name for t in PROMPT_FIELDS), *TASK_SAMPLING) | checked
     return [
-        Step(decoder, {"PROMPT": "prompt"} | sampling, same(*(t.name for t in TEXT_OUTPUTS))),
-        Step("tagger", {"CONDITION": condition}, copies | same(*tags)),
+        Step(decoder, {"PROMPT": "prompt"} | sampling, written),
+        Step("tagger", {"CONDITION": condition}, copies | tags),
         Step("prompter", {"TAGS": "tags", "TAG_SCORES": "tag_scores", **asked}, {"PROMPT": "prompt"} | chosen),
     ]
 
@@ -562,20 +599,21 @@ def _draw(name: str, decoder: str, drawn: str, optimizer: str, taken: str, outpu
 
 def ensembles() -> Iterator[Ensemble]:
     """Every ensemble: one `content…` per subset of the optional modalities, `generate…`, `speak` and `text_stream`."""
-    fields = (*PROMPT_FIELDS, *SAMPLING_FIELDS)
+    streamed = (*PROMPT_FIELDS, *SAMPLING_FIELDS)
+    fields = (*streamed, *EDIT_FIELDS)
     for count in range(len(MODALITIES) + 1):
         for present in combinations(MODALITIES, count):
             yield Ensemble(
                 "_".join(["content", *(m.name for m in present)]),
                 (TITLE, *(m.edge for m in present), *fields),
-                (*TEXT_OUTPUTS, CONDITION, EMBEDDING, FUSION_WEIGHTS, *TAG_OUTPUTS),
-                (*_write("text_collector", "condition", "TAGS", "TAG_SCORES"), *_encode(present)),
+                (*TEXT_OUTPUTS, EDITS, CONDITION, EMBEDDING, FUSION_WEIGHTS, *TAG_OUTPUTS),
+                (*_write("condition"), *_encode(present)),
             )
     yield Ensemble(
         "generate",
         (CONDITION, TITLE, *fields),
-        (*TEXT_OUTPUTS, *TAG_OUTPUTS),
-        tuple(_write("text_collector", "CONDITION", "TAGS", "TAG_SCORES")),
+        (*TEXT_OUTPUTS, EDITS, *TAG_OUTPUTS),
+        tuple(_write("CONDITION")),
     )
     yield _draw("generate_image", "image_decoder", "picture", "image_optimizer", "PICTURE", IMAGE)
     yield _draw("generate_video", "video_decoder", "frames", "video_optimizer", "DRAWN", VIDEO)
@@ -631,9 +669,9 @@ def ensembles() -> Iterator[Ensemble]:
     )
     yield Ensemble(
         "text_stream",
-        (CONDITION, TITLE, *fields),
+        (CONDITION, TITLE, *streamed),
         TEXT_OUTPUTS,
-        tuple(_write("text_decoder", "CONDITION")),
+        tuple(_prompted("text_decoder", "CONDITION", same(*(t.name for t in TEXT_OUTPUTS)), {}, {})),
         max_batch_size=1,
         decoupled=True,
     )

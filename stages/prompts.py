@@ -76,14 +76,13 @@ SAMPLING_FIELDS = {
 OPTIONAL_FIELDS = ("TASK", "LANGUAGE", "ATTRIBUTES", "QUESTION", "HISTORY")
 
 
-def read_request(title: bytes, tags: Sequence[bytes], scores: Sequence[float], fields: Mapping[str, bytes]) -> Request:
+def read_request(tags: Sequence[bytes], scores: Sequence[float], fields: Mapping[str, bytes]) -> Request:
     """One product's request, every field checked, also one that its task does not use.
 
     Args:
-        title: UTF-8, may be empty.
         tags: words for what the product is, best first, empty ones as padding.
         scores: the probability of each.
-        fields: :data:`OPTIONAL_FIELDS` by name; an empty one counts as absent.
+        fields: ``TITLE`` and :data:`OPTIONAL_FIELDS` by name, UTF-8; an empty one counts as absent.
 
     Raises:
         StageError: ``invalid_input`` or ``too_large`` on the field at fault.
@@ -91,7 +90,7 @@ def read_request(title: bytes, tags: Sequence[bytes], scores: Sequence[float], f
     return Request(
         task=read_task(fields["TASK"]),
         language=read_language(fields["LANGUAGE"]),
-        title=read_title(title),
+        title=read_title(fields["TITLE"]),
         tags=tuple(tag.decode("utf-8") for tag in tags),
         scores=tuple(float(score) for score in scores),
         attributes=read_attributes(fields["ATTRIBUTES"]),

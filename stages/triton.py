@@ -32,6 +32,21 @@ def field(request: Any, name: str) -> list[bytes] | None:
     return None if tensor is None else tensor.as_numpy().reshape(-1).tolist()
 
 
+def text_rows(request: Any, first: str, *others: str) -> list[dict[str, bytes]]:
+    """The rows of BYTES [rows, 1] tensors, by name; ``b""`` where one of `others` is absent."""
+    there = field(request, first) or []
+    columns = {first: there} | {name: field(request, name) or [b""] * len(there) for name in others}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def lists(request: Any, name: str, rows: int) -> list[list[Any]]:
+    """The rows of a [rows, n] tensor; empty ones where it is absent."""
+    import triton_python_backend_utils as pb_utils
+
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return [[]] * rows if tensor is None else tensor.as_numpy().tolist()
+
+
 def value(request: Any, name: str) -> Any:
     """The one value of a [1, 1] tensor of the request; None where it is absent."""
     import triton_python_backend_utils as pb_utils

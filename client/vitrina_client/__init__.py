@@ -19,6 +19,7 @@ from vitrina_client._errors import (
 )
 from vitrina_client._timeout import Timeout
 from vitrina_client._types import (
+    Edit,
     Listing,
     Message,
     ModelStatus,
@@ -42,6 +43,7 @@ __all__ = [
     "ClientClosed",
     "ConnectionFailed",
     "DeadlineExceeded",
+    "Edit",
     "InvalidInput",
     "Listing",
     "Message",

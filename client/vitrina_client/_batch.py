@@ -264,6 +264,7 @@ def _outputs(
         listing = vitrina.generate(product, want={"text", "tags"}, condition=condition(), **order.options)
         known["tags"] = [{"name": tag.name, "score": round(tag.score, 4)} for tag in listing.tags or ()]
         known["finish_reason"] = listing.finish_reason
+        known["edits"] = [edit._asdict() for edit in listing.edits or ()]
         return (listing.text or "").encode()
 
     def photo() -> Any:

@@ -173,7 +173,8 @@ def _post(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int
 def _batch(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    options = TextOptions(**{n: getattr(arguments, n) for n in ("task", "language") if getattr(arguments, n)})  # type: ignore[typeddict-item]
+    names = ("task", "language", "max_characters", "banned_words")
+    options = TextOptions(**{n: getattr(arguments, n) for n in names if getattr(arguments, n)})  # type: ignore[typeddict-item]
     order = batch.Order(arguments.want, options, arguments.background, arguments.aspect)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"), TimeRemainingColumn())
     began = time.monotonic()
@@ -395,6 +396,10 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--jobs", type=_jobs, default=4, metavar="N", help="products at a time")
     many.add_argument("--task", help="as for generate")
     many.add_argument("--language", help="en or zh")
+    many.add_argument("--max-characters", type=int, metavar="N", help="of a copy, 20 to 10000")
+    many.add_argument(
+        "--ban", action="append", dest="banned_words", metavar="WORD", help="no sentence with it; may be repeated"
+    )
     many.add_argument("--background", choices=get_args(Background), default="white", help="of studio shots")
     many.add_argument("--aspect", choices=get_args(Aspect), default="4:5", help="of studio shots and posts")
     status = commands.add_parser("status", parents=[server], help="what the server says of itself and its models")

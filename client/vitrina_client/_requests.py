@@ -21,6 +21,7 @@ from vitrina_client._types import (
     Aspect,
     AudioFormat,
     Background,
+    Edit,
     ImageFormat,
     Listing,
     Piece,
@@ -42,7 +43,7 @@ MAX_MESSAGE = 2**31 - 2**20  # bytes; protobuf and Triton's gRPC end at 2 GiB, w
 TASK_SAMPLING = ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "REPETITION_PENALTY")
 TEXT_OUTPUTS = ("TEXT", "FINISH_REASON", "PROMPT_TOKENS", "COMPLETION_TOKENS")
 OUTPUTS: dict[Want, tuple[str, ...]] = {
-    "text": TEXT_OUTPUTS,
+    "text": (*TEXT_OUTPUTS, "EDITS"),
     "tags": ("TAGS", "TAG_SCORES"),
     "embedding": ("EMBEDDING",),
     "condition": ("CONDITION",),
@@ -174,6 +175,9 @@ def tags_of(condition: Array) -> Request:
 
 def prompt(product: Product, tags: Mapping[str, Array], options: TextOptions) -> Request:
     """From title, tags with their scores and the text options to the decoder's prompt and sampling: ``prompter``."""
+    for option in ("max_characters", "banned_words"):
+        if options.get(option) is not None:
+            raise InvalidInput("a stream gives the text as it is written; use generate", field=option.upper())
     sampling = _sampling_fields(options.get("sampling", Sampling()))
     inputs = {"TITLE": _texts("TITLE", [product.title]), **{name: tags[name] for name in OUTPUTS["tags"]}}
     inputs |= {name: array for name, array in sampling.items() if name in TASK_SAMPLING}
@@ -254,6 +258,7 @@ def listing(answer: Mapping[str, Array], request: Request) -> Listing:
     if "TEXT" in request.outputs:
         part = piece(answer)
         values |= {"text": part.text, "finish_reason": part.finish_reason}
+        values["edits"] = tuple(Edit(**edit) for edit in json.loads(_text(answer["EDITS"])))
         values |= {"prompt_tokens": part.prompt_tokens, "completion_tokens": part.completion_tokens}
     if "TAGS" in request.outputs:
         values["tags"] = tags(answer)
@@ -310,7 +315,12 @@ def _encode(
 
 def _text_fields(product: Product, options: TextOptions | None) -> dict[str, Array]:
     options = options or {}
-    return _prompt_fields(product, options) | _sampling_fields(options.get("sampling", Sampling()))
+    edits: dict[str, Array] = {}
+    if (most := options.get("max_characters")) is not None:
+        edits["MAX_CHARACTERS"] = np.array([[_integer("MAX_CHARACTERS", most, np.int32)]], np.int32)
+    if words := options.get("banned_words"):
+        edits["BANNED_WORDS"] = _texts("BANNED_WORDS", [words] if isinstance(words, str) else words).reshape(1, -1)
+    return _prompt_fields(product, options) | _sampling_fields(options.get("sampling", Sampling())) | edits
 
 
 def _prompt_fields(product: Product, options: TextOptions) -> dict[str, Array]:

@@ -92,6 +92,8 @@ class TextOptions(TypedDict, total=False):
     question: what the shopper asks, for task ``question``.
     history: the chat so far, oldest first, for task ``reply``.
     sampling: how the text is drawn.
+    max_characters: of the text, 20 to 10,000; whole sentences where they fit. Not for ``stream``.
+    banned_words: a sentence with one of them is taken out, whatever its letters' case. Not for ``stream``.
     image_seed: the same seed gives the same picture and clip.
     """
 
@@ -100,6 +102,8 @@ class TextOptions(TypedDict, total=False):
     question: str
     history: Sequence[Message]
     sampling: Sampling
+    max_characters: int
+    banned_words: Sequence[str]
     image_seed: int
 
 
@@ -110,12 +114,25 @@ class Tag(NamedTuple):
     score: float
 
 
+class Edit(NamedTuple):
+    """What the server changed in a text before it gave it: `after` stands where `before` stood.
+
+    `kind` is ``unfinished`` (max_tokens cut a sentence off), ``repetition``, ``price`` (one that the product's title,
+    attributes, question or history do not name), ``banned``, ``grammar`` or ``length``.
+    """
+
+    kind: str
+    before: str
+    after: str
+
+
 @dataclass(frozen=True, eq=False)
 class Listing:
     """What was made of a product; what was not asked for is None.
 
     Attributes:
-        text: the copy.
+        text: the copy, edited; empty if none of it may be shown.
+        edits: what was changed in the copy, and why.
         finish_reason: ``eos`` (it came to its end), ``length`` (max_tokens) or ``stop`` (a stop text).
         prompt_tokens, completion_tokens: counts of the text decoder.
         tags: best first, at most 5.
@@ -127,6 +144,7 @@ class Listing:
     """
 
     text: str | None = None
+    edits: tuple[Edit, ...] | None = None
     finish_reason: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None

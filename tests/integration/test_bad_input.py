@@ -279,6 +279,12 @@ def of(value: object, dtype: type) -> np.ndarray:
 BAD_FIELDS = {
     "max_tokens 0": ({"MAX_TOKENS": of(0, np.int32)}, "vitrina/invalid_input MAX_TOKENS: "),
     "max_tokens negative": ({"MAX_TOKENS": of(-5, np.int32)}, "vitrina/invalid_input MAX_TOKENS: "),
+    "max_characters 0": ({"MAX_CHARACTERS": of(0, np.int32)}, "vitrina/invalid_input MAX_CHARACTERS: "),
+    "too many banned words": (
+        {"BANNED_WORDS": np.full((1, 501), b"x", object)},
+        "vitrina/too_large BANNED_WORDS: ",
+    ),
+    "banned words no utf-8": ({"BANNED_WORDS": np.array([[b"\xff"]], object)}, "vitrina/invalid_input BANNED_WORDS: "),
     "max_tokens huge": ({"MAX_TOKENS": of(2**31 - 1, np.int32)}, "vitrina/too_large MAX_TOKENS: "),
     "temperature nan": ({"TEMPERATURE": of(np.nan, np.float32)}, "vitrina/invalid_input TEMPERATURE: "),
     "temperature infinite": ({"TEMPERATURE": of(np.inf, np.float32)}, "vitrina/invalid_input TEMPERATURE: "),

@@ -56,6 +56,7 @@ def test_content_image_gives_everything_at_once(ask, products):
         "FINISH_REASON",
         "PROMPT_TOKENS",
         "COMPLETION_TOKENS",
+        "EDITS",
         "CONDITION",
         "EMBEDDING",
         "TAGS",
@@ -90,6 +91,39 @@ def test_every_subset_of_outputs(ask, products, ensemble):
         assert set(got) == set(subset) and all(len(array) == 1 for array in got.values())
         for name in set(subset) - {"TEXT"}:
             np.testing.assert_array_equal(got[name], whole[name])
+
+
+WRITTEN = ("TEXT", "EDITS", "FINISH_REASON", "PROMPT_TOKENS", "COMPLETION_TOKENS")
+
+
+def test_every_subset_of_what_the_text_step_gives(ask, products):
+    """The optimizer gives three of these, the decoder before it the others."""
+    given = {"TITLE": _bytes(products[0][0])} | SHORT
+    given |= ask("content", given, ["CONDITION"])
+    for subset in (list(names) for count in range(1, 6) for names in combinations(WRITTEN, count)):
+        got = ask("generate", given, subset)
+        assert set(got) == set(subset) and all(array.shape == (1, 1) for array in got.values())
+
+
+def test_a_channels_limits_are_kept_and_told(ask, products):
+    """Each row by its own: the first may say everything, the second not its own longest word, the third but little."""
+    titles = _bytes(*(title for title, _ in products))
+    settings = {name: np.repeat(array, 3, 0) for name, array in GREEDY.items()} | {
+        "MAX_TOKENS": np.full((3, 1), 60, np.int32)
+    }
+    free = ask("content", {"TITLE": titles, **settings}, ["TEXT", "EDITS"])
+    texts = [text.decode() for text in free["TEXT"][:, 0]]
+    banned = max(texts[1].replace(".", " ").split(), key=len)
+    fields = {
+        "BANNED_WORDS": np.array([[b""], [banned.encode()], [b""]], object),
+        "MAX_CHARACTERS": np.array([[10_000], [10_000], [40]], np.int32),
+    }
+    held = ask("content", {"TITLE": titles, **settings, **fields}, ["TEXT", "EDITS"])
+    found = [text.decode() for text in held["TEXT"][:, 0]]
+    edits = [[edit["kind"] for edit in json.loads(row)] for row in held["EDITS"][:, 0]]
+    assert found[0] == texts[0] and held["EDITS"][0, 0] == free["EDITS"][0, 0]
+    assert banned not in found[1] and "banned" in edits[1]
+    assert len(found[2]) <= 40 and "length" in edits[2]
 
 
 def test_embedding_alone_runs_no_decoder(ask, server, products):

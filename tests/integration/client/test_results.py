@@ -40,7 +40,15 @@ def test_everything_that_is_said_of_a_product_arrives(vitrina, tmp_path):
     history = [{"role": "customer", "text": "Is it blue?"}]
     sampling = Sampling(9, 0.5, 0.75, 40, 1.25, 2**40, ("。", "\n"))
     listing = vitrina.generate(
-        product, task="reply", language="zh", question="q?", history=history, sampling=sampling, want={"text", "tags"}
+        product,
+        task="reply",
+        language="zh",
+        question="q?",
+        history=history,
+        sampling=sampling,
+        max_characters=80,
+        banned_words=["最好", "cheap"],
+        want={"text", "tags"},
     )
     sent = json.loads(listing.text)
     assert 0 < sent.pop("TIMEOUT_MS") <= 120_000
@@ -58,7 +66,10 @@ def test_everything_that_is_said_of_a_product_arrives(vitrina, tmp_path):
         "TOP_K": 40,
         "REPETITION_PENALTY": 1.25,
         "SEED": 2**40,
+        "MAX_CHARACTERS": 80,
+        "BANNED_WORDS": ["最好", "cheap"],
     }
+    assert listing.edits == ()
     assert (listing.finish_reason, listing.prompt_tokens, listing.completion_tokens) == ("eos", 7, 3)
     assert listing.tags == (("mug", 0.75), ("cup", 0.25))
     assert listing.embedding is None

@@ -12,6 +12,7 @@ NAMES = [
     "ClientClosed",
     "ConnectionFailed",
     "DeadlineExceeded",
+    "Edit",
     "InvalidInput",
     "Listing",
     "Message",

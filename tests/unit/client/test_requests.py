@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from vitrina_client import (
+    Edit,
     InvalidInput,
     Listing,
     Post,
@@ -50,7 +51,7 @@ def test_only_what_is_wanted_is_asked_for_and_text_fields_go_with_text():
     full = Product("Mug", attributes={"颜色": "red"})
     options = {"task": "question", "question": "Dishwasher?", "sampling": Sampling(seed=3)}
     with_text = core.content(full, {}, {"embedding", "text"}, options)
-    assert with_text.outputs == (*core.TEXT_OUTPUTS, "EMBEDDING")
+    assert with_text.outputs == (*core.TEXT_OUTPUTS, "EDITS", "EMBEDDING")
     assert words(with_text.inputs["TASK"]) == ["question"]
     assert json.loads(words(with_text.inputs["ATTRIBUTES"])[0]) == {"颜色": "red"}
     without = core.content(full, {}, {"embedding"}, options)
@@ -95,6 +96,8 @@ def test_odd_values_are_the_servers_to_judge():
         ({"sampling": Sampling(stop=(b"x",))}, "STOP"),
         ({"sampling": {"max_tokens": 3}}, "sampling"),
         ({"task": 3}, "TASK"),
+        ({"max_characters": "80"}, "MAX_CHARACTERS"),
+        ({"banned_words": [b"x"]}, "BANNED_WORDS"),
         ({"question": "\ud800"}, "QUESTION"),
         ({"history": [{"role": object()}]}, "HISTORY"),
     ],
@@ -258,9 +261,18 @@ def test_an_answer_becomes_a_listing():
         31,
         4,
     )
+    assert listing.edits == (Edit("grammar", "an", "a"),)
     assert listing.tags == (Tag("mug", 0.75), Tag("杯", 0.5))
     assert (listing.embedding.shape, listing.condition.shape) == ((384,), (36, 384))
     assert listing.embedding.flags.writeable
+
+
+@pytest.mark.parametrize("options", [{"max_characters": 80}, {"banned_words": ["cheap"]}])
+def test_a_stream_is_not_edited_and_says_so(options):
+    tags = {"TAGS": np.array([[b"a"] * 5], object), "TAG_SCORES": np.ones((1, 5), np.float32)}
+    with pytest.raises(InvalidInput, match="use generate") as caught:
+        core.prompt(MUG, tags, options)
+    assert caught.value.field == next(iter(options)).upper()
 
 
 def test_what_was_not_asked_is_none():
@@ -288,9 +300,10 @@ def requests_of_every_kind():
     full, wants = Product("Mug", attributes={"a": "b"}), {"text", "tags", "embedding", "condition"}
     condition = np.ones((36, 384), np.float32)
     tags = {"TAGS": np.array([[b"a"] * 5], object), "TAG_SCORES": np.ones((1, 5), np.float32)}
-    yield core.content(full, {}, wants, options)
+    edited = options | {"max_characters": 80, "banned_words": ["cheap", "best"]}
+    yield core.content(full, {}, wants, edited)
     yield core.content(full, {"IMAGE": b"jpeg"}, wants, options)
-    yield core.from_condition(full, condition, {"text", "tags"}, options)
+    yield core.from_condition(full, condition, {"text", "tags"}, edited)
     yield core.speak("A mug", 1.5, "ogg")
     yield core.studio(b"JPEG", "white", "1:1", 900, "jpeg")
     yield core.post(b"JPEG", "A mug.", b"RIFF", "9:16")

@@ -29,7 +29,7 @@ def ask(task: str = "description", **fields: object) -> str:
 
 
 def read(title: bytes = b"", tags: tuple[bytes, ...] = (), **fields: bytes) -> Request:
-    return read_request(title, tags, [0.6] * len(tags), dict.fromkeys(OPTIONAL_FIELDS, b"") | fields)
+    return read_request(tags, [0.6] * len(tags), dict.fromkeys(OPTIONAL_FIELDS, b"") | fields | {"TITLE": title})
 
 
 def refusal(**fields: bytes) -> str:

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from stages import editing
 from stages.prompts import OPTIONAL_FIELDS, SAMPLING_FIELDS, messages, read_request, render, sampling
-from stages.triton import each_row, field, respond
+from stages.triton import each_row, lists, respond, text_rows
 
 
 class TritonPythonModel:
@@ -18,15 +19,16 @@ class TritonPythonModel:
         return respond(requests, self.answer)
 
     def answer(self, request):
-        titles = field(request, "TITLE")
+        rows = text_rows(request, "TITLE", *OPTIONAL_FIELDS)
         tags, scores = (pb_utils.get_input_tensor_by_name(request, n).as_numpy() for n in ("TAGS", "TAG_SCORES"))
-        fields = {name: field(request, name) or [b""] * len(titles) for name in OPTIONAL_FIELDS}
+        edits = [lists(request, name, len(rows)) for name in editing.FIELDS]
 
         def read(row):
-            asked = read_request(titles[row], tags[row], scores[row], {n: rows[row] for n, rows in fields.items()})
+            editing.read_orders(*(column[row] for column in edits))  # refused here, before anything is written
+            asked = read_request(tags[row], scores[row], rows[row])
             return asked.task, render(messages(asked), self.chat_template).encode()
 
-        tasks, prompts = zip(*each_row(range(len(titles)), read), strict=True)
+        tasks, prompts = zip(*each_row(range(len(rows)), read), strict=True)
         tensors = [pb_utils.Tensor("PROMPT", np.array(prompts, object).reshape(-1, 1))]
         for name, key in SAMPLING_FIELDS.items():
             given = pb_utils.get_input_tensor_by_name(request, name)

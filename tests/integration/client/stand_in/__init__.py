@@ -23,6 +23,8 @@ SAMPLING = {
     "STOP": "STRING [-1]",
     "TIMEOUT_MS": "INT32 [1]",
 }
+EDIT_FIELDS = {"MAX_CHARACTERS": "INT32 [1]", "BANNED_WORDS": "STRING [-1]"}
+EDITS = {"EDITS": "STRING [1]"}
 CONDITION = {"CONDITION": "FP32 [36, 384]"}
 TEXT = {
     "TEXT": "STRING [1]",
@@ -32,19 +34,19 @@ TEXT = {
 }
 TAGS = {"TAGS": "STRING [5]", "TAG_SCORES": "FP32 [5]"}
 
-EVERYTHING = TEXT | CONDITION | {"EMBEDDING": "FP32 [384]"} | TAGS
+EVERYTHING = TEXT | EDITS | CONDITION | {"EMBEDDING": "FP32 [384]"} | TAGS
 
 #: ensemble over `stand_in` → its required inputs, its outputs.
 ENSEMBLES = {
     "content": (TITLE, EVERYTHING),
     "content_image": (TITLE | {"IMAGE": "STRING [1]"}, EVERYTHING),
-    "generate": (TITLE | CONDITION, TEXT | TAGS),
+    "generate": (TITLE | CONDITION, TEXT | EDITS | TAGS),
 }
 
 
 def build(folder: Path) -> Path:
     """Writes the repository into `folder` and returns it."""
-    optional = TEXT_FIELDS | SAMPLING
+    optional = TEXT_FIELDS | SAMPLING | EDIT_FIELDS
     given = {"IMAGE": "STRING [1]"} | CONDITION | optional
     _model(folder, "stand_in", "content_model.py", 8, TITLE, given, EVERYTHING)
     _model(folder, "tagger", "content_model.py", 8, CONDITION, {}, TAGS)

@@ -17,8 +17,8 @@ import triton_python_backend_utils as pb_utils
 from stages.errors import StageError
 from stages.triton import triton_error
 
-TEXTS = ("TASK", "LANGUAGE", "QUESTION", "HISTORY", "ATTRIBUTES", "STOP")
-NUMBERS = ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "TOP_K", "REPETITION_PENALTY", "SEED", "TIMEOUT_MS")
+TEXTS = ("TASK", "LANGUAGE", "QUESTION", "HISTORY", "ATTRIBUTES", "STOP", "BANNED_WORDS")
+NUMBERS = ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "TOP_K", "REPETITION_PENALTY", "SEED", "TIMEOUT_MS", "MAX_CHARACTERS")
 
 
 def journal(model, title, what):
@@ -100,6 +100,7 @@ class TritonPythonModel:
         made = {
             "TEXT": np.array([[text.encode()]] * rows, dtype=np.object_),
             "FINISH_REASON": np.array([[b"eos"]] * rows, dtype=np.object_),
+            "EDITS": np.array([[b"[]"]] * rows, dtype=np.object_),
             "PROMPT_TOKENS": count * 7,
             "COMPLETION_TOKENS": count * 3,
             "CONDITION": np.repeat(embedding[:, None, :], 36, axis=1),
