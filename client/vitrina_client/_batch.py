@@ -13,15 +13,23 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from vitrina_client._client import Vitrina
-from vitrina_client._errors import ConnectionFailed, InvalidInput, VitrinaError
-from vitrina_client._types import Array, Aspect, Background, Product, TextOptions
+from vitrina_client._errors import ConnectionFailed, InvalidInput
+from vitrina_client._types import (
+    Aspect,
+    Background,
+    Listing,
+    Output,
+    Post,
+    Product,
+    Speech,
+    StudioShot,
+    TextOptions,
+)
 
-Output = Literal["text", "image", "video", "studio", "speech", "post"]
 #: Output → its file in a product's folder.
 FILES: dict[Output, str] = {
     "text": "copy.txt",
@@ -238,51 +246,32 @@ def _outputs(
     made: dict[Output, bytes] = {}
     known: dict[str, Any] = {}
     errors: dict[str, str] = {}
-
-    def attempt(output: Output, make: Callable[[], bytes]) -> None:
-        if output not in order.want and output not in needed:
-            return
-        try:
-            made[output] = make()
-        except ConnectionFailed:
-            raise
-        except VitrinaError as error:
-            errors[output] = str(error)
-
-    @cache
-    def condition() -> Array | None:
-        """Of the product, where several outputs start from it: encoded once for all."""
-        if len({"text", "image", "video"} & (needed | set(order.want))) < 2:
-            return None
-        return vitrina.generate(product, want={"condition"}).condition
-
-    def drawn(what: Literal["image", "video"]) -> bytes:
-        listing = vitrina.generate(product, want={what}, condition=condition(), **order.options)
-        return (listing.image if what == "image" else listing.video) or b""
-
-    def copy() -> bytes:
-        listing = vitrina.generate(product, want={"text", "tags"}, condition=condition(), **order.options)
-        known["tags"] = [{"name": tag.name, "score": round(tag.score, 4)} for tag in listing.tags or ()]
-        known["finish_reason"] = listing.finish_reason
-        known["edits"] = [edit._asdict() for edit in listing.edits or ()]
-        return (listing.text or "").encode()
-
-    def photo() -> Any:
-        if product.image is None:
-            raise InvalidInput("there is no photo of it", field="IMAGE")
-        return product.image
-
-    def said() -> str:
-        if "text" not in made:
-            raise InvalidInput("there is no copy of it", field="TEXT")
-        return made["text"].decode()
-
     # A post says the copy, and speech is asked for if it shall be aloud.
-    needed: set[Output] = {"text"} if {"speech", "post"} & set(order.want) else set()
-    attempt("text", copy)
-    attempt("image", lambda: drawn("image"))
-    attempt("video", lambda: drawn("video"))
-    attempt("studio", lambda: vitrina.studio(photo(), background=order.background, aspect=order.aspect).image)
-    attempt("speech", lambda: vitrina.speak(said()).audio)
-    attempt("post", lambda: vitrina.post(photo(), said(), audio=made.get("speech"), aspect=order.aspect).video)
+    want: set[Output] = {*order.want, "text"} if {"speech", "post"} & set(order.want) else set(order.want)
+    results = vitrina.iter_results(product, want, background=order.background, aspect=order.aspect, **order.options)
+    for result in results:
+        if isinstance(result.error, ConnectionFailed):
+            raise result.error
+        if result.error is not None:
+            errors[result.output] = str(result.error)
+            continue
+        made[result.output] = _file(result.value)
+        if isinstance(listing := result.value, Listing):
+            known["tags"] = [{"name": tag.name, "score": round(tag.score, 4)} for tag in listing.tags or ()]
+            known["finish_reason"] = listing.finish_reason
+            known["edits"] = [edit._asdict() for edit in listing.edits or ()]
     return made, known, errors
+
+
+def _file(value: Listing | StudioShot | Speech | Post | bytes | None) -> bytes:
+    """What is written of an output."""
+    match value:
+        case Listing():
+            return (value.text or "").encode()
+        case StudioShot():
+            return value.image
+        case Speech():
+            return value.audio
+        case Post():
+            return value.video
+    return value or b""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -10,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrina_client import _flows as flows
-from vitrina_client._errors import ClientClosed
+from vitrina_client._errors import ClientClosed, VitrinaError
 from vitrina_client._flows import Flow, Policy, StreamState, T
 from vitrina_client._requests import check_options
+from vitrina_client._results import Work, plan
 from vitrina_client._timeout import Timeout
 from vitrina_client._types import (
     DEFAULT_WANT,
@@ -23,9 +26,11 @@ from vitrina_client._types import (
     ImageFormat,
     Listing,
     Media,
+    Output,
     Piece,
     Post,
     Product,
+    Result,
     Speech,
     Status,
     StudioShot,
@@ -217,6 +222,48 @@ class Vitrina(_Client):
         """
         return self._run(flows.post(self._policy(timeout), image, caption, audio, aspect))
 
+    def iter_results(
+        self,
+        product: Product,
+        want: Collection[Output],
+        *,
+        background: Background = "white",
+        aspect: Aspect = "4:5",
+        timeout: Timeout | None = None,
+        **options: Unpack[TextOptions],
+    ) -> Iterator[Result]:
+        """Each output of a product as soon as it is there, the text first; a failed one carries its error.
+
+        for result in vitrina.iter_results(Product(title="Enamel mug", image="mug.jpg"), {"text", "studio", "post"}):
+            print(result.output, result.error or result.value)
+
+        Args:
+            want: any of ``text``, ``image``, ``video``, ``studio``, ``speech`` and ``post``. A post is aloud where
+                ``speech`` is asked for too.
+            background, aspect: of studio shots, and of studio shots and posts.
+            timeout: of each call; there is one for each output.
+            options: as for :meth:`generate`.
+
+        Raises nothing for what a single output can fail with: see ``Result.error``.
+        """
+        work = plan(self._policy(timeout), product, want, check_options(options), background, aspect)
+        return self._results(work)
+
+    def _results(self, work: Work) -> Iterator[Result]:
+        pool = ThreadPoolExecutor(len(work.steps), thread_name_prefix="vitrina")
+        running: dict[Future[Any], str] = {}
+        try:
+            while begun := {pool.submit(self._run, flow): name for name, flow in work.ready()} | running:
+                running = begun
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    name = running.pop(future)
+                    error = future.exception()
+                    if error is not None and not isinstance(error, VitrinaError):
+                        raise error
+                    yield from work.end(name, None if error else future.result(), error)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
     def status(self, *, timeout: Timeout | None = None) -> Status:
         """What the server says of itself and its models."""
         return self._run(flows.status(self._policy(timeout)))
@@ -372,6 +419,36 @@ class AsyncVitrina(_Client):
     ) -> Post:
         """See :meth:`Vitrina.post`."""
         return await self._run(flows.post(self._policy(timeout), image, caption, audio, aspect))
+
+    def iter_results(
+        self,
+        product: Product,
+        want: Collection[Output],
+        *,
+        background: Background = "white",
+        aspect: Aspect = "4:5",
+        timeout: Timeout | None = None,
+        **options: Unpack[TextOptions],
+    ) -> AsyncIterator[Result]:
+        """See :meth:`Vitrina.iter_results`."""
+        work = plan(self._policy(timeout), product, want, check_options(options), background, aspect)
+        return self._results(work)
+
+    async def _results(self, work: Work) -> AsyncIterator[Result]:
+        running: dict[asyncio.Task[Any], str] = {}
+        try:
+            while begun := {asyncio.ensure_future(self._run(flow)): name for name, flow in work.ready()} | running:
+                running = begun
+                for task in (await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED))[0]:
+                    name = running.pop(task)
+                    error = task.exception()
+                    if error is not None and not isinstance(error, VitrinaError):
+                        raise error
+                    for result in work.end(name, None if error else task.result(), error):
+                        yield result
+        finally:
+            for task in running:
+                task.cancel()
 
     async def status(self, *, timeout: Timeout | None = None) -> Status:
         """See :meth:`Vitrina.status`."""

@@ -26,6 +26,7 @@ from vitrina_client._types import (
     AudioFormat,
     Background,
     ImageFormat,
+    Output,
     Piece,
     Product,
     Sampling,
@@ -307,11 +308,11 @@ def _named(*endings: str) -> Callable[[str], Path]:
     return check
 
 
-def _outputs(text: str) -> tuple[batch.Output, ...]:
+def _outputs(text: str) -> tuple[Output, ...]:
     wanted = tuple(text.split(","))
     if unknown := [name for name in wanted if name not in batch.FILES]:
         raise argparse.ArgumentTypeError(f"{unknown[0]!r}: expected some of {','.join(batch.FILES)}")
-    return cast("tuple[batch.Output, ...]", wanted)
+    return cast("tuple[Output, ...]", wanted)
 
 
 def _jobs(text: str) -> int:

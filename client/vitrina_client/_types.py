@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 #: Arrays that travel: bytes as numpy objects, numbers as their dtype, the batch axis first.
 Array = NDArray[Any]
 Want = Literal["text", "tags", "embedding", "condition", "weights", "image", "video"]
+Output = Literal["text", "image", "video", "studio", "speech", "post"]
 #: A file's path, or what it holds.
 Media = str | os.PathLike[str] | bytes
 AudioFormat = Literal["wav", "ogg"]
@@ -201,6 +202,24 @@ class Post:
     seconds: float
 
 
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One output of a product, as ``iter_results`` gives it.
+
+    Attributes:
+        output: ``text``, ``image``, ``video``, ``studio``, ``speech`` or ``post``.
+        value: a :class:`Listing` (text: with ``tags`` and ``edits``), bytes (image: PNG, video: MP4), a
+            :class:`StudioShot`, :class:`Speech` or :class:`Post`; None where it failed.
+        error: a :class:`VitrinaError`, why it could not be made; None where it was.
+        seconds: from the call until it was there.
+    """
+
+    output: Output
+    value: Listing | StudioShot | Speech | Post | bytes | None = field(repr=False)
+    error: Exception | None
+    seconds: float
+
+
 @dataclass(frozen=True)
 class Piece:
     """A piece of streamed text; the last one has a `finish_reason`.
@@ -239,4 +258,5 @@ class Status:
 
 
 WANTS: tuple[Want, ...] = ("text", "tags", "embedding", "condition", "weights", "image", "video")
+OUTPUTS: tuple[Output, ...] = get_args(Output)
 DEFAULT_WANT: Collection[Want] = frozenset({"text", "tags"})

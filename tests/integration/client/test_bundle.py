@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from vitrina_client import AsyncVitrina, DeadlineExceeded, InvalidInput, Product, Sampling, Timeout, VitrinaError
+from vitrina_client._types import OUTPUTS
 
 from tests.integration.client.stand_in.faces import FACES
 
@@ -112,6 +113,42 @@ def test_the_readmes_code_runs(server, scheme, tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "(384,)" in printed
     assert printed.endswith("True\n")
+
+
+def test_every_output_comes_as_it_is_ready_and_is_what_it_says(vitrina):
+    results = {result.output: result for result in vitrina.iter_results(CUP, OUTPUTS, sampling=GREEDY)}
+    assert results.keys() == set(OUTPUTS) and not [result.error for result in results.values() if result.error]
+    order = list(results)
+    assert order.index("text") < order.index("speech") < order.index("post")
+    text = results["text"].value
+    assert text.text.strip() and text.tags and text.edits is not None
+    magic = {
+        "image": (results["image"].value, b"\x89PNG"),
+        "studio": (results["studio"].value.image, b"\xff\xd8"),
+        "speech": (results["speech"].value.audio, b"RIFF"),
+    }
+    assert all(data.startswith(head) for data, head in magic.values())
+    for film in (results["video"].value, results["post"].value.video):
+        assert film[4:8] == b"ftyp"
+    seconds = [result.seconds for result in results.values()]
+    assert seconds == sorted(seconds)
+
+
+async def test_what_has_no_photo_fails_alone(server):
+    async with AsyncVitrina(f"grpc://{server.grpc_url}") as vitrina:
+        lamp = Product("Desk lamp")
+        results = {r.output: r async for r in vitrina.iter_results(lamp, {"text", "studio", "post"}, sampling=GREEDY)}
+    assert results["text"].error is None and "lamp" in results["text"].value.text.lower()
+    for output in ("studio", "post"):
+        error = results[output].error
+        assert isinstance(error, InvalidInput) and error.field == "IMAGE" and results[output].value is None
+
+
+def test_left_early_the_rest_is_not_begun(vitrina):
+    for result in vitrina.iter_results(CUP, {"text", "post"}, sampling=GREEDY):
+        assert result.output == "text"
+        break
+    assert vitrina.generate(CUP, sampling=GREEDY).text.strip()
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from vitrina_client import AsyncVitrina, Piece, Vitrina
+from vitrina_client import AsyncVitrina, Vitrina
 
 
 class Awaited:
@@ -32,9 +32,12 @@ class Awaited:
     def stream(self, *args, **options) -> AwaitedStream:
         return AwaitedStream(self._loop, self._client.stream(*args, **options))
 
+    def iter_results(self, *args, **options) -> AwaitedStream:
+        return AwaitedStream(self._loop, self._client.iter_results(*args, **options))
 
-class AwaitedStream(Iterator[Piece]):
-    """`AsyncTextStream` with the calls of `TextStream`."""
+
+class AwaitedStream(Iterator):
+    """`AsyncTextStream`, or results as they come, with plain calls."""
 
     def __init__(self, loop: asyncio.Runner, stream) -> None:
         self._loop = loop
@@ -46,14 +49,14 @@ class AwaitedStream(Iterator[Piece]):
     def __exit__(self, *_) -> None:
         self.close()
 
-    def __next__(self) -> Piece:
-        async def following() -> Piece | None:
+    def __next__(self):
+        async def following():
             return await anext(self._stream, None)
 
-        piece = self._loop.run(following())
-        if piece is None:
+        came = self._loop.run(following())
+        if came is None:
             raise StopIteration
-        return piece
+        return came
 
     def close(self) -> None:
         self._loop.run(self._stream.close())

@@ -1,0 +1,126 @@
+"""Every output of a product as a call of its own, begun as soon as what it is made of is there.
+
+Both clients go by the same steps, `Vitrina` in threads and `AsyncVitrina` in tasks: the text comes before the clip, and
+an output that fails takes along only what is made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+from vitrina_client import _flows as flows
+from vitrina_client import _requests as core
+from vitrina_client._errors import InvalidInput, VitrinaError
+from vitrina_client._flows import Flow, Policy
+from vitrina_client._types import OUTPUTS, Array, Aspect, Background, Media, Output, Product, Result, TextOptions
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call: it waits for `needs`, and fails with them; it waits for `after` too, and goes on without them."""
+
+    make: Callable[[], Flow[Any]]
+    needs: frozenset[str] = frozenset()
+    after: frozenset[str] = frozenset()
+
+
+@dataclass
+class Work:
+    """The steps of one product, and how far they are.
+
+    Attributes:
+        steps: those that have not begun, by name.
+        made: values of those that have ended well.
+        failed: errors of those that have not.
+    """
+
+    want: frozenset[Output]
+    steps: dict[str, Step] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict)
+    failed: dict[str, VitrinaError] = field(default_factory=dict)
+    began: float = field(default_factory=monotonic)
+
+    def ready(self) -> list[tuple[str, Flow[Any]]]:
+        """The calls that can begin now."""
+        ended = self.made.keys() | self.failed.keys()
+        names = [name for name, step in self.steps.items() if step.needs <= self.made.keys() and step.after <= ended]
+        return [(name, self.steps.pop(name).make()) for name in names]
+
+    def end(self, name: str, value: Any, error: VitrinaError | None) -> list[Result]:
+        """A step has ended: gives its result, and those of the steps that it takes along, where they were asked for."""
+        if error is None:
+            self.made[name] = value
+        else:
+            self.failed[name] = error
+        results = self._result(name, value, error)
+        if error is not None:
+            for other in [other for other, step in self.steps.items() if name in step.needs]:
+                if self.steps.pop(other, None) is not None:
+                    results += self.end(other, None, error)
+        return results
+
+    def _result(self, name: str, value: Any, error: VitrinaError | None) -> list[Result]:
+        return [Result(each, value, error, monotonic() - self.began) for each in self.want if each == name]
+
+
+def plan(
+    policy: Policy,
+    product: Product,
+    want: Collection[Output],
+    options: TextOptions,
+    background: Background,
+    aspect: Aspect,
+) -> Work:
+    """The calls that `want` takes.
+
+    Raises:
+        InvalidInput: `want` names something unknown, or there is no such product.
+    """
+    core.check_product(product)
+    if isinstance(want, str) or not want or not set(want) <= set(OUTPUTS):
+        raise InvalidInput(f"{want!r}: expected a set of some of {', '.join(OUTPUTS)}", field="want")
+    needed: set[Output] = {*want, "text"} if {"speech", "post"} & set(want) else set(want)
+    work = Work(frozenset(want))
+    made, steps = work.made, work.steps
+
+    def condition() -> Array | None:
+        return made["condition"].condition if "condition" in made else None
+
+    def written() -> Flow[Any]:
+        return flows.generate(policy, product, {"text", "tags"}, condition(), options)
+
+    def drawn(what: Output) -> Flow[bytes]:
+        assert what in ("image", "video")
+        listing = yield from flows.generate(policy, product, {what}, condition(), options)
+        return (listing.image if what == "image" else listing.video) or b""
+
+    def photo() -> Media:
+        if product.image is None:
+            raise InvalidInput("the product has no photo", field="IMAGE")
+        return product.image
+
+    def shot() -> Flow[Any]:
+        return (yield from flows.studio(policy, photo(), background, aspect, None, "jpeg"))
+
+    def posted() -> Flow[Any]:
+        voice = made["speech"].audio if "speech" in made else None
+        return (yield from flows.post(policy, photo(), made["text"].text, voice, aspect))
+
+    first: frozenset[str] = frozenset()
+    if len(needed & {"text", "image", "video"}) > 1:  # encoded once for all
+        steps["condition"] = Step(lambda: flows.generate(policy, product, {"condition"}, None, options))
+        first = frozenset({"condition"})
+    if "text" in needed:
+        steps["text"] = Step(written, first)
+    if "studio" in needed:
+        steps["studio"] = Step(shot)
+    for what in sorted(needed & {"image", "video"}):
+        steps[what] = Step(lambda what=what: drawn(what), first)  # type: ignore[misc]
+    if "speech" in needed:
+        steps["speech"] = Step(lambda: flows.speak(policy, made["text"].text, None, "wav"), frozenset({"text"}))
+    if "post" in needed:  # aloud where speech was asked for and could be had
+        steps["post"] = Step(posted, frozenset({"text"}), frozenset({"speech"} & needed))
+    return work
