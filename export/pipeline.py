@@ -22,6 +22,7 @@ AXES: dict[str, tuple[int, int, int]] = {
     "prefix": (0, 8, 64),  # soft-prefix vectors before the prompt
     "stops": (1, 1, 8),  # stop strings
     "words": (1, 4, 32),  # banned words
+    "ranked": (1, 10, 100),  # products that are recommended
     "pieces": (1, 1, 64),  # token ids in one streamed piece
     "sentences": (1, 1, 1),  # in one run of the speech decoder
     "phonemes": (5, 160, 1600),  # ids of one spoken sentence
@@ -169,6 +170,15 @@ EDIT_FIELDS = (
     Tensor("BANNED_WORDS", "BYTES", ("words",), optional=True),
 )
 EDITS = Tensor("EDITS", "BYTES", (1,))
+#: How many products are recommended.
+COUNT = Tensor("COUNT", "INT32", (1,), optional=True)
+#: Row of the product of the latest event, and how many others are asked for.
+RANKING = (Tensor("LATEST", "INT64", (1,)), Tensor("SHOWN", "INT32", (1,)))
+RECOMMENDED = (
+    Tensor("ITEMS", "BYTES", ("ranked",)),
+    Tensor("TITLES", "BYTES", ("ranked",)),
+    Tensor("SCORES", "FP32", ("ranked",)),
+)
 #: What a script is spoken with; every one may be left out.
 SPEECH_FIELDS = (
     Tensor("SPEED", "FP32", (1,), optional=True),
@@ -444,6 +454,22 @@ MODELS: tuple[Model, ...] = (
         batches=False,  # optional fields differ from request to request
     ),
     Model(
+        "history_reader",
+        "python",
+        (EVENTS, COUNT),
+        (*(replace(t, name=t.name.upper()) for t in EVENT_TENSORS), *RANKING),
+        max_batch_size=1,
+        files={"items.npz": "item_index"},
+    ),
+    Model(
+        "recommender",
+        "python",
+        (EMBEDDING, *RANKING),
+        RECOMMENDED,
+        max_batch_size=1,
+        files={"items.npz": "item_index"},
+    ),
+    Model(
         "photo_reader",
         "python",
         (IMAGE, *STUDIO_FIELDS),
@@ -646,6 +672,18 @@ def ensembles() -> Iterator[Ensemble]:
                 {"PHOTO": "photo", "OPACITY": "opacity"} | same("CAPTION", "AUDIO", "ASPECT"),
                 same("POST", "SECONDS"),
             ),
+        ),
+        max_batch_size=1,
+    )
+    ranking = {tensor.name: tensor.name.lower() for tensor in RANKING}
+    yield Ensemble(
+        "recommend",
+        (EVENTS, COUNT),
+        RECOMMENDED,
+        (
+            Step("history_reader", same("EVENTS", "COUNT"), {t.name.upper(): t.name for t in EVENT_TENSORS} | ranking),
+            Step("behavior_encoder", same(*(t.name for t in EVENT_TENSORS)), {"behavior_embedding": "shopper"}),
+            Step("recommender", {"EMBEDDING": "shopper"} | ranking, same(*(t.name for t in RECOMMENDED))),
         ),
         max_batch_size=1,
     )

@@ -26,6 +26,7 @@ MAX_EVENTS = 64  # the latest are kept
 MAX_AGE_S = 10 * 365.25 * 86_400  # more is a mistake of the clock or the unit
 CLOCK_SKEW_S = 300.0  # a shop's clock may be so far ahead; such events count as now
 WIDTH = 384
+DEFAULT_COUNT, MAX_COUNT = 10, 100
 #: In the order of the network's numbers.
 KINDS = ("view", "click", "favourite", "cart", "buy")
 _KEYS = ("item", "event", "age_s", "time")
@@ -40,12 +41,14 @@ class Events:
         kinds: int64 [events], an index of :data:`KINDS`.
         ages: float32 [events], seconds before now.
         mask: float32 [events], 1 for an event.
+        latest: row of the product of the latest event in the index; -1 where there is no event.
     """
 
     item_embeddings: np.ndarray
     kinds: np.ndarray
     ages: np.ndarray
     mask: np.ndarray
+    latest: int = -1
 
 
 class ItemIndex:
@@ -54,21 +57,30 @@ class ItemIndex:
     Args:
         ids: the shop's ids, all different.
         embeddings: [len(ids), 384], unit length.
+        titles: of the products, as a text about them wants them; none where they are not known.
     """
 
-    def __init__(self, ids: list[str], embeddings: np.ndarray) -> None:
+    def __init__(self, ids: list[str], embeddings: np.ndarray, titles: Sequence[str] = ()) -> None:
         if embeddings.shape != (len(ids), WIDTH):
             raise ValueError(f"embeddings are {embeddings.shape}, expected {(len(ids), WIDTH)}")
         self._row = {name: row for row, name in enumerate(ids)}
         if len(self._row) != len(ids):
             raise ValueError(f"{len(ids) - len(self._row)} ids stand there twice")
+        if titles and len(titles) != len(ids):
+            raise ValueError(f"{len(titles)} titles stand beside {len(ids)} ids")
+        self.ids = ids
+        self.titles = list(titles) or [""] * len(ids)
         self.embeddings = embeddings.astype(np.float32)
 
     @classmethod
     def load(cls, path: Path) -> ItemIndex:
-        """From an npz with `ids` (text) and `embeddings` (float16), as `python -m training behavior` writes it."""
+        """From an npz with `ids`, perhaps `titles` (text), and `embeddings` (float16).
+
+        `python -m training behavior` writes one of the reference catalogue.
+        """
         with np.load(path) as file:
-            return cls([str(name) for name in file["ids"]], file["embeddings"])
+            titles = file["titles"].tolist() if "titles" in file else ()
+            return cls(file["ids"].tolist(), file["embeddings"], titles)
 
     def row(self, name: str) -> int | None:
         """The row of a product, None where it is not known."""
@@ -102,7 +114,32 @@ def read_history(data: bytes, index: ItemIndex, now: float | None = None) -> Eve
         np.array(kinds, np.int64),
         np.array(ages, np.float32),
         np.ones(len(events), np.float32),
+        rows[-1],
     )
+
+
+def read_count(count: int | None) -> int:
+    """How many products are asked for; :data:`DEFAULT_COUNT` where it is left out.
+
+    Raises:
+        StageError: on ``COUNT``.
+    """
+    if count is not None and not 1 <= count <= MAX_COUNT:
+        raise invalid("COUNT", f"is {count:,}; send 1 to {MAX_COUNT}, or leave it out")
+    return DEFAULT_COUNT if count is None else count
+
+
+def recommended(embedding: np.ndarray, latest: int, count: int, index: ItemIndex) -> list[tuple[int, float]]:
+    """Rows of the `count` products that are likely to come next and their scores, best first.
+
+    Args:
+        embedding: float32 [384], what the behaviour encoder made of the events.
+        latest: the product of the latest event, which is left out.
+        count: as :func:`read_count` gave it; fewer come back where the index has no more.
+    """
+    scores = index.embeddings @ embedding
+    order = np.argsort(-scores, kind="stable")
+    return [(int(row), float(scores[row])) for row in order[order != latest][:count]]
 
 
 def batch_events(histories: Sequence[Events]) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from stages.errors import invalid, too_large
 from stages.text import clean, decode_utf8, read_title
 
-TASKS = ("description", "ad", "review", "question", "reply", "promotion", "delivery")
+TASKS = ("description", "ad", "review", "question", "reply", "recommendation", "promotion", "delivery")
 LANGUAGES = ("en", "zh")
 DEFAULT_TASK, DEFAULT_LANGUAGE = TASKS[0], LANGUAGES[0]
 

@@ -98,8 +98,9 @@ def evaluate(networks: dict[str, BehaviorEncoder], world: World) -> dict[str, An
 def write(network: BehaviorEncoder, results: dict[str, Any], world: World, seconds: float) -> Path:
     """Weights, index of the items, figures and card."""
     save(network, FOLDER / "model.safetensors", {"steps": str(PLAN.steps)})
-    ids = np.array([p.id for p in world.products])
-    np.savez_compressed(FOLDER / "items.npz", ids=ids, embeddings=world.items[:, 0].astype(np.float16))
+    ids, titles = (np.array([getattr(p, name) for p in world.products]) for name in ("id", "name"))
+    embeddings = world.items[:, 0].astype(np.float16)
+    np.savez_compressed(FOLDER / "items.npz", ids=ids, titles=titles, embeddings=embeddings)
     settings = {"steps": PLAN.steps, "batch": PLAN.batch, "learning rate": PLAN.rate, "seed": PLAN.seed}
     simulated = {
         "shoppers": {"training": SHOPPERS, "test": TESTED, "test with held-out products": TESTED},

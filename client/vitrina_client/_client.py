@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -30,6 +30,7 @@ from vitrina_client._types import (
     Piece,
     Post,
     Product,
+    Recommendation,
     Result,
     Speech,
     Status,
@@ -159,6 +160,22 @@ class Vitrina(_Client):
         """float32 [384] of a product, or [N, 384] of several (up to 8 a request), of unit length."""
         rows = self._run(flows.embed(self._policy(timeout), _products(product)))
         return rows[0] if isinstance(product, Product) else rows
+
+    def recommend(
+        self,
+        events: Sequence[Mapping[str, str | float]],
+        *,
+        count: int | None = None,
+        timeout: Timeout | None = None,
+    ) -> tuple[Recommendation, ...]:
+        """Products of the server's item index that a shopper is likely to turn to next, likeliest first.
+
+        Args:
+            events: what the shopper did, as :class:`Product` takes it; one at least. The product of the latest event
+                is left out, others that were seen may come again.
+            count: 1 to 100; 10 if left out.
+        """
+        return self._run(flows.recommend(self._policy(timeout), events, count))
 
     def speak(
         self,
@@ -383,6 +400,16 @@ class AsyncVitrina(_Client):
         """See :meth:`Vitrina.embed`."""
         rows = await self._run(flows.embed(self._policy(timeout), _products(product)))
         return rows[0] if isinstance(product, Product) else rows
+
+    async def recommend(
+        self,
+        events: Sequence[Mapping[str, str | float]],
+        *,
+        count: int | None = None,
+        timeout: Timeout | None = None,
+    ) -> tuple[Recommendation, ...]:
+        """See :meth:`Vitrina.recommend`."""
+        return await self._run(flows.recommend(self._policy(timeout), events, count))
 
     async def speak(
         self,

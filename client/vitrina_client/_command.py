@@ -139,6 +139,19 @@ def _embed(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> in
     return 0
 
 
+def _recommend(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
+    began = time.monotonic()
+    found = vitrina.recommend(json.loads(arguments.events.read_text(encoding="utf-8")), count=arguments.count)
+    took = time.monotonic() - began
+    for each in found:
+        columns = [f"{each.score:.3f}", each.item, each.title]
+        if arguments.copy:
+            columns.append(vitrina.generate(Product(each.title), want={"text"}, task="recommendation").text or "")
+        print("\t".join(columns), flush=True)
+    _tell(told, "time", f"{took * 1000:.0f} ms")
+    return 0
+
+
 def _speak(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
     began = time.monotonic()
     audio_format = SOUNDS[arguments.out.suffix.lower()]
@@ -358,6 +371,17 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument(
         "--out", type=Path, metavar="FILE.npy", help="write it there, instead of JSON to standard output"
     )
+    recommend = commands.add_parser("recommend", parents=[server], help="what a shopper is likely to turn to next")
+    recommend.set_defaults(run=_recommend)
+    recommend.add_argument(
+        "--events",
+        type=Path,
+        required=True,
+        metavar="FILE.json",
+        help='[{"item": id, "event": "click", "age_s": 90}, …]',
+    )
+    recommend.add_argument("--copy", action="store_true", help="and a sentence that recommends each")
+    recommend.add_argument("--count", type=int, metavar="N", help="1 to 100; 10 if left out")
     speak = commands.add_parser("speak", parents=[server], help="read a text aloud, in English")
     speak.set_defaults(run=_speak)
     speak.add_argument("--text", required=True, help="what to say, at most 2,000 characters")
@@ -411,7 +435,7 @@ def _parser() -> argparse.ArgumentParser:
 def _text_arguments(generate: argparse.ArgumentParser) -> None:
     add = generate.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder for <slug>.txt and <slug>.json")
-    add("--task", help="description, ad, review, question, reply, promotion or delivery")
+    add("--task", help="description, ad, review, question, reply, recommendation, promotion or delivery")
     add("--language", help="en or zh")
     add("--question", help="what the shopper asks, for --task question")
     add("--history", type=Path, metavar="FILE.json", help='for --task reply: [{"role": "customer", "text": "…"}, …]')

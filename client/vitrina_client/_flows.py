@@ -32,6 +32,7 @@ from vitrina_client._types import (
     Piece,
     Post,
     Product,
+    Recommendation,
     Speech,
     Status,
     StudioShot,
@@ -190,6 +191,14 @@ def stream(
     finally:
         if state.handle is not None and not ended:
             state.handle.cancel()
+
+
+def recommend(
+    policy: Policy, events: Sequence[Mapping[str, str | float]], count: int | None
+) -> Flow[tuple[Recommendation, ...]]:
+    """One request."""
+    deadline = Deadline("total", policy.timeout.total)
+    return core.recommended((yield from _send(policy, deadline, core.recommend(events, count))))
 
 
 def speak(policy: Policy, script: str, speed: float | None, audio_format: AudioFormat) -> Flow[Speech]:

@@ -27,6 +27,7 @@ from vitrina_client._types import (
     Piece,
     Post,
     Product,
+    Recommendation,
     Sampling,
     Speech,
     StudioShot,
@@ -123,6 +124,22 @@ def draw(what: Want, condition: Array, options: TextOptions) -> Request:
 def drawn(answer: Mapping[str, Array], request: Request) -> bytes:
     """The file that a request of :func:`draw` gave."""
     return bytes(answer[request.outputs[0]].ravel()[0])
+
+
+def recommend(events: Sequence[Mapping[str, str | float]], count: int | None) -> Request:
+    """From what a shopper did to what may come next: ``recommend``."""
+    inputs = {"EVENTS": _rows([_events(events)])}
+    if count is not None:
+        inputs["COUNT"] = np.array([[_integer("COUNT", count, np.int32)]], np.int32)
+    return Request("recommend", inputs, ("ITEMS", "TITLES", "SCORES"))
+
+
+def recommended(answer: Mapping[str, Array]) -> tuple[Recommendation, ...]:
+    """The answer to a request of :func:`recommend`."""
+    columns = (answer[name].ravel() for name in ("ITEMS", "TITLES", "SCORES"))
+    return tuple(
+        Recommendation(item.decode(), title.decode(), float(score)) for item, title, score in zip(*columns, strict=True)
+    )
 
 
 def speak(script: str, speed: float | None, audio_format: AudioFormat) -> Request:
@@ -229,10 +246,12 @@ def events(product: Product) -> dict[str, bytes]:
     Raises:
         InvalidInput: they cannot be written as JSON.
     """
-    if product.events is None:
-        return {}
+    return {} if product.events is None else {"EVENTS": _events(product.events)}
+
+
+def _events(given: Sequence[Mapping[str, str | float]]) -> bytes:
     try:
-        return {"EVENTS": json.dumps([dict(event) for event in product.events], allow_nan=False).encode()}
+        return json.dumps([dict(event) for event in given], allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"cannot be written as JSON: {error}", field="EVENTS") from error
 

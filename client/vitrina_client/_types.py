@@ -88,7 +88,8 @@ class Message(TypedDict):
 class TextOptions(TypedDict, total=False):
     """What shapes what is made; keywords of ``generate`` and ``stream``.
 
-    task: ``description`` (default), ``ad``, ``review``, ``question``, ``reply``, ``promotion``, ``delivery``.
+    task: ``description`` (default), ``ad``, ``review``, ``question``, ``reply``,
+        ``recommendation``, ``promotion``, ``delivery``.
     language: ``en`` (default) or ``zh``.
     question: what the shopper asks, for task ``question``.
     history: the chat so far, oldest first, for task ``reply``.
@@ -200,6 +201,14 @@ class Post:
 
     video: bytes = field(repr=False)
     seconds: float
+
+
+class Recommendation(NamedTuple):
+    """A product of the server's item index that a shopper is likely to turn to next; higher scores are likelier."""
+
+    item: str
+    title: str
+    score: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,7 @@ NAMES = [
     "Post",
     "Product",
     "QueueFull",
+    "Recommendation",
     "Result",
     "Sampling",
     "ServerError",

@@ -305,6 +305,7 @@ def requests_of_every_kind():
     yield core.content(full, {"IMAGE": b"jpeg"}, wants, options)
     yield core.from_condition(full, condition, {"text", "tags"}, edited)
     yield core.speak("A mug", 1.5, "ogg")
+    yield core.recommend([{"item": "a", "event": "view", "age_s": 1}], 5)
     yield core.studio(b"JPEG", "white", "1:1", 900, "jpeg")
     yield core.post(b"JPEG", "A mug.", b"RIFF", "9:16")
     yield core.tags_of(condition)

@@ -8,7 +8,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stages.errors import StageError
-from stages.history import FIELD, KINDS, MAX_AGE_S, MAX_BYTES, MAX_EVENTS, WIDTH, ItemIndex, read_history
+from stages.history import (
+    DEFAULT_COUNT,
+    FIELD,
+    KINDS,
+    MAX_AGE_S,
+    MAX_BYTES,
+    MAX_EVENTS,
+    WIDTH,
+    ItemIndex,
+    read_count,
+    read_history,
+    recommended,
+)
 
 IDS = ["desk", "lamp", "chair #2", "桌子"]
 NOW = 1_750_000_000.0
@@ -170,3 +182,36 @@ def test_a_wrong_index_is_refused():
         ItemIndex(["a", "a"], np.zeros((2, WIDTH), np.float16))
     with pytest.raises(ValueError, match="expected"):
         ItemIndex(["a"], np.zeros((2, WIDTH), np.float16))
+
+
+def test_the_latest_product_is_told():
+    events = [{"item": "lamp", "event": "buy", "age_s": 5}, {"item": "desk", "event": "view", "age_s": 90}]
+    assert read(events).latest == IDS.index("lamp")
+    assert read([]).latest == -1
+
+
+def test_recommended_are_the_nearest_but_the_latest():
+    found = recommended(INDEX.embeddings[3], 3, 10, INDEX)
+    assert {row for row, _ in found} == {0, 1, 2}
+    scores = [score for _, score in found]
+    assert scores == sorted(scores, reverse=True)
+    wanted = [INDEX.embeddings[row] @ INDEX.embeddings[3] for row, _ in found]
+    np.testing.assert_allclose(scores, wanted, atol=1e-6)
+    assert recommended(INDEX.embeddings[3], 0, 1, INDEX)[0][0] == 3
+
+
+@pytest.mark.parametrize("count", [0, -1, 101, 2**31 - 1])
+def test_a_count_out_of_bounds_is_refused(count):
+    with pytest.raises(StageError, match="send 1 to 100") as caught:
+        read_count(count)
+    assert caught.value.field == "COUNT"
+    assert (read_count(None), read_count(100)) == (DEFAULT_COUNT, 100)
+
+
+def test_titles_go_with_their_ids_or_are_not_there(tmp_path):
+    np.savez(tmp_path / "items.npz", ids=np.array(IDS), embeddings=INDEX.embeddings)
+    assert ItemIndex.load(tmp_path / "items.npz").titles == [""] * len(IDS)
+    np.savez(tmp_path / "items.npz", ids=np.array(IDS), embeddings=INDEX.embeddings, titles=np.array(list("abcd")))
+    assert ItemIndex.load(tmp_path / "items.npz").titles == list("abcd")
+    with pytest.raises(ValueError, match="1 titles stand beside 4 ids"):
+        ItemIndex(IDS, INDEX.embeddings, ["a"])
