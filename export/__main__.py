@@ -8,6 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Annotated, Literal
 
+import psutil
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -20,6 +21,8 @@ os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' bars; ours says what is
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
 REPORT = sources.REPOSITORY / "out" / "parity.json"
 
+#: The largest export takes some 4 GB.
+_JOBS = max(1, min(4, os.cpu_count() or 1, psutil.virtual_memory().available // 4_000_000_000))
 RecipeName = Annotated[str, typer.Option("--recipe", help="A name below recipes/, or a path to a YAML.")]
 
 
@@ -34,9 +37,9 @@ def build_all(
     capability: Annotated[
         str | None, typer.Option(help="What engines are for: SM75…SM121 or CURRENT; else the present GPU.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Slots at a time; each may take some gigabytes of memory.")] = min(
-        4, os.cpu_count() or 1
-    ),
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Slots at a time; by default as cores and memory allow, at most 4.")
+    ] = _JOBS,
 ) -> None:
     """Fetches, exports and checks every slot of a recipe; what has not changed is taken from the cache."""
     if context.invoked_subcommand:

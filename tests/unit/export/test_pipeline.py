@@ -16,6 +16,7 @@ def test_one_content_ensemble_per_subset_of_modalities():
         "generate_video",
         "studio",
         "post",
+        "recommend",
         "speak",
         "text_stream",
     ]
