@@ -20,7 +20,7 @@ def test_one_content_ensemble_per_subset_of_modalities():
         "speak",
         "text_stream",
     ]
-    assert len(set(names)) == 2 ** len(pipeline.MODALITIES) + 7
+    assert len(set(names)) == 2 ** len(pipeline.MODALITIES) + 8
 
 
 def test_absent_image_is_small_zeros_and_runs_no_image_model():
