@@ -580,16 +580,11 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
 def _write(condition: str) -> list[Step]:
     """From the tensor `condition` and the text fields to a whole TEXT, edited, and TAGS."""
     written = {"TEXT": "written", "FINISH_REASON": "finished"} | same("PROMPT_TOKENS", "COMPLETION_TOKENS")
-    asked = same("TITLE", *(t.name for t in PROMPT_FIELDS), *(t.name for t in EDIT_FIELDS))
+    limits = same(*(t.name for t in EDIT_FIELDS))
+    taken = {"WRITTEN": "written", "FINISHED": "finished"} | same("TITLE", *(t.name for t in PROMPT_FIELDS)) | limits
     return [
-        *_prompted(
-            "text_collector", condition, written, same("TAGS", "TAG_SCORES"), same(*(t.name for t in EDIT_FIELDS))
-        ),
-        Step(
-            "text_optimizer",
-            {"WRITTEN": "written", "FINISHED": "finished"} | asked,
-            same("TEXT", "FINISH_REASON", "EDITS"),
-        ),
+        *_prompted("text_collector", condition, written, same("TAGS", "TAG_SCORES"), limits),
+        Step("text_optimizer", taken, same("TEXT", "FINISH_REASON", "EDITS")),
     ]
 
 

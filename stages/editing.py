@@ -98,12 +98,16 @@ def edited(written: str, finish: str, request: Request, orders: Orders) -> tuple
     if request.language == "en":
         text, mended = _mended(text.strip(), facts)
         edits += mended
+    figures = set(map(_figure, _ANY_NUMBER.findall(facts)))
     kept: list[str] = []
+    said: list[list[str]] = []
     for sentence in _SENTENCE.findall(text):
-        if reason := _unwanted(sentence, kept, facts, orders):
+        words = _words(sentence)
+        if reason := _unwanted(sentence, words, said, figures, orders):
             edits.append(Edit(reason, sentence.strip()))
         else:
             kept.append(sentence)
+            said.append(words)
     text, cut = _shortened("".join(kept).strip(), orders.max_characters)
     return text, edits + cut
 
@@ -114,13 +118,18 @@ def _facts(request: Request) -> str:
     return " ".join((request.title, *pairs, request.question))
 
 
-def _unwanted(sentence: str, before: Sequence[str], facts: str, orders: Orders) -> str:
-    """Why a sentence may not stay; empty if it may."""
-    words = _words(sentence)
-    if len(words) >= 4 and any(_alike(words, _words(earlier)) >= ALIKE for earlier in before):
+def _unwanted(
+    sentence: str, words: list[str], said: list[list[str]], figures: set[tuple[float | None, bool]], orders: Orders
+) -> str:
+    """Why a sentence of these words may not stay; empty if it may.
+
+    Args:
+        said: the words of the sentences before it.
+        figures: what the request names, as :func:`_figure` reads it.
+    """
+    if len(words) >= 4 and any(_alike(words, earlier) >= ALIKE for earlier in said):
         return "repetition"
-    named = set(map(_figure, _ANY_NUMBER.findall(facts)))
-    if any(_figure(amount) not in named for amount in _AMOUNT.findall(sentence)):
+    if any(_figure(amount) not in figures for amount in _AMOUNT.findall(sentence)):
         return "price"
     if any(_has(sentence, word) for word in orders.banned):
         return "banned"

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from vitrina_client._client import Vitrina
 from vitrina_client._errors import ConnectionFailed, InvalidInput
+from vitrina_client._results import needed
 from vitrina_client._types import (
     Aspect,
     Background,
@@ -246,8 +247,7 @@ def _outputs(
     made: dict[Output, bytes] = {}
     known: dict[str, Any] = {}
     errors: dict[str, str] = {}
-    # A post says the copy, and speech is asked for if it shall be aloud.
-    want: set[Output] = {*order.want, "text"} if {"speech", "post"} & set(order.want) else set(order.want)
+    want = needed(order.want)  # the copy of a post is kept too
     results = vitrina.iter_results(product, want, background=order.background, aspect=order.aspect, **order.options)
     for result in results:
         if isinstance(result.error, ConnectionFailed):

@@ -15,7 +15,7 @@ from vitrina_client import _flows as flows
 from vitrina_client._errors import ClientClosed, VitrinaError
 from vitrina_client._flows import Flow, Policy, StreamState, T
 from vitrina_client._requests import check_options
-from vitrina_client._results import Work, plan
+from vitrina_client._results import Name, Work, plan
 from vitrina_client._timeout import Timeout
 from vitrina_client._types import (
     DEFAULT_WANT,
@@ -268,7 +268,7 @@ class Vitrina(_Client):
 
     def _results(self, work: Work) -> Iterator[Result]:
         pool = ThreadPoolExecutor(len(work.steps), thread_name_prefix="vitrina")
-        running: dict[Future[Any], str] = {}
+        running: dict[Future[Any], Name] = {}
         try:
             while begun := {pool.submit(self._run, flow): name for name, flow in work.ready()} | running:
                 running = begun
@@ -462,7 +462,7 @@ class AsyncVitrina(_Client):
         return self._results(work)
 
     async def _results(self, work: Work) -> AsyncIterator[Result]:
-        running: dict[asyncio.Task[Any], str] = {}
+        running: dict[asyncio.Task[Any], Name] = {}
         try:
             while begun := {asyncio.ensure_future(self._run(flow)): name for name, flow in work.ready()} | running:
                 running = begun

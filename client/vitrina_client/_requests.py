@@ -334,12 +334,17 @@ def _encode(
 
 def _text_fields(product: Product, options: TextOptions | None) -> dict[str, Array]:
     options = options or {}
-    edits: dict[str, Array] = {}
+    sampling = _sampling_fields(options.get("sampling", Sampling()))
+    return _prompt_fields(product, options) | sampling | _edit_fields(options)
+
+
+def _edit_fields(options: TextOptions) -> dict[str, Array]:
+    fields: dict[str, Array] = {}
     if (most := options.get("max_characters")) is not None:
-        edits["MAX_CHARACTERS"] = np.array([[_integer("MAX_CHARACTERS", most, np.int32)]], np.int32)
+        fields["MAX_CHARACTERS"] = np.array([[_integer("MAX_CHARACTERS", most, np.int32)]], np.int32)
     if words := options.get("banned_words"):
-        edits["BANNED_WORDS"] = _texts("BANNED_WORDS", [words] if isinstance(words, str) else words).reshape(1, -1)
-    return _prompt_fields(product, options) | _sampling_fields(options.get("sampling", Sampling())) | edits
+        fields["BANNED_WORDS"] = _texts("BANNED_WORDS", [words] if isinstance(words, str) else words).reshape(1, -1)
+    return fields
 
 
 def _prompt_fields(product: Product, options: TextOptions) -> dict[str, Array]:

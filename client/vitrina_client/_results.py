@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 from vitrina_client import _flows as flows
 from vitrina_client import _requests as core
@@ -17,14 +17,16 @@ from vitrina_client._errors import InvalidInput, VitrinaError
 from vitrina_client._flows import Flow, Policy
 from vitrina_client._types import OUTPUTS, Array, Aspect, Background, Media, Output, Product, Result, TextOptions
 
+Name = Output | Literal["condition"]
+
 
 @dataclass(frozen=True)
 class Step:
     """One call: it waits for `needs`, and fails with them; it waits for `after` too, and goes on without them."""
 
     make: Callable[[], Flow[Any]]
-    needs: frozenset[str] = frozenset()
-    after: frozenset[str] = frozenset()
+    needs: frozenset[Name] = frozenset()
+    after: frozenset[Name] = frozenset()
 
 
 @dataclass
@@ -34,36 +36,38 @@ class Work:
     Attributes:
         steps: those that have not begun, by name.
         made: values of those that have ended well.
-        failed: errors of those that have not.
+        ended: names of all that have ended.
     """
 
     want: frozenset[Output]
-    steps: dict[str, Step] = field(default_factory=dict)
-    made: dict[str, Any] = field(default_factory=dict)
-    failed: dict[str, VitrinaError] = field(default_factory=dict)
+    steps: dict[Name, Step] = field(default_factory=dict)
+    made: dict[Name, Any] = field(default_factory=dict)
+    ended: set[Name] = field(default_factory=set)
     began: float = field(default_factory=monotonic)
 
-    def ready(self) -> list[tuple[str, Flow[Any]]]:
+    def ready(self) -> list[tuple[Name, Flow[Any]]]:
         """The calls that can begin now."""
-        ended = self.made.keys() | self.failed.keys()
-        names = [name for name, step in self.steps.items() if step.needs <= self.made.keys() and step.after <= ended]
+        names = [n for n, step in self.steps.items() if step.needs <= self.made.keys() and step.after <= self.ended]
         return [(name, self.steps.pop(name).make()) for name in names]
 
-    def end(self, name: str, value: Any, error: VitrinaError | None) -> list[Result]:
+    def end(self, name: Name, value: Any, error: VitrinaError | None) -> list[Result]:
         """A step has ended: gives its result, and those of the steps that it takes along, where they were asked for."""
+        self.ended.add(name)
+        results = []
+        if name != "condition" and name in self.want:
+            results.append(Result(name, value, error, monotonic() - self.began))
         if error is None:
             self.made[name] = value
-        else:
-            self.failed[name] = error
-        results = self._result(name, value, error)
-        if error is not None:
-            for other in [other for other, step in self.steps.items() if name in step.needs]:
-                if self.steps.pop(other, None) is not None:
-                    results += self.end(other, None, error)
+            return results
+        for other in [other for other, step in self.steps.items() if name in step.needs]:
+            if self.steps.pop(other, None) is not None:
+                results += self.end(other, None, error)
         return results
 
-    def _result(self, name: str, value: Any, error: VitrinaError | None) -> list[Result]:
-        return [Result(each, value, error, monotonic() - self.began) for each in self.want if each == name]
+
+def needed(want: Collection[Output]) -> set[Output]:
+    """What is asked for, and the text that speech and posts are made of."""
+    return {*want, "text"} if {"speech", "post"} & set(want) else set(want)
 
 
 def plan(
@@ -82,7 +86,7 @@ def plan(
     core.check_product(product)
     if isinstance(want, str) or not want or not set(want) <= set(OUTPUTS):
         raise InvalidInput(f"{want!r}: expected a set of some of {', '.join(OUTPUTS)}", field="want")
-    needed: set[Output] = {*want, "text"} if {"speech", "post"} & set(want) else set(want)
+    outputs = needed(want)
     work = Work(frozenset(want))
     made, steps = work.made, work.steps
 
@@ -109,18 +113,18 @@ def plan(
         voice = made["speech"].audio if "speech" in made else None
         return (yield from flows.post(policy, photo(), made["text"].text, voice, aspect))
 
-    first: frozenset[str] = frozenset()
-    if len(needed & {"text", "image", "video"}) > 1:  # encoded once for all
+    first: frozenset[Name] = frozenset()
+    if len(outputs & {"text", "image", "video"}) > 1:  # encoded once for all
         steps["condition"] = Step(lambda: flows.generate(policy, product, {"condition"}, None, options))
         first = frozenset({"condition"})
-    if "text" in needed:
+    if "text" in outputs:
         steps["text"] = Step(written, first)
-    if "studio" in needed:
+    if "studio" in outputs:
         steps["studio"] = Step(shot)
-    for what in sorted(needed & {"image", "video"}):
+    for what in sorted(outputs & {"image", "video"}):
         steps[what] = Step(lambda what=what: drawn(what), first)  # type: ignore[misc]
-    if "speech" in needed:
+    if "speech" in outputs:
         steps["speech"] = Step(lambda: flows.speak(policy, made["text"].text, None, "wav"), frozenset({"text"}))
-    if "post" in needed:  # aloud where speech was asked for and could be had
-        steps["post"] = Step(posted, frozenset({"text"}), frozenset({"speech"} & needed))
+    if "post" in outputs:  # aloud where speech was asked for and could be had
+        steps["post"] = Step(posted, frozenset({"text"}), frozenset(outputs & {"speech"}))
     return work
