@@ -114,7 +114,8 @@ class LinkServer:
                 self._delivery.add(handle, lambda message, key=key: send(key, message), lambda: False, whole=True)
         for handle in list(handles.values()):
             handle.cancel()
-        connection.close()
+        with sending:  # closed under a send, its number could be a new connection's before the bytes are written
+            connection.close()
 
 
 class Link:

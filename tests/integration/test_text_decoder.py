@@ -25,6 +25,7 @@ from server import Server, ServerOptions
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS = REPOSITORY / "model_repository" / "models"
 SLOTS, MAX_QUEUE = 4, 6
+CANCELLED = 'vitrina_decoder_requests_total{outcome="cancelled"}'
 THINGS = ("red ceramic mug", "oak writing desk", "running shoes", "LED lamp", "garden hose", "木制书桌", "tent", "sofa")
 DTYPES = {
     "MAX_TOKENS": np.int32,
@@ -251,10 +252,11 @@ def test_bad_requests_are_typed_and_hurt_nobody(served):
         assert running.result() == expected
 
 
-def test_a_bad_row_is_named(served):
+def test_a_bad_row_is_named_and_the_others_are_cancelled(served):
+    before = served.metric(CANCELLED)
     with pytest.raises(InferenceServerException, match="vitrina/invalid_input PROMPT: row 1: it is empty"):
-        served.collect(prompt("mug"), "", prompt("tent"), MAX_TOKENS=100)
-    served.wait_for("vitrina_decoder_active", 0)
+        served.collect(prompt("mug"), "", prompt("tent"), MAX_TOKENS=1000)
+    served.wait_for(CANCELLED, before + 2)
 
 
 def test_a_deadline_is_kept(served):
@@ -266,8 +268,7 @@ def test_a_deadline_is_kept(served):
 def test_cancelling_frees_the_slot(served):
     """Of a unary call of two rows, and of a stream."""
     served.wait_for("vitrina_decoder_active", 0)
-    cancelled = 'vitrina_decoder_requests_total{outcome="cancelled"}'
-    before = served.metric(cancelled)
+    before = served.metric(CANCELLED)
     ended: queue.Queue = queue.Queue()
     asked = tensors([prompt("tent"), prompt("mug")], MAX_TOKENS=1000)
     call = served.client.async_infer("text_collector", asked, lambda result, error: ended.put(error))
@@ -275,14 +276,14 @@ def test_cancelling_frees_the_slot(served):
     call.cancel()
     assert "ancel" in str(ended.get(timeout=30))
     served.wait_for("vitrina_decoder_active", 0)
-    served.wait_for(cancelled, before + 2)
+    served.wait_for(CANCELLED, before + 2)
     with triton.InferenceServerClient(served.server.grpc_url) as client:
         client.start_stream(lambda result, error: None)
         client.async_stream_infer("text_decoder", tensors([prompt("tent")], MAX_TOKENS=1000))
         served.wait_for("vitrina_decoder_active", 1)
         client.stop_stream(cancel_requests=True)
         served.wait_for("vitrina_decoder_active", 0)
-    served.wait_for(cancelled, before + 3)
+    served.wait_for(CANCELLED, before + 3)
 
 
 def test_a_full_queue_refuses_at_once_and_recovers(served):

@@ -1,6 +1,11 @@
-import multiprocessing
+import itertools
+import multiprocessing.connection
 import os
+import socket
 import stat
+import threading
+import time
+from multiprocessing.connection import Connection
 
 import numpy as np
 import pytest
@@ -85,6 +90,34 @@ def test_a_caller_that_goes_away_frees_its_places(engine, serve, path):
     again = Link(path)
     assert isinstance(again.ask(fields())[1].result(60), Delta)
     again.close()
+
+
+def test_an_answer_under_way_never_reaches_a_later_connection(serve, path, monkeypatch):
+    """The caller goes away while its answer is being written: its file descriptor must not be another's by then."""
+    writing, go_on = threading.Event(), threading.Event()
+    whole = Connection._send
+
+    def slow(self, buffer, write=os.write):
+        if threading.current_thread().name != "text-delivery":
+            return whole(self, buffer, write)
+        to = self._handle
+        writing.set()
+        go_on.wait(30)
+        return write(to, buffer)
+
+    serve()
+    link = Link(path)
+    link.ask(fields(MAX_TOKENS=1))
+    monkeypatch.setattr(Connection, "_send", slow)
+    assert writing.wait(30)
+    link.close()
+    time.sleep(0.3)  # for the serving thread to see it
+    others = [socket.socketpair() for _ in range(8)]
+    go_on.set()
+    time.sleep(0.3)
+    assert not multiprocessing.connection.wait(itertools.chain(*others), timeout=0)
+    for end in itertools.chain(*others):
+        end.close()
 
 
 def _serve_and_die(path, ready):
