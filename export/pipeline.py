@@ -170,6 +170,9 @@ EDIT_FIELDS = (
     Tensor("BANNED_WORDS", "BYTES", ("words",), optional=True),
 )
 EDITS = Tensor("EDITS", "BYTES", (1,))
+#: What the shop's policy says, as JSON: of what the request carries, and of that and the text that was written.
+MODERATION = Tensor("MODERATION", "BYTES", (1,))
+TEXT_MODERATION = Tensor("TEXT_MODERATION", "BYTES", (1,))
 #: How many products are recommended.
 COUNT = Tensor("COUNT", "INT32", (1,), optional=True)
 #: Row of the product of the latest event, and how many others are asked for.
@@ -398,6 +401,7 @@ MODELS: tuple[Model, ...] = (
             Tensor("weights", "FP32", FUSION_WEIGHTS.dims),
             Tensor("condition_copy", "FP32", CONDITION.dims),  # for the next steps, see `_encode`
         ),
+        max_queue=0,
         parameters=_ONE_THREAD,
         engine=True,
         files={"model.onnx": "fusion"},
@@ -412,12 +416,20 @@ MODELS: tuple[Model, ...] = (
         "python",
         (CONDITION,),
         (*TAG_OUTPUTS, Tensor("TAGS_COPY", "BYTES", (TAGS,)), Tensor("TAG_SCORES_COPY", "FP32", (TAGS,))),
+        max_queue=0,
         files={"tags.npz": "tagger"},
     ),
     Model(
         "prompter",
         "python",
-        (TITLE, *TAG_OUTPUTS, *PROMPT_FIELDS, *(t for t in SAMPLING_FIELDS if t.name in TASK_SAMPLING), *EDIT_FIELDS),
+        (
+            TITLE,
+            *TAG_OUTPUTS,
+            *PROMPT_FIELDS,
+            *(t for t in SAMPLING_FIELDS if t.name in TASK_SAMPLING),
+            *EDIT_FIELDS,
+            replace(MODERATION, optional=True),
+        ),
         (
             Tensor("PROMPT", "BYTES", (1,)),
             *(replace(t, optional=False) for t in SAMPLING_FIELDS if t.name in TASK_SAMPLING),
@@ -450,8 +462,23 @@ MODELS: tuple[Model, ...] = (
         "text_optimizer",
         "python",
         (Tensor("WRITTEN", "BYTES", (1,)), Tensor("FINISHED", "BYTES", (1,)), TITLE, *PROMPT_FIELDS, *EDIT_FIELDS),
-        (*TEXT_OUTPUTS[:2], EDITS),
+        (TEXT_OUTPUTS[0], EDITS),
         batches=False,  # optional fields differ from request to request
+    ),
+    Model(
+        "moderator",
+        "python",
+        tuple(
+            Tensor(name, dtype, dims, optional=True)
+            for name, dtype, dims in (
+                *((name, "BYTES", (1,)) for name in ("TITLE", "WRITTEN", "FINISHED", "SCRIPT", "CAPTION", "EARLIER")),
+                ("IMAGE_SCORES", "FP32", (1000,)),
+            )
+        ),
+        (MODERATION, replace(MODERATION, name="MODERATION_COPY"), *TEXT_OUTPUTS[:2]),
+        batches=False,  # optional fields differ from request to request
+        max_queue=0,
+        files={"tokenizer.json": "text_encoder"},
     ),
     Model(
         "history_reader",
@@ -473,7 +500,7 @@ MODELS: tuple[Model, ...] = (
         "photo_reader",
         "python",
         (IMAGE, *STUDIO_FIELDS),
-        (PHOTO, Tensor("PIXELS", "UINT8", (*OPACITY_DIMS, 3))),
+        (PHOTO, Tensor("PIXELS", "UINT8", (*OPACITY_DIMS, 3)), Tensor("VIEW", "UINT8", (224, 224, 3))),
         max_batch_size=1,
         max_queue=64,
     ),
@@ -482,13 +509,14 @@ MODELS: tuple[Model, ...] = (
         "onnxruntime",
         (Tensor("pixels", "UINT8", (*OPACITY_DIMS, 3)),),
         (Tensor("opacity", "FP32", OPACITY_DIMS),),
+        max_queue=0,
         engine=True,
         files={"model.onnx": "cutout"},
     ),
     Model(
         "studio_composer",
         "python",
-        (PHOTO, Tensor("OPACITY", "FP32", OPACITY_DIMS), *STUDIO_FIELDS),
+        (PHOTO, Tensor("OPACITY", "FP32", OPACITY_DIMS), MODERATION, *STUDIO_FIELDS),
         (IMAGE, SUBJECT),
         max_batch_size=1,
         max_queue=64,
@@ -496,7 +524,14 @@ MODELS: tuple[Model, ...] = (
     Model(
         "post_composer",
         "python",
-        (PHOTO, Tensor("OPACITY", "FP32", OPACITY_DIMS), CAPTION, replace(AUDIO, optional=True), STUDIO_FIELDS[1]),
+        (
+            PHOTO,
+            Tensor("OPACITY", "FP32", OPACITY_DIMS),
+            MODERATION,
+            CAPTION,
+            replace(AUDIO, optional=True),
+            STUDIO_FIELDS[1],
+        ),
         POST_OUTPUTS,
         max_batch_size=1,
         max_queue=64,
@@ -506,7 +541,7 @@ MODELS: tuple[Model, ...] = (
     Model(
         "synthesizer",
         "python",
-        (SCRIPT, *SPEECH_FIELDS),
+        (SCRIPT, MODERATION, *SPEECH_FIELDS),
         (SAMPLES, SAMPLE_RATE),
         max_batch_size=1,
         instances=2,
@@ -574,17 +609,26 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
         "weights": "FUSION_WEIGHTS",
         "condition_copy": "condition",
     }
-    return [*steps, Step("fusion", fused, outputs)]
+    judged = same("TITLE") | {"IMAGE_SCORES": fused["image_scores"]}
+    verdict = same("MODERATION") | {"MODERATION_COPY": "moderation"}
+    return [*steps, Step("moderator", judged, verdict), Step("fusion", fused, outputs)]
 
 
-def _write(condition: str) -> list[Step]:
-    """From the tensor `condition` and the text fields to a whole TEXT, edited, and TAGS."""
+def _write(condition: str, checked: dict[str, str]) -> list[Step]:
+    """From the tensor `condition` and the text fields to a whole TEXT, edited and let through, and TAGS.
+
+    Args:
+        checked: what the moderator shall judge beside the text, or what it has said already (EARLIER).
+    """
     written = {"TEXT": "written", "FINISH_REASON": "finished"} | same("PROMPT_TOKENS", "COMPLETION_TOKENS")
     limits = same(*(t.name for t in EDIT_FIELDS))
     taken = {"WRITTEN": "written", "FINISHED": "finished"} | same("TITLE", *(t.name for t in PROMPT_FIELDS)) | limits
+    early = {"MODERATION": checked["EARLIER"]} if "EARLIER" in checked else {}
+    let_through = {"MODERATION": "TEXT_MODERATION"} | same("TEXT", "FINISH_REASON")
     return [
-        *_prompted("text_collector", condition, written, same("TAGS", "TAG_SCORES"), limits),
-        Step("text_optimizer", taken, same("TEXT", "FINISH_REASON", "EDITS")),
+        *_prompted("text_collector", condition, written, same("TAGS", "TAG_SCORES"), limits | early),
+        Step("text_optimizer", taken, {"TEXT": "edited"} | same("EDITS")),
+        Step("moderator", {"WRITTEN": "edited", "FINISHED": "finished"} | checked, let_through),
     ]
 
 
@@ -595,7 +639,8 @@ def _prompted(
 
     Args:
         written: the decoder's outputs → the ensemble's tensors; `tags` those of the tagger that are outputs.
-        checked: further fields that the prompter refuses early where they are wrong.
+        checked: further fields for the prompter: those that it refuses early where they are wrong, and what the policy
+            says so far, which also has it wait until nothing but itself can fail (see :func:`_encode`).
     """
     chosen = {name: name.lower() for name in TASK_SAMPLING}
     sampling = {tensor.name: chosen.get(tensor.name, tensor.name) for tensor in SAMPLING_FIELDS}
@@ -627,31 +672,34 @@ def ensembles() -> Iterator[Ensemble]:
             yield Ensemble(
                 "_".join(["content", *(m.name for m in present)]),
                 (TITLE, *(m.edge for m in present), *fields),
-                (*TEXT_OUTPUTS, EDITS, CONDITION, EMBEDDING, FUSION_WEIGHTS, *TAG_OUTPUTS),
-                (*_write("condition"), *_encode(present)),
+                (*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, CONDITION, EMBEDDING, FUSION_WEIGHTS, *TAG_OUTPUTS, MODERATION),
+                (*_write("condition", {"EARLIER": "moderation"}), *_encode(present)),
             )
     yield Ensemble(
         "generate",
         (CONDITION, TITLE, *fields),
-        (*TEXT_OUTPUTS, EDITS, *TAG_OUTPUTS),
-        tuple(_write("CONDITION")),
+        (*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, *TAG_OUTPUTS),
+        tuple(_write("CONDITION", same("TITLE"))),
     )
     yield _draw("generate_image", "image_decoder", "picture", "image_optimizer", "PICTURE", IMAGE)
     yield _draw("generate_video", "video_decoder", "frames", "video_optimizer", "DRAWN", VIDEO)
     order = [tensor.name for tensor in STUDIO_FIELDS]
-    cut_out = Step("cutout", same("pixels"), {"opacity": "opacity"})
+    read = {"PHOTO": "photo", "PIXELS": "pixels", "VIEW": "view"}
+    seen = (
+        Step("cutout", same("pixels"), same("opacity")),
+        Step("image_encoder", {"pixels": "view"}, {"class_scores": "image_scores"}),
+    )
+    shown = {"PHOTO": "photo", "OPACITY": "opacity", "MODERATION": "moderation"}
+    judged, verdict = {"IMAGE_SCORES": "image_scores"}, {"MODERATION": "moderation"}
     yield Ensemble(
         "studio",
         (IMAGE, *STUDIO_FIELDS),
         (replace(IMAGE, name="STUDIO_IMAGE"), SUBJECT),
         (
-            Step("photo_reader", same("IMAGE", *order), {"PHOTO": "photo", "PIXELS": "pixels"}),
-            cut_out,
-            Step(
-                "studio_composer",
-                {"PHOTO": "photo", "OPACITY": "opacity"} | same(*order),
-                {"IMAGE": "STUDIO_IMAGE"} | same("SUBJECT"),
-            ),
+            Step("photo_reader", same("IMAGE", *order), read),
+            *seen,
+            Step("moderator", judged, verdict),
+            Step("studio_composer", shown | same(*order), {"IMAGE": "STUDIO_IMAGE"} | same("SUBJECT")),
         ),
         max_batch_size=1,
     )
@@ -660,13 +708,10 @@ def ensembles() -> Iterator[Ensemble]:
         (IMAGE, CAPTION, replace(AUDIO, optional=True), STUDIO_FIELDS[1]),
         POST_OUTPUTS,
         (
-            Step("photo_reader", same("IMAGE", "ASPECT"), {"PHOTO": "photo", "PIXELS": "pixels"}),
-            cut_out,
-            Step(
-                "post_composer",
-                {"PHOTO": "photo", "OPACITY": "opacity"} | same("CAPTION", "AUDIO", "ASPECT"),
-                same("POST", "SECONDS"),
-            ),
+            Step("photo_reader", same("IMAGE", "ASPECT"), read),
+            *seen,
+            Step("moderator", same("CAPTION") | judged, verdict),
+            Step("post_composer", shown | same("CAPTION", "AUDIO", "ASPECT"), same("POST", "SECONDS")),
         ),
         max_batch_size=1,
     )
@@ -687,9 +732,10 @@ def ensembles() -> Iterator[Ensemble]:
         (SCRIPT, *SPEECH_FIELDS),
         (AUDIO, Tensor("SECONDS", "FP32", (1,))),
         (
+            Step("moderator", same("SCRIPT"), verdict),
             Step(
                 "synthesizer",
-                same("SCRIPT", *(t.name for t in SPEECH_FIELDS)),
+                {"MODERATION": "moderation"} | same("SCRIPT", *(t.name for t in SPEECH_FIELDS)),
                 {"SAMPLES": "samples", "SAMPLE_RATE": "sample_rate"},
             ),
             Step(

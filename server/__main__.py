@@ -31,6 +31,9 @@ def serve(
     config_name: Annotated[
         str | None, typer.Option(envvar="VITRINA_CONFIG_NAME", help="Hardware variant, as in configs/NAME.pbtxt.")
     ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(envvar="VITRINA_POLICY", help="What the shop will not show, like stages/policy.yaml.")
+    ] = None,
     host: Annotated[str, typer.Option(envvar="VITRINA_HOST", help="Address to listen on.")] = DEFAULT.host,
     http_port: Annotated[int, typer.Option(envvar="VITRINA_HTTP_PORT", help="0: a free one.")] = DEFAULT.http_port,
     grpc_port: Annotated[int, typer.Option(envvar="VITRINA_GRPC_PORT", help="0: a free one.")] = DEFAULT.grpc_port,
@@ -56,6 +59,7 @@ def serve(
         options = ServerOptions(
             model_roots=model_root or DEFAULT_ROOTS,
             models=model or None,
+            policy=policy,
             config_name=config_name,
             host=host,
             http_port=http_port,

@@ -114,6 +114,8 @@ class Server:
         check_files(self._expected.values())
         triton = find_triton()
         environment = triton.environment()
+        if options.policy is not None:
+            environment["VITRINA_POLICY"] = str(options.policy.resolve())
         if triton.from_wheel:
             canary.check_numpy(environment)
         leftovers.remove_stale(options.shm_prefix)

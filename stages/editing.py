@@ -18,7 +18,7 @@ from price_parser import Price
 
 from stages.errors import invalid, too_large
 from stages.prompts import Request
-from stages.text import clean, decode_utf8
+from stages.text import clean, decode_utf8, sentences
 
 if TYPE_CHECKING:
     from harper import Linter
@@ -34,7 +34,6 @@ MENDED = (
     *("Agreement", "BoundaryError", "Capitalization", "Formatting"),
     *("Grammar", "Miscellaneous", "Punctuation", "Repetition"),
 )
-_SENTENCE = re.compile(r".+?(?:[.!?]+[\"'”’)\]]*(?=\s|$)|[。！？]+[”’）]*|\n+|$)\s*", re.DOTALL)
 _ENDED = re.compile(r"[.!?。！？…][\"'”’)\]）]*\s*$")
 _WORD = re.compile(r"[⺀-鿿豈-﫿]|[^\W_]+(?:['’][^\W_]+)*")
 _NUMBER = r"\d[\d.,\s]*"
@@ -91,17 +90,17 @@ def edited(written: str, finish: str, request: Request, orders: Orders) -> tuple
     """
     facts = _facts(request)
     edits: list[Edit] = []
-    text, sentences = written, _SENTENCE.findall(written)
-    if finish == "length" and len(sentences) > 1 and not _ENDED.search(sentences[-1]):
-        edits.append(Edit("unfinished", sentences.pop().strip()))
-        text = "".join(sentences)
+    text, parts = written, sentences(written)
+    if finish == "length" and len(parts) > 1 and not _ENDED.search(parts[-1]):
+        edits.append(Edit("unfinished", parts.pop().strip()))
+        text = "".join(parts)
     if request.language == "en":
         text, mended = _mended(text.strip(), facts)
         edits += mended
     figures = set(map(_figure, _ANY_NUMBER.findall(facts)))
     kept: list[str] = []
     said: list[list[str]] = []
-    for sentence in _SENTENCE.findall(text):
+    for sentence in sentences(text):
         words = _words(sentence)
         if reason := _unwanted(sentence, words, said, figures, orders):
             edits.append(Edit(reason, sentence.strip()))
@@ -194,7 +193,7 @@ def _shortened(text: str, most: int | None) -> tuple[str, list[Edit]]:
     if most is None or len(text) <= most:
         return text, []
     kept = ""
-    for sentence in _SENTENCE.findall(text):
+    for sentence in sentences(text):
         if len((kept + sentence).rstrip()) > most:
             break
         kept += sentence

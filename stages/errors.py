@@ -10,6 +10,7 @@ from __future__ import annotations
 TRITON_CODE = {
     "invalid_input": "INVALID_ARG",  # the request is wrong; sending it again cannot help
     "too_large": "INVALID_ARG",  # the request is over a stated limit
+    "blocked": "INVALID_ARG",  # the shop's policy does not let it appear; see stages/moderation.py
     "queue_full": "UNAVAILABLE",  # nothing was begun; safe to send again
     "not_ready": "UNAVAILABLE",  # this server lacks what the request needs; the message says how to get it
     "deadline_exceeded": "UNAVAILABLE",  # the time that the request allowed has passed

@@ -69,6 +69,13 @@ def read_photo(data: bytes, longest: int) -> Image.Image:
     return _decoded(data, longest, enlarge=False)
 
 
+def for_encoder(photo: Image.Image) -> np.ndarray:
+    """A photo of :func:`read_photo` as the image encoder reads it: uint8 [224, 224, 3]."""
+    scale = SIDE_PX / max(photo.size)
+    width, height = (max(1, round(side * scale)) for side in photo.size)
+    return _square(photo.resize((width, height), FILTER, reducing_gap=2.0))
+
+
 def _decoded(data: bytes, longest: int, enlarge: bool) -> Image.Image:
     """The upright picture in sRGB, its longer side `longest` pixels, or what it has if it shall not be enlarged."""
     kind = check_file(data)

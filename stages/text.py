@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ BUCKETS = (16, 32, 64, MAX_TOKENS)  # padded lengths, so that requests of about 
 _JOINERS = "\u200c\u200d"
 #: Dropped: controls, bidi overrides and other invisible format characters, surrogates, private use.
 _DROPPED_CATEGORIES = {"Cc", "Cf", "Cs", "Co"}
+
+_SENTENCE = re.compile(r".+?(?:[.!?]+[\"'”’)\]]*(?=\s|$)|[。！？]+[”’）]*|\n+|$)\s*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ def clean(text: str) -> str:
     # A second pass of NFC: dropping a character may have put a combining mark beside a new base.
     text = unicodedata.normalize("NFC", " ".join("".join(kept).split()))
     return text if text.strip(_JOINERS + " ") else ""
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of an English or Chinese text, a line break ending one too; joined, they are the text."""
+    return _SENTENCE.findall(text)
 
 
 def decode_utf8(data: bytes, field: str, max_bytes: int) -> str:

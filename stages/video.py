@@ -7,6 +7,8 @@ time; then the reader seeks to moments spread over the clip and decodes the fram
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -62,11 +64,21 @@ def read_video(data: bytes) -> np.ndarray:
     Raises:
         StageError: on field ``VIDEO``, ``too_large`` or ``invalid_input``.
     """
+    with opened(data) as (container, stream, kind):
+        return choose(look_through(container, stream, kind, frame_times(container, stream, kind)))
+
+
+@contextmanager
+def opened(data: bytes) -> Iterator[tuple[InputContainer, VideoStream, str]]:
+    """A clip's container, its video track ready to be decoded, and its kind; what FFmpeg raises becomes typed.
+
+    Raises:
+        StageError: on field ``VIDEO``, ``too_large`` or ``invalid_input``.
+    """
     kind = check_file(data)
     try:
         with av.open(BytesIO(data), format="mp4" if kind == "MP4" else "matroska") as container:
-            stream = _stream(container, kind)
-            return choose(_moments(container, stream, kind))
+            yield container, _stream(container, kind), kind
     except StageError:
         raise
     except Exception as error:
@@ -148,14 +160,14 @@ def _stream(container: InputContainer, kind: str) -> VideoStream:
             continue
         if stream.codec_context is None:
             raise invalid("VIDEO", f"is a {kind} file of a codec that cannot be decoded; save it as H.264 or VP9")
-        _check_size(stream.codec_context.width, stream.codec_context.height)
+        check_frame_size(stream.codec_context.width, stream.codec_context.height)
         stream.codec_context.thread_count = 1
         return stream
     others = ", ".join(sorted({s.type for s in container.streams})) or "none"
     raise invalid("VIDEO", f"holds no video track (tracks: {others}); {ACCEPTED} with pictures")
 
 
-def _check_size(width: int, height: int) -> None:
+def check_frame_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise too_large(
             "VIDEO",
@@ -172,14 +184,14 @@ class Moment:
 
 
 @dataclass
-class _Listing:
+class Listing:
     """The times of all frames and of the key frames, in order, in the stream's unit."""
 
     times: list[int]
     keys: list[int]
 
 
-def _list(container: InputContainer, stream: VideoStream, kind: str) -> _Listing:
+def frame_times(container: InputContainer, stream: VideoStream, kind: str) -> Listing:
     """Reads the clip's packets without decoding them.
 
     Raises:
@@ -203,16 +215,15 @@ def _list(container: InputContainer, stream: VideoStream, kind: str) -> _Listing
         cause = f" ({error.strerror})"
     if not times:
         raise invalid("VIDEO", f"is a {kind} file whose video track holds 0 frames{cause}; save it again")
-    return _Listing(sorted(times), sorted(keys) or [min(times)])
+    return Listing(sorted(times), sorted(keys) or [min(times)])
 
 
-def _moments(container: InputContainer, stream: VideoStream, kind: str) -> list[Moment]:
+def look_through(container: InputContainer, stream: VideoStream, kind: str, listing: Listing) -> list[Moment]:
     """At most `MOMENTS` frames spread over the clip, in the order of time; decodes within the limits above.
 
     Raises:
         StageError: nothing could be decoded.
     """
-    listing = _list(container, stream, kind)
     pixels = max(1, stream.codec_context.width * stream.codec_context.height)
     budget = int(min(MAX_DECODED, max(MOMENTS, MAX_DECODED_PIXELS // pixels)))
     if len(listing.times) <= budget:
@@ -226,7 +237,7 @@ def _moments(container: InputContainer, stream: VideoStream, kind: str) -> list[
     return found
 
 
-def _seek(container: InputContainer, stream: VideoStream, listing: _Listing, budget: int) -> list[Moment]:
+def _seek(container: InputContainer, stream: VideoStream, listing: Listing, budget: int) -> list[Moment]:
     """Frames at evenly spread times, each decoded from the key frame before it if that is near, else the key frame."""
     each = budget // MOMENTS
     plan: dict[int, list[int]] = {}  # key frame → the frames to take after it
@@ -250,14 +261,13 @@ def _decode(
 ) -> list[Moment]:  # fmt: skip
     """The frames of the times `wanted`, from the key frame at `start` on, decoding `most` frames at most."""
     container.seek(start, stream=stream, backward=True)
-    aspect = _pixel_aspect(stream)
     left, found = sorted(set(wanted)), []
     try:
         for number, frame in enumerate(container.decode(stream), 1):
             time = frame.pts if frame.pts is not None else frame.dts
             if left and time is not None and time >= left[0]:
-                _check_size(frame.width, frame.height)
-                found.append(Moment(time, square(frame, aspect)))
+                check_frame_size(frame.width, frame.height)
+                found.append(Moment(time, square(frame, stream)))
                 left = [t for t in left if t > time]
             if not left or number >= most:
                 break
@@ -266,14 +276,20 @@ def _decode(
     return found
 
 
-def square(frame: av.VideoFrame, aspect: float = 1.0) -> np.ndarray:
-    """A frame upright, its pixels (of width / height `aspect`) square, within the encoder's square: [112, 112, 3]."""
-    width, height = frame.width, frame.height
-    scale = SIDE_PX / max(width * aspect, height)
-    width, height = max(1, round(width * aspect * scale)), max(1, round(height * scale))
+def upright(frame: av.VideoFrame, stream: VideoStream, longest: int, enlarge: bool) -> np.ndarray:
+    """A frame upright, its pixels square, its longer side `longest` or what it has: uint8 [H, W, 3]."""
+    width, height = frame.width * _pixel_aspect(stream), frame.height
+    scale = longest / max(width, height)
+    scale = scale if enlarge else min(1.0, scale)
+    width, height = max(1, round(width * scale)), max(1, round(height * scale))
     pixels = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
     turns = round(frame.rotation / 90) % 4  # counterclockwise, as numpy turns
-    pixels = np.rot90(pixels, turns)
+    return np.rot90(pixels, turns)
+
+
+def square(frame: av.VideoFrame, stream: VideoStream) -> np.ndarray:
+    """A frame upright, its pixels square, within the encoder's square: [112, 112, 3]."""
+    pixels = upright(frame, stream, SIDE_PX, enlarge=True)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).mean(axis=0)
     result = np.empty((SIDE_PX, SIDE_PX, 3), np.uint8)
     result[:] = border.round()

@@ -5,6 +5,7 @@ May import tritonclient, numpy and what those bring (grpc, urllib3, aiohttp); ri
 
 from vitrina_client._client import AsyncTextStream, AsyncVitrina, TextStream, Vitrina
 from vitrina_client._errors import (
+    Blocked,
     Cancelled,
     ClientClosed,
     ConnectionFailed,
@@ -20,9 +21,11 @@ from vitrina_client._errors import (
 from vitrina_client._timeout import Timeout
 from vitrina_client._types import (
     Edit,
+    Finding,
     Listing,
     Message,
     ModelStatus,
+    Moderation,
     Output,
     Piece,
     Post,
@@ -42,16 +45,19 @@ from vitrina_client._version import __version__
 __all__ = [
     "AsyncTextStream",
     "AsyncVitrina",
+    "Blocked",
     "Cancelled",
     "ClientClosed",
     "ConnectionFailed",
     "DeadlineExceeded",
     "Edit",
+    "Finding",
     "InvalidInput",
     "Listing",
     "Message",
     "ModelNotFound",
     "ModelStatus",
+    "Moderation",
     "NotReady",
     "Output",
     "Piece",

@@ -26,6 +26,7 @@ from vitrina_client._types import (
     ImageFormat,
     Listing,
     Media,
+    Moderation,
     Output,
     Piece,
     Post,
@@ -160,6 +161,13 @@ class Vitrina(_Client):
         """float32 [384] of a product, or [N, 384] of several (up to 8 a request), of unit length."""
         rows = self._run(flows.embed(self._policy(timeout), _products(product)))
         return rows[0] if isinstance(product, Product) else rows
+
+    def check(self, product: Product, *, timeout: Timeout | None = None) -> Moderation:
+        """What the shop's policy says of a product's title (or any text in its place) and photo, with reasons.
+
+        Words, likeness to the policy's examples (English) and what the photo shows; the policy is a file of the server.
+        """
+        return self._run(flows.check(self._policy(timeout), product))
 
     def recommend(
         self,
@@ -400,6 +408,10 @@ class AsyncVitrina(_Client):
         """See :meth:`Vitrina.embed`."""
         rows = await self._run(flows.embed(self._policy(timeout), _products(product)))
         return rows[0] if isinstance(product, Product) else rows
+
+    async def check(self, product: Product, *, timeout: Timeout | None = None) -> Moderation:
+        """See :meth:`Vitrina.check`."""
+        return await self._run(flows.check(self._policy(timeout), product))
 
     async def recommend(
         self,

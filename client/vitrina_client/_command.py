@@ -19,7 +19,15 @@ import numpy as np
 
 from vitrina_client import _batch as batch
 from vitrina_client._client import Vitrina
-from vitrina_client._errors import ConnectionFailed, DeadlineExceeded, InvalidInput, NotReady, QueueFull, VitrinaError
+from vitrina_client._errors import (
+    Blocked,
+    ConnectionFailed,
+    DeadlineExceeded,
+    InvalidInput,
+    NotReady,
+    QueueFull,
+    VitrinaError,
+)
 from vitrina_client._timeout import Timeout
 from vitrina_client._types import (
     Aspect,
@@ -49,6 +57,7 @@ EXIT_CODES = """exit codes:
   4    the time allowed has passed (--timeout)
   5    the server's queue is full; try again later
   6    some products of a batch failed; its report.csv says which
+  7    the shop's policy blocks it
   130  interrupted
 """
 
@@ -83,6 +92,7 @@ def exit_code(error: Exception) -> int:
         (NotReady, 3),
         (DeadlineExceeded, 4),
         (QueueFull, 5),
+        (Blocked, 7),
         (InvalidInput, 2),
         (VitrinaError, 1),
     )
@@ -137,6 +147,17 @@ def _embed(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> in
         _tell(told, "written", f"{arguments.out} (float32 [{len(embedding)}], unit length)")
     _tell(told, "time", f"{took * 1000:.0f} ms")
     return 0
+
+
+def _check(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
+    began = time.monotonic()
+    said = vitrina.check(_product(arguments))
+    took = time.monotonic() - began
+    print(said.action)
+    for each in said.findings:
+        print("\t".join((each.action, each.category, each.field, each.by, f"{each.score:.2f}", each.evidence)))
+    _tell(told, "time", f"{took * 1000:.0f} ms")
+    return 7 if said.action == "block" else 0
 
 
 def _recommend(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
@@ -371,6 +392,8 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument(
         "--out", type=Path, metavar="FILE.npy", help="write it there, instead of JSON to standard output"
     )
+    check = commands.add_parser("check", parents=[product, server], help="what the shop's policy says of it, and why")
+    check.set_defaults(run=_check)
     recommend = commands.add_parser("recommend", parents=[server], help="what a shopper is likely to turn to next")
     recommend.set_defaults(run=_recommend)
     recommend.add_argument(

@@ -3,6 +3,7 @@
 VitrinaError
 ├── InvalidInput        the request is wrong; sending it again cannot help
 │   └── TooLarge        over a stated limit
+├── Blocked             the shop's policy does not let it appear
 ├── QueueFull           the server took no more work; nothing was begun
 ├── DeadlineExceeded    the time allowed has passed, noticed here or on the server
 ├── Cancelled           the call was given up, here or on the server
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Literal
+from typing import Any, Literal
 
 
 class VitrinaError(Exception):
@@ -52,6 +53,20 @@ class InvalidInput(VitrinaError):
 
 class TooLarge(InvalidInput):
     """A value of the request is over a stated limit."""
+
+
+class Blocked(VitrinaError):
+    """The shop's policy does not let the output appear; the message gives the reasons.
+
+    Attributes:
+        findings: the reasons one by one, as :class:`~vitrina_client.Finding`, where the server sent them.
+    """
+
+    def __init__(
+        self, message: str, *, model: str | None = None, field: str | None = None, findings: tuple[Any, ...] = ()
+    ) -> None:
+        super().__init__(message, model=model, field=field)
+        self.findings = findings
 
 
 class QueueFull(VitrinaError):
@@ -99,6 +114,7 @@ _WIRE = re.compile(r"vitrina/(?P<code>[a-z_]+) (?P<field>\S+): (?P<sentence>.*)"
 _BY_CODE: dict[str, type[VitrinaError]] = {
     "invalid_input": InvalidInput,
     "too_large": TooLarge,
+    "blocked": Blocked,
     "queue_full": QueueFull,
     "not_ready": NotReady,
     "deadline_exceeded": DeadlineExceeded,

@@ -29,6 +29,7 @@ from vitrina_client._types import (
     Listing,
     Media,
     ModelStatus,
+    Moderation,
     Piece,
     Post,
     Product,
@@ -118,9 +119,11 @@ def generate(
     made = Listing()
     if condition is None:
         media = yield from _media(product)
-        request = core.content(product, media, rest | {"condition"} if drawn else rest, options)
+        request = core.content(product, media, rest | {"condition", "moderation"} if drawn else rest, options)
         made = core.listing((yield from _send(policy, deadline, request)), request)
         condition = made.condition
+        if drawn:
+            _refuse_blocked(made, request)
     elif rest:
         request = core.from_condition(product, condition, rest, options)
         made = core.listing((yield from _send(policy, deadline, request)), request)
@@ -129,7 +132,25 @@ def generate(
         request = core.draw(each, condition, options)
         file = core.drawn((yield from _send(policy, deadline, request)), request)
         made = replace(made, image=file) if each == "image" else replace(made, video=file)
+    if not {"text", "moderation"} & set(want):
+        made = replace(made, moderation=None)
     return made if "condition" in want else replace(made, condition=None)
+
+
+def encode(policy: Policy, product: Product, options: TextOptions) -> Flow[Listing]:
+    """The condition of a product that the policy lets through."""
+    deadline = Deadline("total", policy.timeout.total)
+    request = core.content(product, (yield from _media(product)), {"condition", "moderation"}, options)
+    made = core.listing((yield from _send(policy, deadline, request)), request)
+    _refuse_blocked(made, request)
+    return made
+
+
+def check(policy: Policy, product: Product) -> Flow[Moderation]:
+    """One request."""
+    made = yield from generate(policy, product, {"moderation"}, None, {})
+    assert made.moderation is not None  # it was asked for above
+    return made.moderation
 
 
 def embed(policy: Policy, products: Sequence[Product]) -> Flow[NDArray[np.float32]]:
@@ -167,10 +188,12 @@ def stream(
     core.check_product(product)
     if condition is None:
         media = yield from _media(product)
-        request = core.content(product, media, {"tags"})
+        request = core.content(product, media, {"tags", "moderation"})
     else:
         request = core.tags_of(condition)
     answer = yield from _send(policy, first, request)
+    if condition is None:
+        _refuse_blocked(core.listing(answer, request), request)
     state.tags = core.tags(answer)
     answer = yield from _send(policy, first, core.prompt(product, answer, options))
     request = core.decode(answer, options)
@@ -250,6 +273,11 @@ def status(policy: Policy) -> Flow[Status]:
 
 
 # ----------------------------------------------------------------------------------------------------------- steps
+
+
+def _refuse_blocked(made: Listing, request: core.Request) -> None:
+    if made.moderation is not None and made.moderation.action == "block":
+        raise core.blocked(made.moderation, request.model)
 
 
 def _media(product: Product) -> Flow[dict[str, bytes]]:

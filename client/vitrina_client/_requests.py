@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrina_client._errors import InvalidInput, ServerError, TooLarge
+from vitrina_client._errors import Blocked, InvalidInput, ServerError, TooLarge
 from vitrina_client._types import (
     WANTS,
     Array,
@@ -22,8 +22,10 @@ from vitrina_client._types import (
     AudioFormat,
     Background,
     Edit,
+    Finding,
     ImageFormat,
     Listing,
+    Moderation,
     Piece,
     Post,
     Product,
@@ -44,11 +46,12 @@ MAX_MESSAGE = 2**31 - 2**20  # bytes; protobuf and Triton's gRPC end at 2 GiB, w
 TASK_SAMPLING = ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "REPETITION_PENALTY")
 TEXT_OUTPUTS = ("TEXT", "FINISH_REASON", "PROMPT_TOKENS", "COMPLETION_TOKENS")
 OUTPUTS: dict[Want, tuple[str, ...]] = {
-    "text": (*TEXT_OUTPUTS, "EDITS"),
+    "text": (*TEXT_OUTPUTS, "EDITS", "TEXT_MODERATION"),
     "tags": ("TAGS", "TAG_SCORES"),
     "embedding": ("EMBEDDING",),
     "condition": ("CONDITION",),
     "weights": ("FUSION_WEIGHTS",),
+    "moderation": ("MODERATION",),
 }
 #: What is drawn from a condition: the ensemble that draws it, and its output.
 DRAWN: dict[Want, tuple[str, str]] = {"image": ("generate_image", "IMAGE"), "video": ("generate_video", "VIDEO")}
@@ -274,8 +277,13 @@ def check_size(name: str, media: bytes) -> bytes:
 def listing(answer: Mapping[str, Array], request: Request) -> Listing:
     """The answer to a request of one row."""
     values: dict[str, Any] = {}
+    for output in ("MODERATION", "TEXT_MODERATION"):
+        if output in request.outputs:
+            values["moderation"] = moderation(answer[output])
     if "TEXT" in request.outputs:
         part = piece(answer)
+        if part.finish_reason == "blocked":
+            raise blocked(values["moderation"], request.model)
         values |= {"text": part.text, "finish_reason": part.finish_reason}
         values["edits"] = tuple(Edit(**edit) for edit in json.loads(_text(answer["EDITS"])))
         values |= {"prompt_tokens": part.prompt_tokens, "completion_tokens": part.completion_tokens}
@@ -289,6 +297,19 @@ def listing(answer: Mapping[str, Array], request: Request) -> Listing:
         shares = (float(share) for share in answer["FUSION_WEIGHTS"][0])
         values["weights"] = dict(zip(("text", *MODALITIES.values()), shares, strict=True))
     return Listing(**values)
+
+
+def moderation(tensor: Array) -> Moderation:
+    """What the policy said of one row."""
+    said = json.loads(_text(tensor))
+    return Moderation(said["action"], tuple(Finding(**finding) for finding in said["findings"]))
+
+
+def blocked(said: Moderation, model: str) -> Blocked:
+    """The error for what may not appear."""
+    blocking = tuple(finding for finding in said.findings if finding.action == "block")
+    reasons = "; ".join(f"{each.field} by {each.by}: {each.evidence} ({each.category})" for each in blocking)
+    return Blocked(f"the shop's policy blocks it: {reasons}", model=model, field=blocking[0].field, findings=blocking)
 
 
 def piece(answer: Mapping[str, Array]) -> Piece:

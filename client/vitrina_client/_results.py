@@ -115,7 +115,7 @@ def plan(
 
     first: frozenset[Name] = frozenset()
     if len(outputs & {"text", "image", "video"}) > 1:  # encoded once for all
-        steps["condition"] = Step(lambda: flows.generate(policy, product, {"condition"}, None, options))
+        steps["condition"] = Step(lambda: flows.encode(policy, product, options))
         first = frozenset({"condition"})
     if "text" in outputs:
         steps["text"] = Step(written, first)

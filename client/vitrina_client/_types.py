@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 #: Arrays that travel: bytes as numpy objects, numbers as their dtype, the batch axis first.
 Array = NDArray[Any]
-Want = Literal["text", "tags", "embedding", "condition", "weights", "image", "video"]
+Want = Literal["text", "tags", "embedding", "condition", "weights", "moderation", "image", "video"]
 Output = Literal["text", "image", "video", "studio", "speech", "post"]
 #: A file's path, or what it holds.
 Media = str | os.PathLike[str] | bytes
@@ -128,6 +128,34 @@ class Edit(NamedTuple):
     after: str
 
 
+class Finding(NamedTuple):
+    """One reason why the shop's policy flags or blocks something.
+
+    Attributes:
+        category: as the policy file names it (``weapons``).
+        action: ``flag`` or ``block``.
+        field: where it was found: ``TITLE``, ``IMAGE``, ``TEXT`` (what was written), ``SCRIPT`` or ``CAPTION``.
+        by: ``words``, ``likeness`` (a sentence reads like the policy's examples) or ``class`` (what the picture shows).
+        evidence: the word; the sentence ≈ an example; the class.
+        score: 1 for a word, else about 0 to 1.
+    """
+
+    category: str
+    action: Literal["flag", "block"]
+    field: str
+    by: str
+    evidence: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Moderation:
+    """What the shop's policy says: ``allow``, ``flag`` (somebody should look) or ``block``, and why."""
+
+    action: Literal["allow", "flag", "block"]
+    findings: tuple[Finding, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Listing:
     """What was made of a product; what was not asked for is None.
@@ -141,6 +169,8 @@ class Listing:
         embedding: float32 [384], unit length, for search.
         condition: float32 [36, 384], what decoders take; pass it back as ``condition=`` to write more from it.
         weights: modality → how much it counted, together one; 0 for what was not given.
+        moderation: what the policy says of title and photo, and of the copy where that was asked for; what it blocks is
+            raised as :class:`Blocked` instead of given.
         image: PNG of a generated picture; it says so in its metadata.
         video: MP4 of a generated turn round the product; it says so in its metadata.
     """
@@ -154,6 +184,7 @@ class Listing:
     embedding: NDArray[np.float32] | None = field(default=None, repr=False)
     condition: NDArray[np.float32] | None = field(default=None, repr=False)
     weights: Mapping[str, float] | None = None
+    moderation: Moderation | None = None
     image: bytes | None = field(default=None, repr=False)
     video: bytes | None = field(default=None, repr=False)
 
@@ -266,6 +297,6 @@ class Status:
     models: tuple[ModelStatus, ...]
 
 
-WANTS: tuple[Want, ...] = ("text", "tags", "embedding", "condition", "weights", "image", "video")
+WANTS: tuple[Want, ...] = get_args(Want)
 OUTPUTS: tuple[Output, ...] = get_args(Output)
 DEFAULT_WANT: Collection[Want] = frozenset({"text", "tags"})

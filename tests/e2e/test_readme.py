@@ -1,10 +1,12 @@
 """What the README tells a newcomer to type is run here, on a checkpoint of the test's own."""
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,21 @@ def folder(tmp_path_factory, bundle) -> Path:
     shutil.copy(tokenizer, folder / "my-encoder" / "tokenizer.json")
     shutil.copytree(REPOSITORY / "model_repository", folder / "model_repository", copy_function=os.link)
     return folder
+
+
+def test_the_container_gets_every_package_that_the_steps_import():
+    imported = set()
+    for room in ("stages", "decoding", "model_repository"):
+        for path in (REPOSITORY / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+                imported |= {name.split(".")[0] for name in names}
+    own = {"stages", "decoding", "triton_python_backend_utils", "piper"}  # piper-tts is an extra, GPL-3.0
+    packages = packages_distributions()
+    wanted = {packages[name][0].lower() for name in imported - sys.stdlib_module_names - own}
+    installed = re.search(r"pip install (.*?)&&", README, re.DOTALL)[1]
+    assert wanted <= {name.split("<")[0].lower() for name in re.findall(r"[\w<-]+", installed)}
 
 
 @pytest.mark.slow

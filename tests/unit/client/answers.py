@@ -11,6 +11,8 @@ def answer(rows=1, **changes):
         "PROMPT_TOKENS": np.full((rows, 1), 31, np.int32),
         "COMPLETION_TOKENS": np.full((rows, 1), 4, np.int32),
         "EDITS": np.array([[b'[{"kind": "grammar", "before": "an", "after": "a"}]']] * rows, object),
+        "MODERATION": np.array([[b'{"action": "allow", "findings": []}']] * rows, object),
+        "TEXT_MODERATION": np.array([[b'{"action": "allow", "findings": []}']] * rows, object),
         "TAGS": np.array([[b"mug", "杯".encode(), b"", b"", b""]] * rows, object),
         "TAG_SCORES": np.tile(np.array([[0.75, 0.5, 0, 0, 0]], np.float32), (rows, 1)),
         "EMBEDDING": np.ones((rows, 384), np.float32),

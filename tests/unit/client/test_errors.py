@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vitrina_client import (
+    Blocked,
     Cancelled,
     ConnectionFailed,
     DeadlineExceeded,
@@ -24,6 +25,7 @@ from stages.errors import TRITON_CODE, StageError
 KINDS = {
     "invalid_input": InvalidInput,
     "too_large": TooLarge,
+    "blocked": Blocked,
     "queue_full": QueueFull,
     "not_ready": NotReady,
     "deadline_exceeded": DeadlineExceeded,

@@ -5,9 +5,12 @@ import json
 import numpy as np
 import pytest
 from vitrina_client import (
+    Blocked,
     Edit,
+    Finding,
     InvalidInput,
     Listing,
+    Moderation,
     Post,
     Product,
     Sampling,
@@ -51,7 +54,7 @@ def test_only_what_is_wanted_is_asked_for_and_text_fields_go_with_text():
     full = Product("Mug", attributes={"颜色": "red"})
     options = {"task": "question", "question": "Dishwasher?", "sampling": Sampling(seed=3)}
     with_text = core.content(full, {}, {"embedding", "text"}, options)
-    assert with_text.outputs == (*core.TEXT_OUTPUTS, "EDITS", "EMBEDDING")
+    assert with_text.outputs == (*core.TEXT_OUTPUTS, "EDITS", "TEXT_MODERATION", "EMBEDDING")
     assert words(with_text.inputs["TASK"]) == ["question"]
     assert json.loads(words(with_text.inputs["ATTRIBUTES"])[0]) == {"颜色": "red"}
     without = core.content(full, {}, {"embedding"}, options)
@@ -265,6 +268,32 @@ def test_an_answer_becomes_a_listing():
     assert listing.tags == (Tag("mug", 0.75), Tag("杯", 0.5))
     assert (listing.embedding.shape, listing.condition.shape) == ((384,), (36, 384))
     assert listing.embedding.flags.writeable
+
+
+def test_what_the_policy_says_is_read_and_what_it_blocks_is_raised():
+    weapons = {
+        "category": "weapons",
+        "action": "block",
+        "field": "TITLE",
+        "by": "words",
+        "evidence": "gun",
+        "score": 1.0,
+    }
+    wine = {"category": "alcohol", "action": "flag", "field": "TEXT", "by": "words", "evidence": "wine", "score": 1.0}
+
+    def said(action, *findings, **arrays):
+        written = json.dumps({"action": action, "findings": findings}).encode()
+        return answer(MODERATION=np.array([[written]]), TEXT_MODERATION=np.array([[written]]), **arrays)
+
+    assert core.listing(said("block", weapons), core.content(MUG, {}, {"moderation"})).moderation == Moderation(
+        "block", (Finding(**weapons),)
+    )
+    text = core.content(MUG, {}, {"text"})
+    assert core.listing(said("flag", wine), text).moderation == Moderation("flag", (Finding(**wine),))
+    blocked = said("block", wine, weapons, TEXT=np.array([[b""]]), FINISH_REASON=np.array([[b"blocked"]]))
+    with pytest.raises(Blocked, match=r"TITLE by words: gun \(weapons\)") as caught:
+        core.listing(blocked, text)
+    assert (caught.value.field, caught.value.findings) == ("TITLE", (Finding(**weapons),))
 
 
 @pytest.mark.parametrize("options", [{"max_characters": 80}, {"banned_words": ["cheap"]}])

@@ -1,8 +1,9 @@
-"""PHOTO, its OPACITY, CAPTION and perhaps AUDIO → POST, an MP4, and its SECONDS (see `stages.post`)."""
+"""PHOTO, OPACITY, CAPTION, the policy's word on them, perhaps AUDIO → POST, an MP4, and SECONDS (`stages.post`)."""
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from stages.moderation import refuse_blocked
 from stages.post import compose, read_brief
 from stages.triton import respond, value
 
@@ -12,6 +13,7 @@ class TritonPythonModel:
         return respond(requests, self.answer)
 
     def answer(self, request):
+        refuse_blocked(value(request, "MODERATION"))
         photo, opacity = (
             pb_utils.get_input_tensor_by_name(request, name).as_numpy()[0] for name in ("PHOTO", "OPACITY")
         )

@@ -6,8 +6,9 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from stages import editing
+from stages.moderation import action
 from stages.prompts import OPTIONAL_FIELDS, SAMPLING_FIELDS, messages, read_request, render, sampling
-from stages.triton import each_row, lists, respond, text_rows
+from stages.triton import each_row, field, lists, respond, text_rows
 
 
 class TritonPythonModel:
@@ -28,11 +29,14 @@ class TritonPythonModel:
             asked = read_request(tags[row], scores[row], rows[row])
             return asked.task, render(messages(asked), self.chat_template).encode()
 
+        stopped = [action(said) == "block" for said in field(request, "MODERATION") or []]
         tasks, prompts = zip(*each_row(range(len(rows)), read), strict=True)
         tensors = [pb_utils.Tensor("PROMPT", np.array(prompts, object).reshape(-1, 1))]
         for name, key in SAMPLING_FIELDS.items():
             given = pb_utils.get_input_tensor_by_name(request, name)
             dtype = np.int32 if name == "MAX_TOKENS" else np.float32
             suits = given.as_numpy() if given else np.array([[sampling(task)[key]] for task in tasks], dtype)
+            if name == "MAX_TOKENS" and any(stopped):  # what is written of it will not be shown
+                suits = np.where(np.array(stopped)[:, None], np.int32(1), suits)
             tensors.append(pb_utils.Tensor(name, suits))
         return tensors

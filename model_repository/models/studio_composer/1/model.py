@@ -1,8 +1,9 @@
-"""PHOTO and the network's OPACITY → IMAGE, the studio shot, and SUBJECT (see `stages.studio`)."""
+"""PHOTO, the OPACITY and the policy's word on it → IMAGE, the studio shot, and SUBJECT (see `stages.studio`)."""
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from stages.moderation import refuse_blocked
 from stages.studio import FIELDS, read_order, shoot
 from stages.triton import respond, value
 
@@ -12,6 +13,7 @@ class TritonPythonModel:
         return respond(requests, self.answer)
 
     def answer(self, request):
+        refuse_blocked(value(request, "MODERATION"))
         photo, opacity = (
             pb_utils.get_input_tensor_by_name(request, name).as_numpy()[0] for name in ("PHOTO", "OPACITY")
         )

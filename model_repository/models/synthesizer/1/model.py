@@ -11,6 +11,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from stages.errors import StageError
+from stages.moderation import refuse_blocked
 from stages.speech import Phonemizer, join, read_script
 from stages.triton import respond, value
 
@@ -28,6 +29,7 @@ class TritonPythonModel:
         return respond(requests, self.answer)
 
     def answer(self, request):
+        refuse_blocked(value(request, "MODERATION"))
         script = read_script(*(value(request, name) for name in ("SCRIPT", "SPEED", "AUDIO_FORMAT", "TIMEOUT_MS")))
         self.phonemize = self.phonemize or Phonemizer(self.path)
         noise, length, duration_noise = self.scales

@@ -26,7 +26,7 @@ class TritonPythonModel:
             text, done = editing.edited(written, finish, read_request((), (), row), order)
             texts.append(text.encode("utf-8"))
             edits.append(json.dumps([edit._asdict() for edit in done], ensure_ascii=False).encode("utf-8"))
-        columns = {"TEXT": texts, "FINISH_REASON": [row["FINISHED"] for row in rows], "EDITS": edits}
+        columns = {"TEXT": texts, "EDITS": edits}
         return [
             pb_utils.Tensor(name, np.array(columns[name], object).reshape(-1, 1))
             for name in request.requested_output_names()

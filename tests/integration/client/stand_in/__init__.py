@@ -24,7 +24,7 @@ SAMPLING = {
     "TIMEOUT_MS": "INT32 [1]",
 }
 EDIT_FIELDS = {"MAX_CHARACTERS": "INT32 [1]", "BANNED_WORDS": "STRING [-1]"}
-EDITS = {"EDITS": "STRING [1]"}
+EDITS = {"EDITS": "STRING [1]", "TEXT_MODERATION": "STRING [1]"}
 CONDITION = {"CONDITION": "FP32 [36, 384]"}
 TEXT = {
     "TEXT": "STRING [1]",
@@ -34,7 +34,7 @@ TEXT = {
 }
 TAGS = {"TAGS": "STRING [5]", "TAG_SCORES": "FP32 [5]"}
 
-EVERYTHING = TEXT | EDITS | CONDITION | {"EMBEDDING": "FP32 [384]"} | TAGS
+EVERYTHING = TEXT | EDITS | CONDITION | {"EMBEDDING": "FP32 [384]", "MODERATION": "STRING [1]"} | TAGS
 
 #: ensemble over `stand_in` → its required inputs, its outputs.
 ENSEMBLES = {

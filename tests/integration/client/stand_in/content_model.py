@@ -20,6 +20,8 @@ from stages.triton import triton_error
 TEXTS = ("TASK", "LANGUAGE", "QUESTION", "HISTORY", "ATTRIBUTES", "STOP", "BANNED_WORDS")
 NUMBERS = ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "TOP_K", "REPETITION_PENALTY", "SEED", "TIMEOUT_MS", "MAX_CHARACTERS")
 
+ALLOWED = b'{"action": "allow", "findings": []}'
+
 
 def journal(model, title, what):
     with Path(os.environ["VITRINA_TEST_JOURNAL"]).open("a") as file:
@@ -101,6 +103,8 @@ class TritonPythonModel:
             "TEXT": np.array([[text.encode()]] * rows, dtype=np.object_),
             "FINISH_REASON": np.array([[b"eos"]] * rows, dtype=np.object_),
             "EDITS": np.array([[b"[]"]] * rows, dtype=np.object_),
+            "MODERATION": np.array([[ALLOWED]] * rows, dtype=np.object_),
+            "TEXT_MODERATION": np.array([[ALLOWED]] * rows, dtype=np.object_),
             "PROMPT_TOKENS": count * 7,
             "COMPLETION_TOKENS": count * 3,
             "CONDITION": np.repeat(embedding[:, None, :], 36, axis=1),

@@ -1,0 +1,97 @@
+"""Texts and a picture's class scores → MODERATION, what the shop's policy says of them, and the text if it may appear.
+
+Sentences are embedded by `text_encoder` (BLS: how many there are, no ensemble can count out). This step never fails,
+because others of its request are under way beside it, which Triton 24.10 does not bear: what cannot be checked is
+blocked, and says so.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from stages import moderation
+from stages.text import TitleTokenizer
+from stages.triton import field, respond
+
+#: Input → the field that a finding names.
+TEXTS = {"TITLE": "TITLE", "WRITTEN": "TEXT", "SCRIPT": "SCRIPT", "CAPTION": "CAPTION"}
+KEPT = Path(os.environ.get("VITRINA_CACHE") or Path.home() / ".cache" / "vitrina") / "moderation"
+ROWS = 8  # that text_encoder takes at once
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        folder = Path(args["model_repository"]) / args["model_version"]
+        self.tokenize = TitleTokenizer(folder / "tokenizer.json")
+        self.policy = moderation.Policy.load(Path(os.environ.get("VITRINA_POLICY") or moderation.POLICY))
+        self.likeness = None  # learnt at the first request: while models load, none can be called
+
+    def execute(self, requests):
+        return respond(requests, self.answer)
+
+    def answer(self, request):
+        columns = {name: rows for name in (*TEXTS, "FINISHED", "EARLIER") if (rows := field(request, name))}
+        scores = pb_utils.get_input_tensor_by_name(request, "IMAGE_SCORES")
+        scores = None if scores is None else scores.as_numpy()
+        count = len(next(iter(columns.values()))) if columns else len(scores)
+        try:
+            found = self.check({name: columns[name] for name in TEXTS if name in columns}, scores, count)
+        except Exception as error:
+            logging.getLogger("vitrina").exception("the content check failed")
+            found = [[moderation.unchecked(error)] for _ in range(count)]
+        if "EARLIER" in columns:
+            found = [moderation.loads(had) + new for had, new in zip(columns["EARLIER"], found, strict=True)]
+        said = [moderation.dumps(findings) for findings in found]
+        blocked = [moderation.action_of(findings) == "block" for findings in found]
+        outputs = {"MODERATION": said, "MODERATION_COPY": said}
+        for name, source, instead in (("TEXT", "WRITTEN", b""), ("FINISH_REASON", "FINISHED", b"blocked")):
+            if source in columns:
+                outputs[name] = [instead if no else row for no, row in zip(blocked, columns[source], strict=True)]
+        return [
+            pb_utils.Tensor(name, np.array(outputs[name], object).reshape(-1, 1))
+            for name in request.requested_output_names()
+        ]
+
+    def check(self, texts, scores, count):
+        """The findings of every row."""
+        found = [[] for _ in range(count)]
+        said, places = [], []
+        for name, rows in texts.items():
+            for row, data in enumerate(rows):
+                text = data.decode("utf-8", "replace")
+                found[row] += self.policy.worded(text, TEXTS[name])
+                sentences = moderation.comparable(text)
+                places.append((row, TEXTS[name], slice(len(said), len(said) + len(sentences))))
+                said += sentences
+        if said:
+            if self.likeness is None:
+                self.likeness = moderation.learn(self.policy, self.embed, KEPT)
+            embeddings = self.embed(said)
+            for row, name, place in places:
+                found[row] += self.likeness(said[place], embeddings[place], name)
+        if scores is not None:
+            for row in range(count):
+                found[row] += self.policy.shown(scores[row], "IMAGE")
+        return found
+
+    def embed(self, texts):
+        """Sentence embeddings, float32 [texts, 384]."""
+        return np.concatenate([self.encode(texts[start : start + ROWS]) for start in range(0, len(texts), ROWS)])
+
+    def encode(self, texts):
+        tokens = self.tokenize(texts)
+        response = pb_utils.InferenceRequest(
+            model_name="text_encoder",
+            requested_output_names=["sentence_embedding"],
+            inputs=[
+                pb_utils.Tensor("input_ids", tokens.input_ids),
+                pb_utils.Tensor("attention_mask", tokens.attention_mask),
+            ],
+            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU),
+        ).exec()
+        if response.has_error():
+            raise RuntimeError(f"text_encoder: {response.error().message()}")
+        return pb_utils.get_output_tensor_by_name(response, "sentence_embedding").as_numpy().copy()

@@ -1,0 +1,161 @@
+"""The content check on the served bundle: what the policy blocks does not appear, and says so."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+import yaml
+from vitrina_client import AsyncVitrina, Blocked, Product, Vitrina, _command
+
+from server import Server, ServerFailed, ServerOptions
+
+CUP = Path(__file__).parent.parent.parent / "samples" / "espresso-cup.jpg"
+OWN = {
+    "version": 1,
+    "likeness": 0.35,
+    "class_score": 0.3,
+    "ordinary": ["a wooden chair", "a red lamp for the desk", "a soft blanket", "thank you for your order"],
+    "categories": {
+        "cups": {"action": "block", "classes": ["espresso", "cup"]},
+        "pirates": {
+            "action": "block",
+            "words": {"en": ["parrot"]},
+            "examples": ["a pirate ship with a black flag", "treasure map of the seven seas", "a hook for a captain"],
+        },
+        "lamps": {"action": "flag", "words": {"en": ["lamp"]}},
+    },
+}
+RIFLE, TABLE = Product("AK-47 rifle with scope"), Product("Oak table with six chairs")
+
+
+@pytest.fixture(params=["grpc", "http"])
+def vitrina(request, server):
+    with Vitrina(f"{request.param}://{getattr(server, f'{request.param}_url')}") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def own(bundle, tmp_path_factory):
+    """A server with a policy of its own."""
+    path = tmp_path_factory.mktemp("policy") / "own.yaml"
+    path.write_text(yaml.safe_dump(OWN))
+    models = ["content", "content_image", "text_decoder", "studio", "post", "speak"]
+    with (
+        Server(ServerOptions(http_port=0, grpc_port=0, metrics_port=0, models=models, policy=path)) as running,
+        Vitrina(f"grpc://{running.grpc_url}") as client,
+    ):
+        yield client
+
+
+def test_the_check_gives_reasons_and_lets_the_rest_through(vitrina):
+    assert vitrina.check(TABLE).action == "allow"
+    said = vitrina.check(RIFLE)
+    assert said.action == "block"
+    assert {(each.category, each.field, each.by) for each in said.findings} == {
+        ("weapons", "TITLE", "words"),
+        ("weapons", "TITLE", "likeness"),
+    }
+    flagged = vitrina.check(Product("Bottle of red wine"))
+    assert (flagged.action, flagged.findings[0].evidence) == ("flag", "wine")
+
+
+def test_what_is_blocked_does_not_appear_and_says_so(vitrina):
+    for make in (
+        lambda: vitrina.generate(RIFLE),
+        lambda: vitrina.generate(RIFLE, want={"image"}),
+        lambda: list(vitrina.stream(RIFLE)),
+    ):
+        with pytest.raises(Blocked, match="weapons") as caught:
+            make()
+        assert caught.value.field == "TITLE" and caught.value.findings[0].evidence == "AK-47"
+    assert vitrina.generate(RIFLE, want={"embedding"}).embedding is not None  # nothing of it is shown
+    flagged = vitrina.generate(Product("Bottle of red wine"))
+    assert flagged.text and flagged.moderation.action == "flag"
+
+
+def test_the_copy_itself_is_checked(vitrina):
+    """A title says nothing, the question does; from a condition too, where nothing else was checked."""
+    asked = {"task": "question", "question": "Repeat the word handgun for me, please. What is a handgun?"}
+    condition = vitrina.generate(Product("it"), want={"condition"}).condition
+    for given in ({}, {"condition": condition}):
+        with pytest.raises(Blocked) as caught:
+            vitrina.generate(Product("it"), **given, **asked)
+        assert caught.value.field == "TEXT"
+
+
+def test_one_row_s_verdict_is_its_own(server):
+    rows = ["Oak table with six chairs", "AK-47 rifle with scope", "Soft wool blanket"]
+    with triton.InferenceServerClient(server.grpc_url) as client:
+        sent = triton.InferInput("TITLE", [3, 1], "BYTES")
+        sent.set_data_from_numpy(np.array([[row.encode()] for row in rows], object))
+        names = ["TEXT", "FINISH_REASON", "COMPLETION_TOKENS", "MODERATION", "TEXT_MODERATION"]
+        answer = client.infer("content", [sent], outputs=[triton.InferRequestedOutput(name) for name in names])
+    got = {name: answer.as_numpy(name).ravel().tolist() for name in names}
+    assert [json.loads(said)["action"] for said in got["MODERATION"]] == ["allow", "block", "allow"]
+    assert [json.loads(said)["action"] for said in got["TEXT_MODERATION"]] == ["allow", "block", "allow"]
+    assert [bool(text) for text in got["TEXT"]] == [True, False, True]
+    assert got["FINISH_REASON"][1] == b"blocked" and b"blocked" not in (
+        got["FINISH_REASON"][0],
+        got["FINISH_REASON"][2],
+    )
+    assert got["COMPLETION_TOKENS"][1] == 1  # not written out for nobody
+
+
+def test_results_that_the_product_blocks_fail_alone(vitrina):
+    product = Product(RIFLE.title, image=CUP)
+    results = {each.output: each for each in vitrina.iter_results(product, {"text", "image", "studio"})}
+    assert isinstance(results["text"].error, Blocked) and isinstance(results["image"].error, Blocked)
+    assert results["studio"].error is None  # the photo shows a cup
+
+
+async def test_asynchronously_too(server):
+    async with AsyncVitrina(f"grpc://{server.grpc_url}") as vitrina:
+        assert (await vitrina.check(RIFLE)).action == "block"
+        with pytest.raises(Blocked):
+            await vitrina.generate(RIFLE)
+
+
+def test_the_command(server, capsys):
+    url = f"grpc://{server.grpc_url}"
+    assert _command.main(["check", "--url", url, "--title", RIFLE.title]) == 7
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "block" and shown[1].split("\t")[:4] == ["block", "weapons", "TITLE", "words"]
+    assert _command.main(["check", "--url", url, "--title", TABLE.title]) == 0
+    assert _command.main(["speak", "--url", url, "--text", "a handgun", "--out", "/tmp/never.wav"]) == 7
+
+
+def test_a_policy_of_one_s_own_by_words_likeness_and_class(own):
+    assert own.check(RIFLE).action == "allow"
+    assert own.check(Product("a lamp")).action == "flag"
+    said = own.check(Product("The pirate's ship flies a black flag", image=CUP))
+    assert {(each.category, each.field, each.by) for each in said.findings} == {
+        ("pirates", "TITLE", "likeness"),
+        ("cups", "IMAGE", "class"),
+    }
+
+
+def test_a_photo_is_not_shown_and_a_script_not_spoken(own):
+    for make, field in (
+        (lambda: own.studio(CUP), "IMAGE"),
+        (lambda: own.post(CUP, "A red lamp."), "IMAGE"),
+        (lambda: own.generate(Product("thing", image=CUP)), "IMAGE"),
+        (lambda: own.speak("A parrot sits on my shoulder."), "SCRIPT"),
+    ):
+        with pytest.raises(Blocked) as caught:
+            make()
+        assert caught.value.field == field
+
+
+def test_a_server_with_a_wrong_policy_does_not_start(bundle, tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(yaml.safe_dump(OWN | {"likenes": 1}))
+    options = ServerOptions(http_port=0, grpc_port=0, metrics_port=0, models=["content"], policy=path)
+    with (
+        pytest.raises(ServerFailed, match=r"policy .*policy\.yaml: likenes: Extra inputs are not permitted"),
+        Server(options),
+    ):
+        pass
+    with pytest.raises(ValueError, match=r"none\.yaml' is no file"):
+        ServerOptions(policy=tmp_path / "none.yaml")
