@@ -82,6 +82,8 @@ def model_config(model: Model, target: str = "cpu") -> ModelConfig:
         # FP32 to TF32, which the parity tolerances do not allow. Understood from Triton 24.07 on.
         cuda = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="cuda")
         cuda.parameters["use_tf32"] = "0"
+    if model.calls:
+        config.parameters["calls"].string_value = ",".join(model.calls)
     if model.backend == "onnxruntime":
         _add_warmup(config, model)
     return config

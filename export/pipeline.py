@@ -74,6 +74,7 @@ class Model:
         max_queue: requests that may wait, one more being refused; 0 for any number. A step that runs beside another one
             must never refuse: Triton 24.10 then hangs for good (see :func:`_encode`).
         parameters: `parameters` of the config.
+        calls: models that it calls by itself, outside any ensemble's edges; who loads it loads them too.
         files: what the export of a slot puts beside the model, as ``file name → slot``.
     """
 
@@ -88,6 +89,7 @@ class Model:
     engine: bool = False
     max_queue: int = 256
     parameters: dict[str, str] = field(default_factory=dict)
+    calls: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
 
 
@@ -195,6 +197,7 @@ STUDIO_FIELDS = (
     Tensor("SIZE", "INT32", (1,), optional=True),
     Tensor("IMAGE_FORMAT", "BYTES", (1,), optional=True),
 )
+IS_FRAME = Tensor("IS_FRAME", "BOOL", (1,))  # the photo is one of the clip's
 PHOTO = Tensor("PHOTO", "UINT8", ("height", "width", 3))
 OPACITY_DIMS = (320, 320)  # as the cutout network reads and gives
 CAPTION = Tensor("CAPTION", "BYTES", (1,))  # what a post says
@@ -457,7 +460,7 @@ MODELS: tuple[Model, ...] = (
             "text_decoder",
         ),
     ),
-    Model("text_collector", "python", DECODER_INPUTS, TEXT_OUTPUTS, batches=False),
+    Model("text_collector", "python", DECODER_INPUTS, TEXT_OUTPUTS, batches=False, calls=("text_decoder",)),
     Model(
         "text_optimizer",
         "python",
@@ -478,6 +481,7 @@ MODELS: tuple[Model, ...] = (
         (MODERATION, replace(MODERATION, name="MODERATION_COPY"), *TEXT_OUTPUTS[:2]),
         batches=False,  # optional fields differ from request to request
         max_queue=0,
+        calls=("text_encoder",),
         files={"tokenizer.json": "text_encoder"},
     ),
     Model(
@@ -499,8 +503,8 @@ MODELS: tuple[Model, ...] = (
     Model(
         "photo_reader",
         "python",
-        (IMAGE, *STUDIO_FIELDS),
-        (PHOTO, Tensor("PIXELS", "UINT8", (*OPACITY_DIMS, 3)), Tensor("VIEW", "UINT8", (224, 224, 3))),
+        (replace(IMAGE, optional=True), replace(VIDEO, optional=True), *STUDIO_FIELDS),
+        (PHOTO, IS_FRAME, Tensor("PIXELS", "UINT8", (*OPACITY_DIMS, 3)), Tensor("VIEW", "UINT8", (224, 224, 3))),
         max_batch_size=1,
         max_queue=64,
     ),
@@ -529,7 +533,9 @@ MODELS: tuple[Model, ...] = (
             Tensor("OPACITY", "FP32", OPACITY_DIMS),
             MODERATION,
             CAPTION,
+            IS_FRAME,
             replace(AUDIO, optional=True),
+            replace(VIDEO, optional=True),
             STUDIO_FIELDS[1],
         ),
         POST_OUTPUTS,
@@ -546,6 +552,7 @@ MODELS: tuple[Model, ...] = (
         max_batch_size=1,
         instances=2,
         max_queue=64,
+        calls=("speech_decoder",),
         files={"speech.json": "speech_decoder"},
     ),
     Model(
@@ -705,13 +712,17 @@ def ensembles() -> Iterator[Ensemble]:
     )
     yield Ensemble(
         "post",
-        (IMAGE, CAPTION, replace(AUDIO, optional=True), STUDIO_FIELDS[1]),
+        (*(replace(media, optional=True) for media in (IMAGE, VIDEO, AUDIO)), CAPTION, STUDIO_FIELDS[1]),
         POST_OUTPUTS,
         (
-            Step("photo_reader", same("IMAGE", "ASPECT"), read),
+            Step("photo_reader", same("IMAGE", "VIDEO", "ASPECT"), read | {"IS_FRAME": "is_frame"}),
             *seen,
             Step("moderator", same("CAPTION") | judged, verdict),
-            Step("post_composer", shown | same("CAPTION", "AUDIO", "ASPECT"), same("POST", "SECONDS")),
+            Step(
+                "post_composer",
+                shown | {"IS_FRAME": "is_frame"} | same("CAPTION", "AUDIO", "VIDEO", "ASPECT"),
+                same("POST", "SECONDS"),
+            ),
         ),
         max_batch_size=1,
     )

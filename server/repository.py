@@ -26,8 +26,9 @@ class Model:
     config: ModelConfig
 
     def steps(self) -> list[str]:
-        """The models that an ensemble runs."""
-        return [step.model_name for step in self.config.ensemble_scheduling.step]
+        """The models that an ensemble runs, or that a python model says that it calls by itself."""
+        called = self.config.parameters["calls"].string_value if "calls" in self.config.parameters else ""
+        return [step.model_name for step in self.config.ensemble_scheduling.step] + [n for n in called.split(",") if n]
 
     def is_complete(self) -> bool:
         """Whether Triton need not fill in the configuration, which costs the start of one more stub a model."""
@@ -87,7 +88,7 @@ def select(models: dict[str, Model], wanted: Sequence[str] | None) -> dict[str, 
         if name in selected:
             continue
         if name not in models:
-            by = f"step of ensemble {asked_by[name]!r}" if name in asked_by else "asked for"
+            by = f"needed by {asked_by[name]!r}" if name in asked_by else "asked for"
             raise ServerFailed(f"Model {name!r} ({by}) is in no model root.", _nearest(name, models))
         selected[name] = models[name]
         for step in models[name].steps():

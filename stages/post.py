@@ -1,17 +1,18 @@
-"""One post of a product: its photo, its studio shot, the copy as captions and the copy's voice, as an MP4.
+"""One post of a product: its photo, its clip's best moments, its studio shot, the copy as captions and its voice.
 
-The photo comes first, over a blurred enlargement of itself; it gives way to the product alone. Captions stand on a dark
-band, so that they can be read on any picture, and each stays as long as its share of the text takes to be said.
+The photo comes first, over a blurred enlargement of itself; it gives way to the clip, and that to the product alone.
+Captions stand on a dark band, so that they can be read on any picture, and each stays as long as its share of the text
+takes to be said.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import noto_cjk_sans_otc
 import numpy as np
@@ -19,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from stages.audio import read_voice
 from stages.errors import invalid, too_large
+from stages.footage import EXCERPTS, best_moments
 from stages.marked import COMPOSED, film_file
 from stages.studio import ASPECTS, Order, composed
 from stages.text import clean, decode_utf8
@@ -32,6 +34,7 @@ LEAD_OUT = 0.8  # seconds after the last word
 MAX_CAPTION = 1_000  # characters
 CROSSFADE = 0.6  # seconds
 PHOTO_SHARE, PHOTO_MOST = 0.35, 4.0  # of the post, in seconds, for the photo
+CLIP_SHARE, EXCERPT_MOST = 0.45, 2.5  # of the post for the clip; seconds of each of its moments
 ZOOM = 0.07  # how much a picture grows while it is shown
 FREE = 0.2  # of the height, below the product, for the captions
 LINES = 3  # of a caption at most
@@ -76,19 +79,36 @@ def read_brief(caption: bytes | None, aspect: bytes | None = None) -> Brief:
     return Brief(tuple(part.strip() for part in _SENTENCE.split(plain) if part.strip()), name)
 
 
-def compose(photo: np.ndarray, opacity: np.ndarray, brief: Brief, voice: bytes | None = None) -> tuple[bytes, float]:
+@dataclass(frozen=True)
+class Scene:
+    """What is seen from a second on: `draw` of 0 to 1, the share of its time that has passed."""
+
+    begins: float
+    draw: Callable[[float], Image.Image]
+
+
+def compose(
+    photo: np.ndarray,
+    opacity: np.ndarray,
+    brief: Brief,
+    voice: bytes | None = None,
+    clip: bytes | None = None,
+    is_frame: bool = False,
+) -> tuple[bytes, float]:
     """The post.
 
     Args:
         photo: uint8 [H, W, 3].
         opacity: float32 [320, 320], what the cutout network says of it.
+        clip: a film that `stages.video` reads, any length; its own sound is left out.
+        is_frame: the photo is a frame of the clip, and not shown beside it.
         voice: a sound file that `stages.audio` reads, at most 30 s; None for a silent post.
 
     Returns:
         An MP4 (H.264, AAC where there is a voice, index first) that says how it was made, and its seconds.
 
     Raises:
-        StageError: on field ``AUDIO``.
+        StageError: on field ``AUDIO`` or ``VIDEO``.
     """
     samples = None if voice is None else read_voice(voice, AUDIO_RATE)
     letters = sum(map(len, brief.captions))
@@ -98,13 +118,20 @@ def compose(photo: np.ndarray, opacity: np.ndarray, brief: Brief, voice: bytes |
         seconds = max(SECONDS[0], len(samples) / AUDIO_RATE + LEAD_OUT)
     size = SIZES[brief.aspect]
     shot, share = composed(photo, opacity, Order("studio", brief.aspect, max(size)), FREE if brief.captions else 0)
-    first = _framed(Image.fromarray(photo), size)
-    pictures = [(first, 0.0), (shot, min(PHOTO_SHARE * seconds, PHOTO_MOST))]
-    if not share:
-        pictures = pictures[:1]  # nothing was cut out: the studio shot would be the photo again
+    scenes, at = [], 0.0
+    if not is_frame:
+        scenes.append(_still(0, _framed(Image.fromarray(photo), size)))
+        at = min(PHOTO_SHARE * seconds, PHOTO_MOST)
+    if clip is not None:
+        each = min(EXCERPT_MOST, CLIP_SHARE * seconds / EXCERPTS)
+        for excerpt in best_moments(clip, each + CROSSFADE, FRAMES_A_SECOND):
+            scenes.append(_moving(at, excerpt.frames, size))
+            at += max(CROSSFADE, len(excerpt.frames) / FRAMES_A_SECOND - CROSSFADE)
+    if share or not scenes:  # else nothing was cut out: the studio shot would be the photo again
+        scenes.append(_still(at, shot))
     spoken = seconds - LEAD_OUT if samples is not None else seconds
     cards = _timed([_card(text, size) for text in _fitting(brief.captions, size)], spoken)
-    frames = _frames(pictures, cards, seconds)
+    frames = _frames(scenes, cards, seconds)
     sound = None
     if samples is not None:
         sound = np.pad(samples, (0, max(0, round(seconds * AUDIO_RATE) - len(samples)))), AUDIO_RATE
@@ -117,14 +144,36 @@ def compose(photo: np.ndarray, opacity: np.ndarray, brief: Brief, voice: bytes |
 
 def _framed(photo: Image.Image, size: tuple[int, int]) -> Image.Image:
     """The whole photo over a blurred enlargement of itself."""
-    cover, contain = (pick(size[0] / photo.width, size[1] / photo.height) for pick in (max, min))
+    cover = max(size[0] / photo.width, size[1] / photo.height)
     wide = photo.resize([max(side, round(length * cover)) for side, length in zip(size, photo.size, strict=True)])
     left, top = ((length - side) // 2 for length, side in zip(wide.size, size, strict=True))
     ground = wide.crop((left, top, left + size[0], top + size[1])).filter(ImageFilter.GaussianBlur(max(size) / 40))
     ground = Image.blend(ground, Image.new("RGB", size), 0.35)
-    inner = photo.resize([max(1, round(length * contain)) for length in photo.size], Image.Resampling.LANCZOS)
-    ground.paste(inner, ((size[0] - inner.width) // 2, (size[1] - inner.height) // 2))
+    _paste(photo, ground)
     return ground
+
+
+def _still(begins: float, picture: Image.Image) -> Scene:
+    return Scene(begins, partial(_zoomed, picture))
+
+
+def _moving(begins: float, frames: list[Image.Image], size: tuple[int, int]) -> Scene:
+    """Frames over a blurred enlargement of the first of them."""
+    ground = _framed(frames[0], size)
+
+    def draw(progress: float) -> Image.Image:
+        shown = ground.copy()
+        _paste(frames[min(len(frames) - 1, int(progress * len(frames)))], shown)
+        return shown
+
+    return Scene(begins, draw)
+
+
+def _paste(picture: Image.Image, ground: Image.Image) -> None:
+    """The whole picture in the middle of the ground, as large as fits."""
+    contain = min(ground.width / picture.width, ground.height / picture.height)
+    inner = picture.resize([max(1, round(length * contain)) for length in picture.size], Image.Resampling.LANCZOS)
+    ground.paste(inner, ((ground.width - inner.width) // 2, (ground.height - inner.height) // 2))
 
 
 def _zoomed(picture: Image.Image, progress: float) -> Image.Image:
@@ -201,30 +250,27 @@ def _timed(cards: list[tuple[Image.Image, int]], seconds: float) -> list[tuple[I
 # --------------------------------------------------------------------------------------------------------------- film
 
 
-def _frames(
-    pictures: list[tuple[Image.Image, float]], cards: list[tuple[Image.Image, Box, float]], seconds: float
-) -> Iterator[Image.Image]:
+def _frames(scenes: list[Scene], cards: list[tuple[Image.Image, Box, float]], seconds: float) -> Iterator[Image.Image]:
     """The post's frames in their order, made on two threads a few frames ahead of whoever takes them."""
     with ThreadPoolExecutor(2) as pool:
         ahead: deque[Future[Image.Image]] = deque()
         for number in range(round(seconds * FRAMES_A_SECOND)):
-            ahead.append(pool.submit(_frame, pictures, cards, number / FRAMES_A_SECOND, seconds))
+            ahead.append(pool.submit(_frame, scenes, cards, number / FRAMES_A_SECOND, seconds))
             if len(ahead) > AHEAD:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
 
 
-def _frame(
-    pictures: list[tuple[Image.Image, float]], cards: list[tuple[Image.Image, Box, float]], at: float, seconds: float
-) -> Image.Image:
-    """What is seen at a time: pictures, each from its second on, and the card whose second has not come."""
+def _frame(scenes: list[Scene], cards: list[tuple[Image.Image, Box, float]], at: float, seconds: float) -> Image.Image:
+    """What is seen at a time: the scene that has begun, fading in over the one before, and the card of that time."""
     shown = None
-    for place, (picture, begins) in enumerate(pictures):
-        ends = pictures[place + 1][1] + CROSSFADE if place + 1 < len(pictures) else seconds
-        if begins <= at < ends or (place + 1 == len(pictures) and at >= begins):
-            near = _zoomed(picture, (at - begins) / (ends - begins))
-            shown = near if shown is None else Image.blend(shown, near, min(1.0, (at - begins) / CROSSFADE))
+    for place, scene in enumerate(scenes):
+        last = place + 1 == len(scenes)
+        ends = seconds if last else scenes[place + 1].begins + CROSSFADE
+        if scene.begins <= at and (at < ends or last):
+            near = scene.draw((at - scene.begins) / max(ends - scene.begins, 1e-6))
+            shown = near if shown is None else Image.blend(shown, near, min(1.0, (at - scene.begins) / CROSSFADE))
     card = next(((band, place) for band, place, ends in cards if at < ends), None)
     if card is not None:
         band, place = card

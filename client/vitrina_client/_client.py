@@ -229,23 +229,26 @@ class Vitrina(_Client):
 
     def post(
         self,
-        image: Media,
+        image: Media | None,
         caption: str,
         *,
+        video: Media | None = None,
         audio: Media | None = None,
         aspect: Aspect = "9:16",
         timeout: Timeout | None = None,
     ) -> Post:
-        """One post: the photo, then the product alone, the copy as captions and, where there is one, its voice.
+        """One post: the photo, the clip's best moments, the product alone, the copy as captions and its voice.
 
         Args:
-            image: path of a picture file, or its bytes (JPEG, PNG, WebP).
+            image: path of a picture file, or its bytes (JPEG, PNG, WebP); None where there is a clip.
+            video: path or bytes of a clip (MP4, MOV, WebM): up to three moments of it are shown, sharp, unlike each
+                other and steadied, without its own sound. Without a photo its best frame is cut out.
             caption: the copy, at most 1,000 characters; pictographs are left out.
             audio: path or bytes of its voice (``speak(caption).audio``), at most 30 s; the captions keep its time.
                 Without one the post is silent, 6 to 20 s.
             aspect: width to height.
         """
-        return self._run(flows.post(self._policy(timeout), image, caption, audio, aspect))
+        return self._run(flows.post(self._policy(timeout), image, video, caption, audio, aspect))
 
     def iter_results(
         self,
@@ -449,15 +452,16 @@ class AsyncVitrina(_Client):
 
     async def post(
         self,
-        image: Media,
+        image: Media | None,
         caption: str,
         *,
+        video: Media | None = None,
         audio: Media | None = None,
         aspect: Aspect = "9:16",
         timeout: Timeout | None = None,
     ) -> Post:
         """See :meth:`Vitrina.post`."""
-        return await self._run(flows.post(self._policy(timeout), image, caption, audio, aspect))
+        return await self._run(flows.post(self._policy(timeout), image, video, caption, audio, aspect))
 
     def iter_results(
         self,

@@ -201,7 +201,7 @@ def _post(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int
             audio = vitrina.speak(arguments.text).audio
         except NotReady as error:
             _tell(told, "silent", error.message)
-    post = vitrina.post(arguments.image, arguments.text, audio=audio, aspect=arguments.aspect)
+    post = vitrina.post(arguments.image, arguments.text, video=arguments.video, audio=audio, aspect=arguments.aspect)
     return _kept(arguments.out, post.video, f"{post.seconds:.1f} s", began, told)
 
 
@@ -427,7 +427,8 @@ def _parser() -> argparse.ArgumentParser:
     studio.add_argument("--size", type=int, metavar="PX", help="of the longer side, 256 to 2048; 1200 if left out")
     post = commands.add_parser("post", parents=[server], help="a photo and its copy as one short video")
     post.set_defaults(run=_post)
-    post.add_argument("--image", type=Path, required=True, metavar="FILE", help="JPEG, PNG or WebP")
+    post.add_argument("--image", type=Path, metavar="FILE", help="JPEG, PNG or WebP")
+    post.add_argument("--video", type=Path, metavar="FILE", help="a clip of it, beside or instead: MP4, MOV or WebM")
     post.add_argument("--text", required=True, help="the copy, at most 1,000 characters")
     post.add_argument(
         "--out", type=_named(".mp4"), required=True, metavar="FILE", help="write it there, a name in .mp4"

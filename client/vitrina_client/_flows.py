@@ -247,13 +247,14 @@ def studio(
     return core.shot((yield from _send(policy, deadline, request)), image_format)
 
 
-def post(policy: Policy, image: Media, caption: str, audio: Media | None, aspect: Aspect) -> Flow[Post]:
+def post(
+    policy: Policy, image: Media | None, video: Media | None, caption: str, audio: Media | None, aspect: Aspect
+) -> Flow[Post]:
     """One request."""
     deadline = Deadline("total", policy.timeout.total)
-    given = Product(image=image, audio=audio)
+    given = Product(image=image, video=video, audio=audio)
     core.check_product(given)
-    media = yield from _media(given)
-    request = core.post(media["IMAGE"], caption, media.get("AUDIO"), aspect)
+    request = core.post((yield from _media(given)), caption, aspect)
     return core.posted((yield from _send(policy, deadline, request)))
 
 

@@ -175,11 +175,10 @@ def shot(answer: Mapping[str, Array], image_format: ImageFormat) -> StudioShot:
     return StudioShot(bytes(image), f"image/{image_format}", float(subject))
 
 
-def post(image: bytes, caption: str, audio: bytes | None, aspect: Aspect) -> Request:
-    """From a photo, the copy and perhaps its voice to one post: ``post``."""
-    inputs = {"IMAGE": _rows([image]), "CAPTION": _texts("CAPTION", [caption]), "ASPECT": _texts("ASPECT", [aspect])}
-    if audio is not None:
-        inputs["AUDIO"] = _rows([audio])
+def post(media: Media, caption: str, aspect: Aspect) -> Request:
+    """From a photo, a clip or both, the copy and perhaps its voice to one post: ``post``."""
+    inputs = {"CAPTION": _texts("CAPTION", [caption]), "ASPECT": _texts("ASPECT", [aspect])}
+    inputs |= {name: _rows([data]) for name, data in media.items()}
     return Request("post", inputs, ("POST", "SECONDS"))
 
 

@@ -111,7 +111,7 @@ def plan(
 
     def posted() -> Flow[Any]:
         voice = made["speech"].audio if "speech" in made else None
-        return (yield from flows.post(policy, photo(), made["text"].text, voice, aspect))
+        return (yield from flows.post(policy, product.image, product.video, made["text"].text, voice, aspect))
 
     first: frozenset[Name] = frozenset()
     if len(outputs & {"text", "image", "video"}) > 1:  # encoded once for all

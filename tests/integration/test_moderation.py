@@ -41,7 +41,7 @@ def own(bundle, tmp_path_factory):
     """A server with a policy of its own."""
     path = tmp_path_factory.mktemp("policy") / "own.yaml"
     path.write_text(yaml.safe_dump(OWN))
-    models = ["content", "content_image", "text_decoder", "studio", "post", "speak"]
+    models = ["content", "content_image", "studio", "post", "speak"]
     with (
         Server(ServerOptions(http_port=0, grpc_port=0, metrics_port=0, models=models, policy=path)) as running,
         Vitrina(f"grpc://{running.grpc_url}") as client,

@@ -40,7 +40,7 @@ SCRIPT = "This red coffee mug holds twelve ounces of water. It costs $9.50, and 
 def spoken(bundle):
     """A server of the models that speech needs."""
     pytest.importorskip("piper", reason="`make speech` installs what phonemes come from")
-    models = ["speak", "speech_decoder"]
+    models = ["speak"]
     with Server(ServerOptions(http_port=0, grpc_port=0, metrics_port=0, models=models)) as running:
         yield running
 
@@ -187,7 +187,7 @@ def test_served_is_what_was_exported(spoken):
 
 def test_without_phonemes_everything_is_ready_and_a_script_is_told_how_to_get_them(bundle, tmp_path, capsys):
     models, ensembles = tmp_path / "models", tmp_path / "ensembles"
-    for name in ("canary", "synthesizer", "speech_decoder", "audio_optimizer"):
+    for name in ("canary", "moderator", "text_encoder", "synthesizer", "speech_decoder", "audio_optimizer"):
         shutil.copytree(MODELS_ROOT / name, models / name, copy_function=lambda *paths: build.place(*map(Path, paths)))
     shutil.copytree(ENSEMBLES_ROOT / "speak", ensembles / "speak")
     adapter = models / "synthesizer" / "1" / "model.py"

@@ -14,8 +14,15 @@ from vitrina_client import AsyncVitrina, InvalidInput, TooLarge, Vitrina, _comma
 from export import build, recipe, report
 from export.parity import check
 from server import Server, ServerOptions
+from tests.unit.stages.test_footage import filmed, pan, scene
+from tests.unit.stages.test_video import clip
 
 CUP = Path(__file__).parent.parent.parent / "samples" / "espresso-cup.jpg"
+
+
+def film_without_index():
+    data = clip(filmed(scene("espresso-cup.jpg"), pan(3)))
+    return data[: data.index(b"moov") - 4] if data.index(b"moov") > data.index(b"mdat") else data[:40]
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +105,24 @@ def test_a_post_has_pictures_captions_and_the_voice_it_is_given(vitrina):
     assert frames[-1][:40, :40].min() > 200  # the studio
 
 
+def test_a_post_of_a_clip_alone_begins_with_it_and_ends_with_its_product(vitrina):
+    film = clip(filmed(scene("espresso-cup.jpg"), pan(40, shake=2)))
+    made = vitrina.post(None, "An espresso cup.", video=film, aspect="16:9")
+    with av.open(BytesIO(made.video)) as file:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in file.decode(video=0)]
+    assert [len(frames), made.seconds] == [144, 6]
+    moving = np.abs(frames[12] - frames[24]).mean()
+    assert moving > 2 and np.abs(frames[0] - frames[12]).mean() > 2
+    with pytest.raises(InvalidInput, match="neither a photo nor a clip") as caught:
+        vitrina.post(None, "An espresso cup.")
+    assert caught.value.field == "IMAGE"
+
+
 @pytest.mark.parametrize(
     ("asked", "kind", "field", "says"),
     [
+        ({"video": b"no film"}, InvalidInput, "VIDEO", "is no video"),
+        ({"image": None, "video": film_without_index()}, InvalidInput, "VIDEO", "before its index"),
         ({"caption": "x" * 1001}, TooLarge, "CAPTION", "the limit is 1,000"),
         ({"audio": b"no sound"}, InvalidInput, "AUDIO", "is no sound"),
         ({"aspect": "3:2"}, InvalidInput, "ASPECT", "'3:2' is unknown"),

@@ -23,6 +23,11 @@ def test_one_content_ensemble_per_subset_of_modalities():
     assert len(set(names)) == 2 ** len(pipeline.MODALITIES) + 8
 
 
+def test_every_model_that_another_calls_is_there():
+    called = {name for model in pipeline.MODELS for name in model.calls}
+    assert called == {"text_decoder", "text_encoder", "speech_decoder"} <= {model.name for model in pipeline.MODELS}
+
+
 def test_absent_image_is_small_zeros_and_runs_no_image_model():
     content, with_image, *_ = pipeline.ensembles()
     assert "image_encoder" not in {s.model for s in content.steps}

@@ -110,6 +110,13 @@ def test_one_name_in_two_roots(tmp_path):
     assert str(tmp_path / "b" / "m") in reason
 
 
+def test_selects_what_a_model_says_that_it_calls(tmp_path):
+    model(tmp_path, "x", 'backend: "python"\nparameters { key: "calls" value { string_value: "y,z" } }')
+    for name in ("y", "z", "other"):
+        model(tmp_path, name, 'backend: "python"')
+    assert set(select(read_models([tmp_path], None), ["x"])) == {"x", "y", "z"}
+
+
 def test_selects_through_ensembles(tmp_path):
     for name in ("x", "y", "z"):
         model(tmp_path, name, 'backend: "python"', "model.py")
@@ -127,7 +134,7 @@ def test_unknown_model_names_the_nearest(tmp_path):
 
 def test_unknown_step_names_its_ensemble(tmp_path):
     ensemble(tmp_path, "outer", "gone")
-    assert "step of ensemble 'outer'" in failure(select, read_models([tmp_path], None), ["outer"]).reason
+    assert "needed by 'outer'" in failure(select, read_models([tmp_path], None), ["outer"]).reason
 
 
 @pytest.mark.parametrize(

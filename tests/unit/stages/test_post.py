@@ -14,7 +14,9 @@ from stages import post
 from stages.errors import StageError
 from stages.post import Brief, compose, read_brief
 from stages.studio import ASPECTS
+from tests.unit.stages.test_footage import filmed, pan, scene
 from tests.unit.stages.test_studio import photo
+from tests.unit.stages.test_video import clip
 
 
 def voice(seconds, rate=22_050, channels=1):
@@ -67,6 +69,22 @@ def test_the_photo_comes_first_then_the_product_alone():
     corner = frames[-1][:60, :60].astype(int)
     assert corner.min() > 200 and np.ptp(corner, axis=2).max() < 8  # the studio's light grey
     assert frames[-1][360, 640, 0] > 2 * frames[-1][360, 640, 2]  # the red product
+
+
+def test_the_clip_s_moments_come_between_and_alone_they_come_first():
+    pixels, opacity, _ = photo()
+    film = clip(filmed(scene("rocket-poster.jpg"), pan(60)))
+    _, frames = played(compose(pixels, opacity, Brief((), "16:9"), clip=film)[0])
+    blue = [frame[..., 2].mean() > 1.3 * frame[..., 0].mean() for frame in frames]  # the rocket's sky
+    seen = np.flatnonzero(blue)
+    assert not blue[0] and not blue[-1] and 1.5 < len(seen) / post.FRAMES_A_SECOND < 3.6
+    assert seen[-1] - seen[0] == len(seen) - 1
+    _, frames = played(compose(pixels, opacity, Brief((), "9:16"), clip=film, is_frame=True)[0])
+    assert frames[0][..., 2].mean() > 1.3 * frames[0][..., 0].mean()
+    assert frames[-1][:60, :60].min() > 200
+    with pytest.raises(StageError) as caught:
+        compose(pixels, opacity, Brief(()), clip=b"no film")
+    assert caught.value.field == "VIDEO"
 
 
 def test_each_caption_is_shown_in_turn_for_its_share_of_the_time():

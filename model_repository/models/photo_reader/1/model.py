@@ -1,4 +1,4 @@
-"""IMAGE → PHOTO, decoded and upright, PIXELS for the cutout network and VIEW for the image encoder.
+"""IMAGE, or else VIDEO's best frame → PHOTO, decoded and upright, PIXELS for the cutout network, VIEW for the encoder.
 
 A bad order is refused here already.
 """
@@ -6,6 +6,8 @@ A bad order is refused here already.
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from stages.errors import invalid
+from stages.footage import best_frame
 from stages.image import for_encoder, read_photo
 from stages.studio import FIELDS, PHOTO_PX, for_network, read_order
 from stages.triton import respond, value
@@ -17,10 +19,15 @@ class TritonPythonModel:
 
     def answer(self, request):
         read_order(*(value(request, name) for name in FIELDS))
-        photo = read_photo(value(request, "IMAGE"), PHOTO_PX)
+        image, clip = value(request, "IMAGE"), value(request, "VIDEO")
+        if image is None and clip is None:
+            raise invalid("IMAGE", "there is neither a photo nor a clip; send one of them")
+        photo = best_frame(clip) if image is None else read_photo(image, PHOTO_PX)
         tensors = {
             "PHOTO": np.asarray(photo)[None],
             "PIXELS": for_network(photo)[None],
             "VIEW": for_encoder(photo)[None],
         }
-        return [pb_utils.Tensor(name, np.ascontiguousarray(array)) for name, array in tensors.items()]
+        tensors["IS_FRAME"] = np.array([[image is None]])
+        asked = request.requested_output_names()
+        return [pb_utils.Tensor(name, np.ascontiguousarray(tensors[name])) for name in asked]
