@@ -132,7 +132,7 @@ def _decoded(
             time = frame.pts if frame.pts is not None else frame.dts
             if time is not None and time >= begin:
                 check_frame_size(frame.width, frame.height)
-                yield time, upright(frame, stream, LONGEST_PX, enlarge=False)
+                yield time, np.ascontiguousarray(upright(frame, stream, LONGEST_PX, enlarge=False))
             if number >= most or (time is not None and time >= end):
                 return
 
@@ -189,7 +189,7 @@ def steady(frames: list[np.ndarray], rate: float) -> list[Image.Image]:
     return [
         picture.resize(
             picture.size,
-            Image.Resampling.BICUBIC,
+            Image.Resampling.BILINEAR,
             box=(left, top, left + width * (1 - 2 * MARGIN), top + height * (1 - 2 * MARGIN)),
         )
         for picture, (left, top) in zip(pictures, boxes, strict=True)

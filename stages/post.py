@@ -163,16 +163,16 @@ def _moving(begins: float, frames: list[Image.Image], size: tuple[int, int]) -> 
 
     def draw(progress: float) -> Image.Image:
         shown = ground.copy()
-        _paste(frames[min(len(frames) - 1, int(progress * len(frames)))], shown)
+        _paste(frames[min(len(frames) - 1, int(progress * len(frames)))], shown, Image.Resampling.BILINEAR)
         return shown
 
     return Scene(begins, draw)
 
 
-def _paste(picture: Image.Image, ground: Image.Image) -> None:
+def _paste(picture: Image.Image, ground: Image.Image, how: Image.Resampling = Image.Resampling.LANCZOS) -> None:
     """The whole picture in the middle of the ground, as large as fits."""
     contain = min(ground.width / picture.width, ground.height / picture.height)
-    inner = picture.resize([max(1, round(length * contain)) for length in picture.size], Image.Resampling.LANCZOS)
+    inner = picture.resize([max(1, round(length * contain)) for length in picture.size], how)
     ground.paste(inner, ((ground.width - inner.width) // 2, (ground.height - inner.height) // 2))
 
 
