@@ -26,6 +26,7 @@ from benchmarks.serving import JsonFile, Url, grpc_address, write_json
 
 TEXTS = Path(__file__).parent / "data" / "moderation.yaml"
 CLEAN = "clean"
+FLAGGED = {"tobacco", "alcohol", "medical_claims", "gambling"}  # which the policy only flags
 IN_FLIGHT = 4
 console = Console()
 
@@ -59,6 +60,7 @@ def figures(rows: Iterable[Judged]) -> dict[str, float]:
         "forbidden": len(forbidden),
         "right_category": mean(row.right for row in forbidden),
         "any_category": mean(bool(row.found) for row in forbidden),
+        "blocked_of_those_to_block": mean(bool(row.blocked) for row in forbidden if row.label not in FLAGGED),
         "right_by_words": mean("words" in row.by and row.right for row in forbidden),
         "clean": len(clean),
         "clean_found": mean(bool(row.found) for row in clean),
@@ -68,11 +70,11 @@ def figures(rows: Iterable[Judged]) -> dict[str, float]:
 
 def show(judged: dict[str, list[Judged]]) -> None:
     """A table of both sets, one of categories, and what went wrong on held-out texts."""
-    table = Table(
-        "texts", *(name.replace("_", " ") for name in figures(next(iter(judged.values())))), title="content check"
-    )
-    for name, rows in judged.items():
-        table.add_row(name, *(f"{value:.0f}" if value > 1 else f"{value:.2f}" for value in figures(rows).values()))
+    table = Table("share of texts", *judged, title="content check")
+    columns = [figures(rows) for rows in judged.values()]
+    for name in columns[0]:
+        values = (column[name] for column in columns)
+        table.add_row(name.replace("_", " "), *(f"{value:.0f}" if value > 1 else f"{value:.2f}" for value in values))
     console.print(table)
     held = judged["held-out"]
     by_category = Table("category", "texts", "found", title="held-out, found under their own category")

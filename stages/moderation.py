@@ -96,6 +96,7 @@ class Policy(BaseModel):
 
     version: Literal[1]
     likeness: float = Field(gt=0, le=1)
+    sure_likeness: float = Field(gt=0, le=1)
     class_score: float = Field(gt=0, le=1)
     ordinary: tuple[str, ...] = ()
     categories: dict[str, Category]
@@ -181,7 +182,8 @@ class Likeness:
             )
             evidence = f"{said[worst]} ≈ {self._policy.phrases[nearest]}"
             score = round(float(scores[worst, number]), 3)
-            found.append(Finding(name, category.action, field, "likeness", evidence, score))
+            action = category.action if score >= self._policy.sure_likeness else "flag"
+            found.append(Finding(name, action, field, "likeness", evidence, score))
         return found
 
 

@@ -38,6 +38,7 @@ from vitrina_client._types import (
     StudioShot,
     Tag,
     TextOptions,
+    Variants,
     Want,
 )
 from vitrina_client._version import __version__
@@ -76,6 +77,7 @@ __all__ = [
     "TextStream",
     "Timeout",
     "TooLarge",
+    "Variants",
     "Vitrina",
     "VitrinaError",
     "Want",

@@ -38,6 +38,7 @@ from vitrina_client._types import (
     StudioShot,
     Tag,
     TextOptions,
+    Variants,
     Want,
 )
 
@@ -161,6 +162,27 @@ class Vitrina(_Client):
         """float32 [384] of a product, or [N, 384] of several (up to 8 a request), of unit length."""
         rows = self._run(flows.embed(self._policy(timeout), _products(product)))
         return rows[0] if isinstance(product, Product) else rows
+
+    def variants(
+        self,
+        product: Product,
+        count: int = 4,
+        *,
+        timeout: Timeout | None = None,
+        **options: Unpack[TextOptions],
+    ) -> Variants:
+        """Texts of a product that differ: ad creatives to choose from, or to test against each other.
+
+        for listing in vitrina.variants(Product(title="Enamel mug", image="mug.jpg"), 4).listings:
+            print(listing.text)
+
+        Args:
+            count: 1 to 8.
+            options: as for :meth:`generate`; task ``ad`` and temperature 0.5 if left out. With a seed in `sampling` the
+                same variants come again.
+        """
+        options = check_options({"task": "ad", **options})
+        return self._run(flows.variants(self._policy(timeout), product, count, options))
 
     def check(self, product: Product, *, timeout: Timeout | None = None) -> Moderation:
         """What the shop's policy says of a product's title (or any text in its place) and photo, with reasons.
@@ -411,6 +433,18 @@ class AsyncVitrina(_Client):
         """See :meth:`Vitrina.embed`."""
         rows = await self._run(flows.embed(self._policy(timeout), _products(product)))
         return rows[0] if isinstance(product, Product) else rows
+
+    async def variants(
+        self,
+        product: Product,
+        count: int = 4,
+        *,
+        timeout: Timeout | None = None,
+        **options: Unpack[TextOptions],
+    ) -> Variants:
+        """See :meth:`Vitrina.variants`."""
+        options = check_options({"task": "ad", **options})
+        return await self._run(flows.variants(self._policy(timeout), product, count, options))
 
     async def check(self, product: Product, *, timeout: Timeout | None = None) -> Moderation:
         """See :meth:`Vitrina.check`."""

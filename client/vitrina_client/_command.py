@@ -160,6 +160,20 @@ def _check(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> in
     return 7 if said.action == "block" else 0
 
 
+def _variants(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
+    began = time.monotonic()
+    options = TextOptions(sampling=Sampling(seed=arguments.seed), task=arguments.task)
+    if arguments.language is not None:
+        options["language"] = arguments.language
+    made = vitrina.variants(_product(arguments), arguments.count, **options)
+    took = time.monotonic() - began
+    for listing in made.listings:
+        print(listing.text, end="\n\n", flush=True)
+    _tell(told, "differ", f"by {made.diversity:.2f} on average; chosen of {made.written}")
+    _tell(told, "time", f"{took * 1000:.0f} ms")
+    return 0
+
+
 def _recommend(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
     began = time.monotonic()
     found = vitrina.recommend(json.loads(arguments.events.read_text(encoding="utf-8")), count=arguments.count)
@@ -394,6 +408,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     check = commands.add_parser("check", parents=[product, server], help="what the shop's policy says of it, and why")
     check.set_defaults(run=_check)
+    variants = commands.add_parser("variants", parents=[product, server], help="texts that differ, to choose from")
+    variants.set_defaults(run=_variants)
+    variants.add_argument("--count", type=int, default=4, metavar="N", help="1 to 8 (%(default)s)")
+    variants.add_argument("--task", default="ad", help="as for generate (%(default)s)")
+    variants.add_argument("--language", help="en or zh")
+    variants.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same texts")
     recommend = commands.add_parser("recommend", parents=[server], help="what a shopper is likely to turn to next")
     recommend.set_defaults(run=_recommend)
     recommend.add_argument(

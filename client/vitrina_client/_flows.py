@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrina_client import _requests as core
-from vitrina_client._errors import Cancelled, InvalidInput, ServerError, VitrinaError
+from vitrina_client._errors import Blocked, Cancelled, InvalidInput, ServerError, VitrinaError
 from vitrina_client._timeout import Deadline, Timeout
 from vitrina_client._types import (
     Array,
@@ -39,6 +39,7 @@ from vitrina_client._types import (
     StudioShot,
     Tag,
     TextOptions,
+    Variants,
     Want,
 )
 
@@ -138,12 +139,43 @@ def generate(
 
 
 def encode(policy: Policy, product: Product, options: TextOptions) -> Flow[Listing]:
-    """The condition of a product that the policy lets through."""
+    """Condition and embedding of a product that the policy lets through."""
     deadline = Deadline("total", policy.timeout.total)
-    request = core.content(product, (yield from _media(product)), {"condition", "moderation"}, options)
+    request = core.content(product, (yield from _media(product)), {"condition", "embedding", "moderation"}, options)
     made = core.listing((yield from _send(policy, deadline, request)), request)
     _refuse_blocked(made, request)
     return made
+
+
+def variants(policy: Policy, product: Product, count: int, options: TextOptions) -> Flow[Variants]:
+    """Encoded once; twice as many texts as asked for are written side by side, and those about it that differ kept."""
+    deadline = Deadline("total", policy.timeout.total)
+    if not isinstance(count, int) or not 1 <= count <= core.MAX_ROWS:
+        raise InvalidInput(f"{count!r}: expected 1 to {core.MAX_ROWS}", field="count")
+    core.check_product(product)
+    options, first = core.varied(options)
+    encoded = yield from encode(policy, product, options)
+    assert encoded.condition is not None and encoded.embedding is not None  # they were asked for
+    found: dict[str, Listing] = {}
+    blocked: Blocked | None = None
+    seeds = [(first + number) % 2**63 for number in range(2 * count)]
+    for start in range(0, len(seeds), core.MAX_ROWS):
+        request = core.variants(product, encoded.condition, seeds[start : start + core.MAX_ROWS], options)
+        answer = yield from _send(policy, deadline, request)
+        for number in range(request.rows):
+            try:
+                made = core.listing(core.row(answer, number), request)
+            except Blocked as error:
+                blocked = error
+            else:
+                if made.text:
+                    found.setdefault(made.text, made)
+    if not found:
+        raise blocked or ServerError("no text was left of what was written", model="generate")
+    listings = list(found.values())
+    vectors = yield from embed(policy, [Product(text) for text in found])
+    chosen, diversity = core.most_diverse(vectors, encoded.embedding, count)
+    return Variants(tuple(listings[each] for each in chosen), diversity, len(seeds))
 
 
 def check(policy: Policy, product: Product) -> Flow[Moderation]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -39,6 +40,8 @@ from vitrina_client._types import (
 )
 
 MAX_ROWS = 8  # the ensembles' max_batch_size
+VARIED_TEMPERATURE = 0.5  # of variants, where the options say nothing
+RELEVANCE = 0.35  # weight of being about the product, the rest being unlike what is chosen already
 CONDITION_SHAPE = (36, 384)
 MAX_MESSAGE = 2**31 - 2**20  # bytes; protobuf and Triton's gRPC end at 2 GiB, with room for the other fields
 
@@ -88,7 +91,8 @@ class Request:
         if not self.timed or seconds is None:
             return self
         milliseconds = np.clip(seconds * 1000, 1, np.iinfo(np.int32).max)
-        return replace(self, inputs={**self.inputs, "TIMEOUT_MS": np.array([[milliseconds]], np.int32)})
+        limits = np.full((self.rows, 1), milliseconds, np.int32)
+        return replace(self, inputs={**self.inputs, "TIMEOUT_MS": limits})
 
 
 # -------------------------------------------------------------------------------------------------- what is asked
@@ -113,6 +117,39 @@ def from_condition(product: Product, condition: Array, want: Collection[Want], o
     inputs = {"CONDITION": _condition(condition), "TITLE": _texts("TITLE", [product.title])}
     fields = _text_fields(product, options) if "text" in want else {}
     return Request("generate", inputs | fields, outputs, timed="text" in want)
+
+
+def variants(product: Product, condition: Array, seeds: Sequence[int], options: TextOptions) -> Request:
+    """From a condition to a text for each seed: ``generate``, a row a seed."""
+    one = from_condition(product, condition, {"text"}, options)
+    inputs = {name: np.repeat(array, len(seeds), axis=0) for name, array in one.inputs.items()}
+    inputs["SEED"] = np.array([[_integer("SEED", seed, np.int64)] for seed in seeds], np.int64)
+    return replace(one, inputs=inputs)
+
+
+def row(answer: Mapping[str, Array], number: int) -> Mapping[str, Array]:
+    """One row of an answer, as the answer to a request of one row."""
+    return {name: array[number : number + 1] for name, array in answer.items()}
+
+
+def most_diverse(vectors: NDArray[np.float32], product: NDArray[np.float32], count: int) -> tuple[list[int], float]:
+    """Rows that are near the product and far from each other (maximal marginal relevance, Carbonell & Goldstein 1998).
+
+    Args:
+        vectors: float32 [N, 384] of texts, unit length; `product` float32 [384], likewise.
+        count: of rows, at most.
+
+    Returns:
+        The rows, the nearest to the product first, and the mean distance (1 - cosine) between two of them.
+    """
+    likeness, relevance = vectors @ vectors.T, vectors @ product
+    chosen = [int(relevance.argmax())]
+    while len(chosen) < min(count, len(vectors)):
+        worth = RELEVANCE * relevance - (1 - RELEVANCE) * likeness[:, chosen].max(1)
+        worth[chosen] = -np.inf
+        chosen.append(int(worth.argmax()))
+    pairs = 1 - likeness[np.ix_(chosen, chosen)][np.triu_indices(len(chosen), 1)]
+    return chosen, float(pairs.mean()) if len(pairs) else 0.0
 
 
 def draw(what: Want, condition: Array, options: TextOptions) -> Request:
@@ -350,6 +387,15 @@ def _encode(
     inputs |= {name: _rows([each[name] for each in media]) for name in present}
     model = "_".join(["content", *(MODALITIES[name] for name in present)])
     return Request(model, inputs | fields, outputs, timed="TEXT" in outputs)
+
+
+def varied(options: TextOptions) -> tuple[TextOptions, int]:
+    """The options with a sampling that varies where they leave it open, and the first seed."""
+    sampling = options.get("sampling", Sampling())
+    seed = sampling.seed if sampling.seed is not None else secrets.randbits(32)
+    temperature = VARIED_TEMPERATURE if sampling.temperature is None else sampling.temperature
+    chosen = replace(sampling, temperature=temperature, seed=None)
+    return cast(TextOptions, {**options, "sampling": chosen}), seed
 
 
 def _text_fields(product: Product, options: TextOptions | None) -> dict[str, Array]:

@@ -189,6 +189,22 @@ class Listing:
     video: bytes | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, eq=False)
+class Variants:
+    """Texts of one product that differ.
+
+    Attributes:
+        listings: as :meth:`~vitrina_client.Vitrina.generate` gives them, the one nearest to the product first; fewer
+            than asked for where no more differed.
+        diversity: mean distance (1 - cosine of their embeddings) between two of them; 0 where there is one.
+        written: how many were written to choose from.
+    """
+
+    listings: tuple[Listing, ...]
+    diversity: float
+    written: int
+
+
 @dataclass(frozen=True)
 class Speech:
     """A script, spoken.

@@ -15,6 +15,7 @@ CUP = Path(__file__).parent.parent.parent / "samples" / "espresso-cup.jpg"
 OWN = {
     "version": 1,
     "likeness": 0.35,
+    "sure_likeness": 0.35,
     "class_score": 0.3,
     "ordinary": ["a wooden chair", "a red lamp for the desk", "a soft blanket", "thank you for your order"],
     "categories": {

@@ -39,6 +39,7 @@ NAMES = [
     "TextStream",
     "Timeout",
     "TooLarge",
+    "Variants",
     "Vitrina",
     "VitrinaError",
     "Want",

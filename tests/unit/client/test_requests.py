@@ -270,6 +270,29 @@ def test_an_answer_becomes_a_listing():
     assert listing.embedding.flags.writeable
 
 
+def test_variants_are_rows_with_a_seed_each():
+    condition = np.ones((36, 384), np.float32)
+    options = {"sampling": Sampling(stop=("a", "b")), "banned_words": ["x"]}
+    request = core.variants(MUG, condition, [3, 4, 5], options).within(2.0)
+    assert request.rows == 3 and {len(array) for array in request.inputs.values()} == {3}
+    assert request.inputs["SEED"].ravel().tolist() == [3, 4, 5]
+    assert request.inputs["STOP"].shape == (3, 2) and request.inputs["TIMEOUT_MS"].tolist() == [[2000]] * 3
+    assert core.row({"TEXT": np.array([["a"], ["b"]])}, 1) == {"TEXT": np.array([["b"]])}
+    sampling = core.varied({"sampling": Sampling(seed=9, temperature=0.0)})
+    assert (sampling[0]["sampling"].temperature, sampling[0]["sampling"].seed, sampling[1]) == (0.0, None, 9)
+    assert core.varied({"task": "ad"})[0]["sampling"].temperature == core.VARIED_TEMPERATURE
+
+
+def test_the_most_diverse_begin_with_the_nearest_and_pass_over_twins():
+    product, other, third = np.eye(3, dtype=np.float32)
+    near = np.array([0.9, np.sqrt(1 - 0.81), 0], np.float32)
+    twin = near + np.array([0, 0, 1e-3], np.float32)
+    mixed = np.array([0.5, 0, np.sqrt(0.75)], np.float32)
+    chosen, distance = core.most_diverse(np.stack([other, near, twin, mixed]), product, 2)
+    assert chosen == [1, 3] and distance == pytest.approx(1 - 0.45)
+    assert core.most_diverse(np.stack([third]), product, 4) == ([0], 0.0)
+
+
 def test_what_the_policy_says_is_read_and_what_it_blocks_is_raised():
     weapons = {
         "category": "weapons",

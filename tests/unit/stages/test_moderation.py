@@ -12,7 +12,8 @@ from stages.moderation import Finding, Likeness, Policy
 
 SMALL = {
     "version": 1,
-    "likeness": 0.5,
+    "likeness": 0.35,
+    "sure_likeness": 0.5,
     "class_score": 0.5,
     "ordinary": ["a wooden chair"],
     "categories": {
@@ -66,6 +67,8 @@ def test_a_sentence_like_the_examples_is_found_and_names_the_nearest(small):
     (found,) = likeness(["glue gun indeed", "fifty rounds"], said, "TEXT")
     assert found[:4] == ("weapons", "block", "TEXT", "likeness")
     assert found.evidence == "fifty rounds ≈ box of bullets"
+    unsure = likeness(["some rounds"], 0.8 * vectors[1:2], "TEXT")
+    assert [(each.action, each.score) for each in unsure] == [("flag", pytest.approx(0.4, abs=0.01))]
     assert likeness(["a chair"], vectors[2:3], "TEXT") == []
     assert likeness([], np.empty((0, 6), np.float32), "TEXT") == []
 
