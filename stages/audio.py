@@ -11,6 +11,7 @@ from fractions import Fraction
 from functools import cache
 from io import BytesIO
 
+import av
 import numpy as np
 import soundfile
 from scipy.signal import get_window, resample_poly
@@ -29,12 +30,13 @@ BUCKETS = (200, 300, 400, 600, 800, 1200, 1600, 2400, MAX_SECONDS * FRAMES_A_SEC
 MAX_AUDIO_BYTES = 16 * 2**20  # 30 s of 16-bit stereo at 48 kHz are 6 MB
 MAX_CHANNELS = 8
 MIN_RATE, MAX_RATE = 4_000, 192_000
+PRIMING = 4_096  # samples that an AAC encoder may put before and after
 MIN_SECONDS = 0.05  # shorter is a click
 QUIET = 1e-4  # -80 dB of full scale: a clip no louder than this is silent
 TRIM_BELOW = 10 ** (-40 / 20)  # of the loudest frame; what is quieter at either end is cut off
 TRIM_MARGIN = 0.1  # seconds kept before and after
 
-ACCEPTED = "send WAV, FLAC, OGG or MP3"
+ACCEPTED = "send WAV, FLAC, OGG, MP3 or M4A"
 _OTHER_MAGICS = {
     b"\x1aE\xdf\xa3": "a Matroska or WebM file",
     b"FORM": "an AIFF file",
@@ -51,8 +53,8 @@ def read_audio(data: bytes) -> np.ndarray:
     """Decodes a clip, mixes its channels, resamples it, and cuts off silence at both ends.
 
     Args:
-        data: a whole WAV, FLAC, OGG (Vorbis or Opus) or MP3 file of at most :data:`MAX_AUDIO_BYTES`,
-            :data:`MAX_SECONDS` and :data:`MAX_CHANNELS`.
+        data: a whole WAV, FLAC, OGG (Vorbis or Opus), MP3 or M4A (or other MP4 with sound) file of at most
+            :data:`MAX_AUDIO_BYTES`, :data:`MAX_SECONDS` and :data:`MAX_CHANNELS`.
 
     Returns:
         float32 [samples], mono, 16 kHz, in [-1, 1]; at most 30 s.
@@ -76,8 +78,10 @@ def _decoded(data: bytes) -> tuple[np.ndarray, int]:
     """The mean of the channels, float32 [samples], and its samples a second."""
     kind = _check(data)
     try:
+        if kind == "M4A":
+            return _mp4_sound(data)
         with soundfile.SoundFile(BytesIO(data)) as file:
-            _check_shape(file)
+            _check_shape(file.channels, file.samplerate)
             claimed = file.frames
             # One more than allowed is read, whatever the header claims: some formats do not know their length.
             samples = file.read(MAX_SECONDS * file.samplerate + 1, dtype="float32", always_2d=True)
@@ -91,6 +95,33 @@ def _decoded(data: bytes) -> tuple[np.ndarray, int]:
     if kind == "FLAC" and len(samples) < claimed:
         raise broken(kind, f"claims {claimed / rate:.2f} s but holds {len(samples) / rate:.2f} s; save it again")
     return _mono(samples), rate
+
+
+def _mp4_sound(data: bytes) -> tuple[np.ndarray, int]:
+    """The sound track of an MP4, which libsndfile does not read: as :func:`_decoded` gives it."""
+    with av.open(BytesIO(data), format="mp4") as container:
+        if not container.streams.audio:
+            others = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
+            raise invalid("AUDIO", f"is an MP4 file without a sound track (tracks: {others}); {ACCEPTED}")
+        stream = container.streams.audio[0]
+        if stream.codec_context is None:
+            raise invalid("AUDIO", "is an MP4 file of a codec that cannot be decoded; save it as AAC or WAV")
+        rate = stream.codec_context.sample_rate
+        _check_shape(stream.codec_context.channels, rate)
+        claimed = float((stream.duration or 0) * (stream.time_base or 0))
+        if claimed > MAX_SECONDS:
+            raise _too_long(claimed)
+        resampler, parts, held = av.AudioResampler(format="fltp"), [], 0
+        for frame in container.decode(stream):
+            for part in resampler.resample(frame):
+                parts.append(part.to_ndarray())
+                held += part.samples
+            if held > MAX_SECONDS * rate + PRIMING:
+                raise _too_long(held / rate)
+        samples = np.concatenate(parts, 1).T if parts else np.zeros((0, 1), np.float32)
+        if samples.shape[0] < 0.9 * claimed * rate:
+            raise broken("M4A", f"claims {claimed:.2f} s but holds {len(samples) / rate:.2f} s; save it again")
+    return _mono(samples[: MAX_SECONDS * rate]), rate
 
 
 def log_mel(samples: np.ndarray) -> np.ndarray:
@@ -144,7 +175,7 @@ def _mel_filters() -> np.ndarray:
 
 
 def _check(data: bytes) -> str:
-    """The format of a sound file: ``"WAV"``, ``"FLAC"``, ``"OGG"`` or ``"MP3"``."""
+    """The format of a sound file: ``"WAV"``, ``"FLAC"``, ``"OGG"``, ``"MP3"`` or ``"M4A"``."""
     if not data:
         raise invalid("AUDIO", f"is empty (0 bytes); {ACCEPTED}, or leave the field out")
     if len(data) > MAX_AUDIO_BYTES:
@@ -159,6 +190,8 @@ def _check(data: bytes) -> str:
     # A frame of MPEG audio begins with eleven ones, and 00 for the layer would be AAC; a tag may stand before it.
     if data.startswith(b"ID3") or (len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0 and data[1] & 0x06):
         return "MP3"
+    if data[4:8] == b"ftyp":
+        return "M4A"
     raise invalid("AUDIO", f"is {_name(data)}; {ACCEPTED}")
 
 
@@ -177,13 +210,13 @@ def _check_wav(data: bytes) -> None:
     raise broken("WAV", f"holds no samples in its {len(data):,} bytes; save it again")
 
 
-def _check_shape(file: soundfile.SoundFile) -> None:
-    if file.channels > MAX_CHANNELS:
-        raise too_large("AUDIO", f"{file.channels} channels, the limit is {MAX_CHANNELS}; mix them to mono or stereo")
-    if not MIN_RATE <= file.samplerate <= MAX_RATE:
+def _check_shape(channels: int, rate: int) -> None:
+    if channels > MAX_CHANNELS:
+        raise too_large("AUDIO", f"{channels} channels, the limit is {MAX_CHANNELS}; mix them to mono or stereo")
+    if not MIN_RATE <= rate <= MAX_RATE:
         raise invalid(
             "AUDIO",
-            f"has a sample rate of {file.samplerate:,} Hz, allowed is {MIN_RATE:,} to {MAX_RATE:,} Hz; resample it",
+            f"has a sample rate of {rate:,} Hz, allowed is {MIN_RATE:,} to {MAX_RATE:,} Hz; resample it",
         )
 
 
@@ -193,8 +226,6 @@ def _too_long(seconds: float) -> StageError:
 
 def _name(data: bytes) -> str:
     """What a file of no accepted format looks like."""
-    if data[4:8] == b"ftyp":
-        return f"an ISO media file of brand {data[8:12].decode('latin-1')!r} (M4A or MP4, for example)"
     for magic, name in _OTHER_MAGICS.items():
         if data.startswith(magic):
             return name

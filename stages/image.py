@@ -11,6 +11,8 @@ from io import BytesIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -24,7 +26,13 @@ BACKGROUND = (255, 255, 255)  # shown through alpha, as in shop photos
 FILTER = Image.Resampling.BICUBIC
 MAX_PROFILE_BYTES = 4 * 2**20  # of an ICC profile; a larger one is not applied
 
-_PLUGINS = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WEBP": WebPImageFile}
+_PLUGINS = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+    "AVIF": AvifImageFile,
+    "GIF": GifImageFile,
+}
 
 #: EXIF orientation → the transposition that sets the picture upright (EXIF 2.32, tag 0x0112).
 _UPRIGHT = {
@@ -49,7 +57,7 @@ def read_image(data: bytes) -> np.ndarray:
     white margins, a centre crop or squashing did.
 
     Args:
-        data: a whole JPEG, PNG or WebP file within the limits of :mod:`stages.image_file`.
+        data: a whole JPEG, PNG, WebP, AVIF or GIF file within the limits of :mod:`stages.image_file`.
 
     Returns:
         uint8 [224, 224, 3], RGB.

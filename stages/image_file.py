@@ -13,18 +13,17 @@ from collections.abc import Iterable, Iterator
 from stages.errors import StageError, invalid, too_large
 
 MAX_IMAGE_BYTES = 32 * 2**20
-#: 50 megapixels is the largest picture that common phones write. WebP is decoded through three copies of its canvas.
+#: 50 megapixels is the largest picture that common phones write. WebP and AVIF are decoded through copies of it.
 #: So a picture takes at most 400 MB while it is read.
-MAX_PIXELS = {"JPEG": 50_000_000, "PNG": 50_000_000, "WEBP": 25_000_000}
+MAX_PIXELS = {"JPEG": 50_000_000, "PNG": 50_000_000, "WEBP": 25_000_000, "AVIF": 25_000_000, "GIF": 25_000_000}
 MAX_METADATA = 512  # JPEG segments before the first scan, or PNG chunks without pixels; 5 to 60 are usual
 MAX_IDAT = 65_536  # PNG chunks that hold pixels; 8 kB each is usual
 MAX_SCANS = 40  # of a progressive JPEG, 10 are usual; each walks the whole picture again
 
-ACCEPTED = "send JPEG, PNG or WebP"
+ACCEPTED = "send JPEG, PNG, WebP, AVIF or GIF"
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _OTHER_MAGICS = {
-    b"GIF8": "a GIF file",
     b"BM": "a BMP file",
     b"II*\0": "a TIFF file",
     b"MM\0*": "a TIFF file",
@@ -36,7 +35,7 @@ _OTHER_MAGICS = {
 
 
 def check_file(data: bytes) -> str:
-    """The format of a picture file: ``"JPEG"``, ``"PNG"`` or ``"WEBP"``, within the limits above.
+    """The format of a picture file, a key of :data:`MAX_PIXELS`, within the limits above.
 
     Raises:
         StageError: on field ``IMAGE``, ``too_large`` or ``invalid_input``.
@@ -54,6 +53,10 @@ def check_file(data: bytes) -> str:
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         check_size("WEBP", *_webp_size(data))
         return "WEBP"
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "GIF"
+    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
+        return "AVIF"
     raise invalid("IMAGE", f"is {_name(data)}; {ACCEPTED}")
 
 
@@ -88,7 +91,7 @@ def broken(kind: str, cause: str) -> StageError:
 def _name(data: bytes) -> str:
     """What a file of no accepted format looks like."""
     if data[4:8] == b"ftyp":
-        return f"an ISO media file of brand {data[8:12].decode('latin-1')!r} (HEIC, AVIF or MP4, for example)"
+        return f"an ISO media file of brand {data[8:12].decode('latin-1')!r} (HEIC or MP4, for example)"
     for magic, name in _OTHER_MAGICS.items():
         if data.startswith(magic):
             return name

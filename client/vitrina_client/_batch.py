@@ -42,6 +42,7 @@ FILES: dict[Output, str] = {
 }
 #: Columns that are not attributes.
 COLUMNS = ("id", "title", "image", "video", "audio")
+PARQUET_ROWS = 16  # read at a time; they may hold pictures
 RECORD, REPORT = "record.json", "report.csv"
 #: How often a call that the server was too busy for is tried again.
 RETRIES = 30
@@ -87,10 +88,11 @@ class Outcome:
 
 
 def rows(table: Path) -> Iterator[Row]:
-    """The products of a CSV file with a header line, or of a JSONL file, in order; nothing is kept in memory but ids.
+    """The products of a CSV file with a header line, a JSONL or a Parquet file, in order; only ids are kept in memory.
 
     Columns: ``id`` (names the folder; else the row's number), ``title``, ``image``, ``video``, ``audio`` (paths, from
-    the table's folder on); every other one that is not empty is an attribute.
+    the table's folder on; in Parquet also the bytes, plain or as a struct with a field ``bytes``); every other one that
+    is not empty is an attribute.
 
     Raises:
         InvalidInput: the file cannot be read, is neither, or has no column that a product needs.
@@ -105,8 +107,11 @@ def rows(table: Path) -> Iterator[Row]:
 
 def _entries(table: Path) -> Iterator[dict[str, Any] | str]:
     kind = table.suffix.lower()
-    if kind not in (".csv", ".jsonl"):
-        raise InvalidInput(f"{str(table)!r}: expected a name in .csv or .jsonl", field="table")
+    if kind not in (".csv", ".jsonl", ".parquet"):
+        raise InvalidInput(f"{str(table)!r}: expected a name in .csv, .jsonl or .parquet", field="table")
+    if kind == ".parquet":
+        yield from _parquet(table)
+        return
     with table.open(encoding="utf-8-sig", newline="" if kind == ".csv" else None) as file:
         if kind == ".csv":
             reader = csv.DictReader(file)
@@ -125,10 +130,38 @@ def _entries(table: Path) -> Iterator[dict[str, Any] | str]:
                 yield entry if isinstance(entry, dict) else "is not a JSON object"
 
 
+def _parquet(table: Path) -> Iterator[dict[str, Any]]:
+    try:
+        from pyarrow import ArrowException  # type: ignore[import-untyped]
+        from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise InvalidInput("Parquet needs pyarrow; install vitrina-client[parquet]", field="table") from error
+    try:
+        with ParquetFile(table) as file:
+            names = file.schema_arrow.names
+            if not {"title", *_MEDIA} & set(names):
+                found = ", ".join(names) or "no columns"
+                raise InvalidInput(f"{str(table)!r} has {found}; expected title, image…", field="table")
+            for batch in file.iter_batches(PARQUET_ROWS):
+                for entry in batch.to_pylist():
+                    for name in _MEDIA:  # as Hugging Face's datasets keep pictures
+                        if isinstance(held := entry.get(name), dict):
+                            entry[name] = held.get("bytes") or held.get("path")
+                    yield entry
+    except ArrowException as error:
+        raise InvalidInput(f"cannot read {str(table)!r}: {error}", field="table") from error
+
+
+def _media(folder: Path, value: Any) -> Path | bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    return folder / str(value)
+
+
 def _row(number: int, entry: dict[str, Any] | str, folder: Path, seen: set[str]) -> Row:
     if isinstance(entry, str):
         return Row(number, f"{number:06d}", Product(), entry)
-    values = {str(name): value for name, value in entry.items() if value not in (None, "")}
+    values = {str(name): value for name, value in entry.items() if value not in (None, "", b"")}
     key = str(values.get("id", f"{number:06d}"))
     fault = ""
     if None in entry:  # csv gives what is beyond the header so
@@ -140,7 +173,7 @@ def _row(number: int, entry: dict[str, Any] | str, folder: Path, seen: set[str])
     elif not any(values.get(name) for name in ("title", *_MEDIA)):
         fault = "has neither title nor image, video or audio"
     seen.add(key)
-    image, video, audio = (folder / str(values[name]) if name in values else None for name in _MEDIA)
+    image, video, audio = (_media(folder, values.get(name)) for name in _MEDIA)
     attributes = {name: str(value) for name, value in values.items() if name not in COLUMNS}
     product = Product(str(values.get("title", "")), image, attributes, video, audio)
     return Row(number, key, product, fault)
@@ -231,7 +264,8 @@ def _make(vitrina: Vitrina, row: Row, out: Path, order: Order) -> Outcome:
         (scratch / FILES[output]).write_bytes(data)
     product = row.product
     given = {"title": product.title, "attributes": dict(product.attributes)}
-    given |= {name: str(getattr(product, name)) for name in _MEDIA if getattr(product, name) is not None}
+    media = ((name, getattr(product, name)) for name in _MEDIA)
+    given |= {n: f"{len(m):,} bytes" if isinstance(m, bytes) else str(m) for n, m in media if m is not None}
     record = {"row": row.number, "given": given, "asked": _asked(order), **known, "errors": errors}
     (scratch / RECORD).write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
@@ -259,6 +293,8 @@ def _outputs(
         if isinstance(listing := result.value, Listing):
             known["tags"] = [{"name": tag.name, "score": round(tag.score, 4)} for tag in listing.tags or ()]
             known["finish_reason"] = listing.finish_reason
+            if listing.moderation is not None:
+                known["moderation"] = [finding._asdict() for finding in listing.moderation.findings]
             known["edits"] = [edit._asdict() for edit in listing.edits or ()]
     return made, known, errors
 

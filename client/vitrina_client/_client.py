@@ -240,7 +240,7 @@ class Vitrina(_Client):
         """The product of a photo, cut out, in even light, before another ground. Nothing of it is invented.
 
         Args:
-            image: path of a picture file, or its bytes (JPEG, PNG, WebP).
+            image: path of a picture file, or its bytes (JPEG, PNG, WebP, AVIF, GIF).
             background: ``white``; ``shadow``, white with a shadow; ``studio``, light grey with a shadow; or
                 ``transparent``, which jpeg cannot hold.
             aspect: width to height.
@@ -262,7 +262,7 @@ class Vitrina(_Client):
         """One post: the photo, the clip's best moments, the product alone, the copy as captions and its voice.
 
         Args:
-            image: path of a picture file, or its bytes (JPEG, PNG, WebP); None where there is a clip.
+            image: path of a picture file, or its bytes (JPEG, PNG, WebP, AVIF, GIF); None where there is a clip.
             video: path or bytes of a clip (MP4, MOV, WebM): up to three moments of it are shown, sharp, unlike each
                 other and steadied, without its own sound. Without a photo its best frame is cut out.
             caption: the copy, at most 1,000 characters; pictographs are left out.

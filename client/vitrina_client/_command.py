@@ -388,7 +388,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     product = argparse.ArgumentParser(add_help=False)
     product.add_argument("--title", default="", help="the product's title")
-    product.add_argument("--image", type=Path, help="a picture of it: JPEG, PNG or WebP")
+    product.add_argument("--image", type=Path, help="a picture of it: JPEG, PNG, WebP, AVIF or GIF")
 
     parser = argparse.ArgumentParser(
         prog="vitrina",
@@ -434,7 +434,7 @@ def _parser() -> argparse.ArgumentParser:
     speak.add_argument("--speed", type=float, metavar="S", help="0.5 to 2 times the voice's own")
     studio = commands.add_parser("studio", parents=[server], help="a photo's product, cut out, before another ground")
     studio.set_defaults(run=_studio)
-    studio.add_argument("--image", type=Path, required=True, metavar="FILE", help="JPEG, PNG or WebP")
+    studio.add_argument("--image", type=Path, required=True, metavar="FILE", help="JPEG, PNG, WebP, AVIF or GIF")
     studio.add_argument(
         "--out",
         type=_named(*PICTURES),
@@ -447,7 +447,7 @@ def _parser() -> argparse.ArgumentParser:
     studio.add_argument("--size", type=int, metavar="PX", help="of the longer side, 256 to 2048; 1200 if left out")
     post = commands.add_parser("post", parents=[server], help="a photo and its copy as one short video")
     post.set_defaults(run=_post)
-    post.add_argument("--image", type=Path, metavar="FILE", help="JPEG, PNG or WebP")
+    post.add_argument("--image", type=Path, metavar="FILE", help="JPEG, PNG, WebP, AVIF or GIF")
     post.add_argument("--video", type=Path, metavar="FILE", help="a clip of it, beside or instead: MP4, MOV or WebM")
     post.add_argument("--text", required=True, help="the copy, at most 1,000 characters")
     post.add_argument(
@@ -458,7 +458,7 @@ def _parser() -> argparse.ArgumentParser:
     many = commands.add_parser("batch", parents=[server], help="a table of products; goes on where it was stopped")
     many.set_defaults(run=_batch, retries=batch.RETRIES)
     many.add_argument(
-        "table", type=Path, metavar="TABLE", help="CSV or JSONL: title, image, video, audio, id, attributes"
+        "table", type=Path, metavar="TABLE", help="CSV, JSONL or Parquet: title, image, video, audio, id, attributes"
     )
     many.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder a product, and report.csv")
     many.add_argument("--want", type=_outputs, default=("text",), metavar="LIST", help=f"of {', '.join(batch.FILES)}")

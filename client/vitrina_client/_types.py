@@ -28,10 +28,10 @@ class Product:
 
     Args:
         title: may be empty where there is anything else.
-        image: path of a picture file, or its bytes (JPEG, PNG, WebP); None if there is none.
+        image: path of a picture file, or its bytes (JPEG, PNG, WebP, AVIF, GIF); None if there is none.
         attributes: name → value, both text (``{"colour": "red"}``); they go into the prompt.
         video: path or bytes of a clip (MP4, MOV, WebM).
-        audio: path or bytes of a spoken note (WAV, FLAC, OGG, MP3), at most 30 s.
+        audio: path or bytes of a spoken note (WAV, FLAC, OGG, MP3, M4A), at most 30 s.
         events: what the shopper did before, to whom it shall be of interest: a list of
             ``{"item": id, "event": "view" | "click" | "favourite" | "cart" | "buy", "age_s": seconds}``.
     """

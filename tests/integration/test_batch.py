@@ -11,8 +11,10 @@ import time
 from io import BytesIO
 from pathlib import Path
 
+import pyarrow
 import pytest
 from PIL import Image
+from pyarrow import parquet
 from vitrina_client import ConnectionFailed, InvalidInput, Vitrina, _batch, _command
 from vitrina_client._batch import FILES, Order, rows
 
@@ -37,6 +39,40 @@ def shop(tmp_path):
     with (tmp_path / "shop.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(lines)
     return tmp_path
+
+
+def test_parquet_holds_paths_or_the_pictures_themselves(server, tmp_path):
+    shutil.copy(CUP, tmp_path / "cup.jpg")
+    data = CUP.read_bytes()
+    columns = {
+        "id": ["path", "bytes", "struct", "torn", "title"],
+        "title": ["A cup", "A cup", "A cup", "A cup", "Garden chair"],
+        "image": [
+            {"bytes": None, "path": "cup.jpg"},
+            {"bytes": data, "path": None},
+            {"bytes": data, "path": "cup.jpg"},
+            {"bytes": data[:3000], "path": None},
+            None,
+        ],
+        "year": [2024, 2025, None, 1, 2],
+    }
+    parquet.write_table(pyarrow.table(columns), tmp_path / "shop.parquet")
+    found = list(rows(tmp_path / "shop.parquet"))
+    assert [row.key for row in found] == columns["id"] and not any(row.fault for row in found)
+    assert [type(row.product.image).__name__ for row in found[:2]] == ["PosixPath", "bytes"]
+    assert [dict(row.product.attributes) for row in found[:3]] == [{"year": "2024"}, {"year": "2025"}, {}]
+    command = ["batch", str(tmp_path / "shop.parquet"), "--out", str(tmp_path / "out"), "--url", server.grpc_url]
+    assert _command.main(command) == 6
+    assert [report(tmp_path)[str(n)]["state"] for n in range(1, 6)] == ["made", "made", "made", "failed", "made"]
+    record = json.loads((tmp_path / "out" / "bytes" / "record.json").read_text())
+    assert record["given"]["image"] == f"{len(data):,} bytes" and record["moderation"] == []
+    for name, table in (("none.parquet", {"colour": ["red"]}), ("empty.parquet", {})):
+        parquet.write_table(pyarrow.table(table), tmp_path / name)
+        with pytest.raises(InvalidInput, match="expected title, image"):
+            list(rows(tmp_path / name))
+    (tmp_path / "torn.parquet").write_bytes((tmp_path / "shop.parquet").read_bytes()[:-20])
+    with pytest.raises(InvalidInput, match="cannot read"):
+        list(rows(tmp_path / "torn.parquet"))
 
 
 def report(folder):

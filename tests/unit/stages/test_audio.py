@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from io import BytesIO
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -41,7 +42,29 @@ def pitch(samples: np.ndarray) -> float:
     return float(np.abs(np.fft.rfft(samples)).argmax() * RATE / len(samples))
 
 
+def m4a(samples: np.ndarray, rate: int = 44_100, film: bool = False) -> bytes:
+    """AAC in MP4, as phones record it; with pictures if it is a film."""
+    file = BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        track = container.add_stream("aac", rate=rate, layout="stereo" if samples.shape[1] == 2 else "mono")
+        pictures = container.add_stream("libx264", rate=10) if film else None
+        if pictures is not None:
+            pictures.width, pictures.height, pictures.pix_fmt = 64, 64, "yuv420p"
+            container.mux(pictures.encode(av.VideoFrame(64, 64, "yuv420p")))
+            container.mux(pictures.encode())
+        if samples.size:
+            layout = track.layout.name
+            whole = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout=layout)
+            whole.sample_rate = rate
+            container.mux(track.encode(whole))
+            container.mux(track.encode())
+    return file.getvalue()
+
+
 RIGHT = {
+    "m4a": m4a(tone(rate=44_100)),
+    "m4a stereo 48 kHz": m4a(tone(rate=48_000, channels=2), 48_000),
+    "the sound of a film": m4a(tone(rate=44_100), film=True),
     "wav": encode(tone()),
     "wav 24 bit": encode(tone(), subtype="PCM_24"),
     "wav 8 bit": encode(tone(), subtype="PCM_U8"),
@@ -89,6 +112,16 @@ def test_a_wav_from_a_pipe_does_not_know_its_size() -> None:
     assert abs(pitch(read_audio(bytes(data))) - 440) < 3
 
 
+def silent_film() -> bytes:
+    file = BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        pictures = container.add_stream("libx264", rate=10)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 64, "yuv420p"
+        container.mux(pictures.encode(av.VideoFrame(64, 64, "yuv420p")))
+        container.mux(pictures.encode())
+    return file.getvalue()
+
+
 def nan_wav() -> bytes:
     samples = tone()
     samples[100, 0] = np.nan
@@ -106,7 +139,10 @@ WRONG = {
     "empty": (b"", "invalid_input", "is empty"),
     "text": (b"hello, this is no sound", "invalid_input", "is no sound: 23 bytes"),
     "png": (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "invalid_input", "a PNG file"),
-    "m4a": (b"\0\0\0\x20ftypM4A " + b"\0" * 100, "invalid_input", "'M4A '"),
+    "m4a broken": (b"\0\0\0\x20ftypM4A " + b"\0" * 100, "invalid_input", "broken M4A"),
+    "m4a truncated": (RIGHT["m4a"][: len(RIGHT["m4a"]) // 2], "invalid_input", "broken M4A"),
+    "m4a too long": (m4a(tone(31, 44_100)), "too_large", "the limit is 30 s"),
+    "a film without sound": (silent_film(), "invalid_input", "without a sound track (tracks: video)"),
     "webm": (b"\x1aE\xdf\xa3" + b"\0" * 100, "invalid_input", "WebM"),
     "aiff": (encode(tone(), format="AIFF"), "invalid_input", "an AIFF file"),
     "wav truncated": (RIGHT["wav"][:-9000], "invalid_input", "claims 32,000 bytes of samples but holds 23,000"),

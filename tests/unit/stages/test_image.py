@@ -96,6 +96,11 @@ RIGHT = {
     "webp": (encode(quarters(), "WEBP", quality=95), 8),
     "webp lossless alpha": (encode(quarters().convert("RGBA"), "WEBP", lossless=True), 0),
     "webp animated": (animated("WEBP"), 0),
+    "avif": (encode(quarters(), "AVIF", quality=95), 8),
+    "avif with alpha": (encode(quarters().convert("RGBA"), "AVIF", quality=95), 8),
+    "avif animated": (animated("AVIF"), 16),
+    "gif": (encode(quarters(), "GIF"), 0),
+    "gif that never ends": (animated("GIF")[:-1] + animated("GIF")[400:-1] * 50, 0),
     "smaller than the square": (encode(quarters(40, 40), "PNG"), 0),
 }
 
@@ -201,10 +206,22 @@ def interlaced(held: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(held))) + chunk(b"IEND", b"")
 
 
+def bomb_gif() -> bytes:
+    """A small GIF whose screen claims 60,000 x 60,000."""
+    data = bytearray(encode(quarters(), "GIF"))
+    data[6:10] = struct.pack("<HH", 60_000, 60_000)
+    return bytes(data)
+
+
 REFUSED = {
     "empty": (b"", "invalid_input", "0 bytes"),
     "no picture": (b"hello, I am a text", "invalid_input", "68 65 6c"),
-    "gif": (encode(quarters(), "GIF"), "invalid_input", "GIF"),
+    "bmp": (encode(quarters(), "BMP"), "invalid_input", "BMP"),
+    "gif magic": (b"GIF89a", "invalid_input", "broken GIF"),
+    "truncated gif": (encode(quarters(), "GIF")[:-200], "invalid_input", "broken GIF"),
+    "gif bomb": (bomb_gif(), "too_large", "60,000 x 60,000"),
+    "avif magic": (b"\0\0\0\x1cftypavif" + bytes(20), "invalid_input", "broken AVIF"),
+    "truncated avif": (encode(quarters(), "AVIF")[:-100], "invalid_input", "broken AVIF"),
     "tiff": (encode(quarters(), "TIFF"), "invalid_input", "TIFF"),
     "heic": (b"\0\0\0\x18ftypheic" + bytes(20), "invalid_input", "heic"),
     "only a magic number": (b"\x89PNG\r\n\x1a\n", "invalid_input", "broken PNG"),
@@ -292,6 +309,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
         png(20_000, 20_000, 1),
         bomb_jpeg(),
         bomb_webp(b"VP8X"),
+        bomb_gif(),
     ]
     paths = [tmp_path / str(number) for number in range(len(files))]
     for path, data in zip(paths, files, strict=True):
