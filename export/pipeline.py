@@ -125,6 +125,7 @@ TITLE = Tensor("TITLE", "BYTES", (1,))
 IMAGE = Tensor("IMAGE", "BYTES", (1,))
 VIDEO = Tensor("VIDEO", "BYTES", (1,))
 AUDIO = Tensor("AUDIO", "BYTES", (1,))
+MUSIC = Tensor("MUSIC", "BYTES", (1,))  # under a post
 EVENTS = Tensor("EVENTS", "BYTES", (1,))  # what the shopper did
 SCRIPT = Tensor("SCRIPT", "BYTES", (1,))  # what is to be spoken
 CONDITION = Tensor("CONDITION", "FP32", (CONDITION_TOKENS, WIDTH))
@@ -196,6 +197,7 @@ STUDIO_FIELDS = (
     Tensor("ASPECT", "BYTES", (1,), optional=True),
     Tensor("SIZE", "INT32", (1,), optional=True),
     Tensor("IMAGE_FORMAT", "BYTES", (1,), optional=True),
+    Tensor("STYLE", "BYTES", (1,), optional=True),
 )
 IS_FRAME = Tensor("IS_FRAME", "BOOL", (1,))  # the photo is one of the clip's
 PHOTO = Tensor("PHOTO", "UINT8", ("height", "width", 3))
@@ -534,8 +536,7 @@ MODELS: tuple[Model, ...] = (
             MODERATION,
             CAPTION,
             IS_FRAME,
-            replace(AUDIO, optional=True),
-            replace(VIDEO, optional=True),
+            *(replace(media, optional=True) for media in (AUDIO, VIDEO, MUSIC)),
             STUDIO_FIELDS[1],
         ),
         POST_OUTPUTS,
@@ -712,7 +713,7 @@ def ensembles() -> Iterator[Ensemble]:
     )
     yield Ensemble(
         "post",
-        (*(replace(media, optional=True) for media in (IMAGE, VIDEO, AUDIO)), CAPTION, STUDIO_FIELDS[1]),
+        (*(replace(media, optional=True) for media in (IMAGE, VIDEO, AUDIO, MUSIC)), CAPTION, STUDIO_FIELDS[1]),
         POST_OUTPUTS,
         (
             Step("photo_reader", same("IMAGE", "VIDEO", "ASPECT"), read | {"IS_FRAME": "is_frame"}),
@@ -720,7 +721,7 @@ def ensembles() -> Iterator[Ensemble]:
             Step("moderator", same("CAPTION") | judged, verdict),
             Step(
                 "post_composer",
-                shown | {"IS_FRAME": "is_frame"} | same("CAPTION", "AUDIO", "VIDEO", "ASPECT"),
+                shown | {"IS_FRAME": "is_frame"} | same("CAPTION", "AUDIO", "VIDEO", "MUSIC", "ASPECT"),
                 same("POST", "SECONDS"),
             ),
         ),

@@ -65,13 +65,16 @@ def read_audio(data: bytes) -> np.ndarray:
     return _trim(_resample(*_decoded(data), RATE))
 
 
-def read_voice(data: bytes, rate: int) -> np.ndarray:
+def read_voice(data: bytes, rate: int, field: str = "AUDIO") -> np.ndarray:
     """Decodes as :func:`read_audio` does, for people to hear: float32 [samples], mono, at `rate`, nothing cut off.
 
     Raises:
-        StageError: as :func:`read_audio`.
+        StageError: as :func:`read_audio`, on `field`.
     """
-    return _resample(*_decoded(data), rate)
+    try:
+        return _resample(*_decoded(data), rate)
+    except StageError as error:
+        raise StageError(error.code, field, error.message) from error
 
 
 def _decoded(data: bytes) -> tuple[np.ndarray, int]:

@@ -17,11 +17,13 @@ from functools import cache, partial
 import noto_cjk_sans_otc
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from stages.audio import read_voice
 from stages.errors import invalid, too_large
 from stages.footage import EXCERPTS, best_moments
 from stages.marked import COMPOSED, film_file
+from stages.spoken import PEAK, level
 from stages.studio import ASPECTS, Order, composed
 from stages.text import clean, decode_utf8
 
@@ -29,6 +31,8 @@ from stages.text import clean, decode_utf8
 SIZES = {name: tuple(720 * side // min(sides) for side in sides) for name, sides in ASPECTS.items()}
 FRAMES_A_SECOND = 24
 SECONDS = (6.0, 20.0)  # of a post without a voice; with one it lasts as long as the voice, which may take 30 s
+MUSIC_DB, DUCKED_DB = -6.0, -18.0  # of music beside a voice: between its words, and under them
+DUCKING_S = 0.25  # in which music gives way
 CHARACTERS_A_SECOND = 15.0  # that a reader takes in
 LEAD_OUT = 0.8  # seconds after the last word
 MAX_CAPTION = 1_000  # characters
@@ -94,6 +98,7 @@ def compose(
     voice: bytes | None = None,
     clip: bytes | None = None,
     is_frame: bool = False,
+    music: bytes | None = None,
 ) -> tuple[bytes, float]:
     """The post.
 
@@ -101,6 +106,7 @@ def compose(
         photo: uint8 [H, W, 3].
         opacity: float32 [320, 320], what the cutout network says of it.
         clip: a film that `stages.video` reads, any length; its own sound is left out.
+        music: a sound file likewise; it begins again as often as the post lasts, and gives way to the voice.
         is_frame: the photo is a frame of the clip, and not shown beside it.
         voice: a sound file that `stages.audio` reads, at most 30 s; None for a silent post.
 
@@ -108,9 +114,10 @@ def compose(
         An MP4 (H.264, AAC where there is a voice, index first) that says how it was made, and its seconds.
 
     Raises:
-        StageError: on field ``AUDIO`` or ``VIDEO``.
+        StageError: on field ``AUDIO``, ``MUSIC`` or ``VIDEO``.
     """
     samples = None if voice is None else read_voice(voice, AUDIO_RATE)
+    tune = None if music is None else read_voice(music, AUDIO_RATE, field="MUSIC")
     letters = sum(map(len, brief.captions))
     if samples is None:
         seconds = float(np.clip(letters / CHARACTERS_A_SECOND, *SECONDS))
@@ -132,11 +139,33 @@ def compose(
     spoken = seconds - LEAD_OUT if samples is not None else seconds
     cards = _timed([_card(text, size) for text in _fitting(brief.captions, size)], spoken)
     frames = _frames(scenes, cards, seconds)
-    sound = None
-    if samples is not None:
-        sound = np.pad(samples, (0, max(0, round(seconds * AUDIO_RATE) - len(samples)))), AUDIO_RATE
+    length = round(seconds * AUDIO_RATE)
+    said = None if samples is None else np.pad(samples, (0, max(0, length - len(samples))))
+    heard = said if tune is None else mixed(said, tune, length)
+    sound = None if heard is None else (heard, AUDIO_RATE)
     comment = f"composed of a photo and generated parts; DigitalSourceType {COMPOSED}"
     return film_file(frames, size, FRAMES_A_SECOND, 20, comment, sound), seconds
+
+
+def mixed(voice: np.ndarray | None, music: np.ndarray, length: int) -> np.ndarray:
+    """Music for the whole post, under the voice where there is one, fading out at its end: float32 [length]."""
+    tune = level(music, AUDIO_RATE)
+    fade = min(len(tune) // 4, round(0.1 * AUDIO_RATE))
+    if fade:  # so that it does not click where it begins again
+        tune = tune.copy()
+        ramp = np.linspace(0, 1, fade, dtype=np.float32)
+        tune[:fade] *= ramp
+        tune[-fade:] *= ramp[::-1]
+    tune = np.resize(tune, length)
+    end = min(length, AUDIO_RATE)
+    tune[-end:] *= np.linspace(1, 0, end, dtype=np.float32)
+    if voice is None:
+        return tune
+    width = round(DUCKING_S * AUDIO_RATE)
+    speaking = uniform_filter1d(maximum_filter1d(np.abs(voice), 2 * width) > 0.02, width, output=np.float32)
+    gain = 10 ** ((MUSIC_DB + (DUCKED_DB - MUSIC_DB) * speaking) / 20)
+    both = voice[:length] + tune * gain
+    return (both / max(1.0, float(np.abs(both).max()) / PEAK)).astype(np.float32)
 
 
 # ----------------------------------------------------------------------------------------------------------- pictures

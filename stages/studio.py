@@ -17,9 +17,18 @@ from stages.errors import invalid
 from stages.marked import ENHANCED, picture_file
 
 #: The request's tensors, as :func:`read_order` takes them.
-FIELDS = ("BACKGROUND", "ASPECT", "SIZE", "IMAGE_FORMAT")
+FIELDS = ("BACKGROUND", "ASPECT", "SIZE", "IMAGE_FORMAT", "STYLE")
 BACKGROUNDS = ("white", "shadow", "studio", "transparent")
 ASPECTS = {"1:1": (1, 1), "4:5": (4, 5), "9:16": (9, 16), "16:9": (16, 9)}
+#: Style → saturation, contrast, brightness, and gains of red and blue.
+STYLES = {
+    "natural": (1.0, 1.0, 1.0, 1.0, 1.0),
+    "vivid": (1.3, 1.1, 1.0, 1.0, 1.0),
+    "soft": (0.9, 0.86, 1.04, 1.0, 1.0),
+    "warm": (1.05, 1.0, 1.0, 1.06, 0.92),
+    "cool": (1.0, 1.0, 1.0, 0.95, 1.06),
+    "mono": (0.0, 1.08, 1.0, 1.0, 1.0),
+}
 FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
 SIZES = (256, 2_048)  # least and most pixels of the longer side
 DEFAULT_SIZE = 1_200
@@ -32,6 +41,9 @@ FILLED = 0.82  # of the picture's height or width
 MOST_ENLARGED = 3.0
 PART = 0.1  # of the largest part's area, from which another one belongs to the product too
 CUT = 0.15  # of its outline that lies on the photo's edge: more, and the photo is a close-up
+#: Paper tells the colour of the light: the ground, where it is this even, this bright and no more coloured than that.
+EVEN, BRIGHT, COLOURED = 0.06, 0.45, 0.35
+MOST_BALANCED = 1.35  # the largest gain of a channel over another
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -44,12 +56,14 @@ class Order:
         aspect: one of :data:`ASPECTS`, width to height.
         size: pixels of the longer side.
         file_format: one of :data:`FORMATS`.
+        style: one of :data:`STYLES`.
     """
 
     background: str = BACKGROUNDS[0]
     aspect: str = "1:1"
     size: int = DEFAULT_SIZE
     file_format: str = "jpeg"
+    style: str = "natural"
 
 
 def read_order(
@@ -57,17 +71,19 @@ def read_order(
     aspect: bytes | None = None,
     size: int | None = None,
     file_format: bytes | None = None,
+    style: bytes | None = None,
 ) -> Order:
     """The request's fields; what is left out keeps its default.
 
     Raises:
-        StageError: ``invalid_input`` on ``BACKGROUND``, ``ASPECT``, ``SIZE`` or ``IMAGE_FORMAT``.
+        StageError: ``invalid_input`` on ``BACKGROUND``, ``ASPECT``, ``SIZE``, ``IMAGE_FORMAT`` or ``STYLE``.
     """
     order = Order(
         background=_choice("BACKGROUND", background, BACKGROUNDS),
         aspect=_choice("ASPECT", aspect, tuple(ASPECTS)),
         size=DEFAULT_SIZE if size is None else size,
         file_format=_choice("IMAGE_FORMAT", file_format, tuple(FORMATS)),
+        style=_choice("STYLE", style, tuple(STYLES)),
     )
     if not SIZES[0] <= order.size <= SIZES[1]:
         raise invalid("SIZE", f"{order.size} is outside {SIZES[0]} to {SIZES[1]:,} pixels of the longer side")
@@ -117,12 +133,13 @@ def composed(photo: np.ndarray, opacity: np.ndarray, order: Order, free: float =
         if order.background == "transparent":
             raise invalid("IMAGE", f"{reason}, so there is nothing to cut out; send a photo of the whole product")
         share, alpha = 0.0, np.ones_like(alpha)
+    colours = balanced(colours, alpha)
     box = _box(alpha)
     rows, columns = slice(box[1], box[3]), slice(box[0], box[2])
     colours, alpha, spread = colours[rows, columns], alpha[rows, columns], max(photo.shape[:2]) / NETWORK_PX
     product = np.dstack([own_colours(colours, alpha, spread), alpha])
     if share:
-        product[..., :3] = developed(product[..., :3], product[..., 3])
+        product[..., :3] = styled(developed(product[..., :3], product[..., 3]), order.style)
     touching = box[3] == len(photo)  # cut by the photo's edge, it stands on nothing
     return _compose(product, (width, height), order.background, bool(share) and not touching, free), share
 
@@ -191,6 +208,30 @@ def developed(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     gain = float(np.clip(0.92 / max(float(bright) - floor, 1e-3), 1.0, 1.3))
     factor = gain * np.maximum(light - floor, 0) / np.maximum(light, 1e-3)
     return np.clip(colours * factor[..., None], 0, 1)
+
+
+def balanced(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The photo under white light, where the ground is paper and so tells the light's colour; else as it is."""
+    ground = colours[::4, ::4][alpha[::4, ::4] < 0.02]
+    if len(ground) < 200:
+        return colours
+    light = np.median(ground, 0)
+    spread = np.abs(ground - light).mean()
+    if spread > EVEN or light.max() < BRIGHT or 1 - light.min() / light.max() > COLOURED:
+        return colours
+    gains = (light @ _LUMA) / light
+    return np.clip(colours * np.clip(gains, 1 / MOST_BALANCED, MOST_BALANCED), 0, 1)
+
+
+def styled(colours: np.ndarray, style: str) -> np.ndarray:
+    """The product in one of :data:`STYLES`: float32 [h, w, 3]."""
+    saturation, contrast, brightness, red, blue = STYLES[style]
+    if style == "natural":
+        return colours
+    grey = (colours @ _LUMA)[..., None]
+    made = grey + saturation * (colours - grey)
+    made = ((made - 0.5) * contrast + 0.5) * brightness * np.array([red, 1, blue], np.float32)
+    return np.clip(made, 0, 1).astype(np.float32)
 
 
 def _box(alpha: np.ndarray) -> tuple[int, int, int, int]:

@@ -36,6 +36,7 @@ from vitrina_client._types import (
     Speech,
     Status,
     StudioShot,
+    Style,
     Tag,
     TextOptions,
     Variants,
@@ -235,6 +236,7 @@ class Vitrina(_Client):
         aspect: Aspect = "1:1",
         size: int | None = None,
         image_format: ImageFormat = "jpeg",
+        style: Style = "natural",
         timeout: Timeout | None = None,
     ) -> StudioShot:
         """The product of a photo, cut out, in even light, before another ground. Nothing of it is invented.
@@ -246,8 +248,9 @@ class Vitrina(_Client):
             aspect: width to height.
             size: pixels of the longer side, 256 to 2048; 1200 if left out.
             image_format: of the file that comes back.
+            style: of the product: ``natural``, ``vivid``, ``soft``, ``warm``, ``cool`` or ``mono``.
         """
-        return self._run(flows.studio(self._policy(timeout), image, background, aspect, size, image_format))
+        return self._run(flows.studio(self._policy(timeout), image, background, aspect, size, image_format, style))
 
     def post(
         self,
@@ -256,6 +259,7 @@ class Vitrina(_Client):
         *,
         video: Media | None = None,
         audio: Media | None = None,
+        music: Media | None = None,
         aspect: Aspect = "9:16",
         timeout: Timeout | None = None,
     ) -> Post:
@@ -267,10 +271,13 @@ class Vitrina(_Client):
                 other and steadied, without its own sound. Without a photo its best frame is cut out.
             caption: the copy, at most 1,000 characters; pictographs are left out.
             audio: path or bytes of its voice (``speak(caption).audio``), at most 30 s; the captions keep its time.
-                Without one the post is silent, 6 to 20 s.
+                Without one the post lasts 6 to 20 s.
+            music: path or bytes of a tune, at most 30 s; it is repeated, gives way to the voice and fades out. Yours to
+                have the right to.
             aspect: width to height.
         """
-        return self._run(flows.post(self._policy(timeout), image, video, caption, audio, aspect))
+        given = Product(image=image, video=video, audio=audio)
+        return self._run(flows.post(self._policy(timeout), given, caption, music, aspect))
 
     def iter_results(
         self,
@@ -479,10 +486,13 @@ class AsyncVitrina(_Client):
         aspect: Aspect = "1:1",
         size: int | None = None,
         image_format: ImageFormat = "jpeg",
+        style: Style = "natural",
         timeout: Timeout | None = None,
     ) -> StudioShot:
         """See :meth:`Vitrina.studio`."""
-        return await self._run(flows.studio(self._policy(timeout), image, background, aspect, size, image_format))
+        return await self._run(
+            flows.studio(self._policy(timeout), image, background, aspect, size, image_format, style)
+        )
 
     async def post(
         self,
@@ -491,11 +501,13 @@ class AsyncVitrina(_Client):
         *,
         video: Media | None = None,
         audio: Media | None = None,
+        music: Media | None = None,
         aspect: Aspect = "9:16",
         timeout: Timeout | None = None,
     ) -> Post:
         """See :meth:`Vitrina.post`."""
-        return await self._run(flows.post(self._policy(timeout), image, video, caption, audio, aspect))
+        given = Product(image=image, video=video, audio=audio)
+        return await self._run(flows.post(self._policy(timeout), given, caption, music, aspect))
 
     def iter_results(
         self,

@@ -38,6 +38,7 @@ from vitrina_client._types import (
     Piece,
     Product,
     Sampling,
+    Style,
     Tag,
     TextOptions,
 )
@@ -202,6 +203,7 @@ def _studio(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> i
         aspect=arguments.aspect,
         size=arguments.size,
         image_format=PICTURES[arguments.out.suffix.lower()],
+        style=arguments.style,
     )
     how = f"the product covered {shot.subject:.0%} of the photo" if shot.subject else "shown whole: nothing to cut out"
     return _kept(arguments.out, shot.image, f"{shot.mime}, {how}", began, told)
@@ -215,7 +217,14 @@ def _post(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int
             audio = vitrina.speak(arguments.text).audio
         except NotReady as error:
             _tell(told, "silent", error.message)
-    post = vitrina.post(arguments.image, arguments.text, video=arguments.video, audio=audio, aspect=arguments.aspect)
+    post = vitrina.post(
+        arguments.image,
+        arguments.text,
+        video=arguments.video,
+        audio=audio,
+        music=arguments.music,
+        aspect=arguments.aspect,
+    )
     return _kept(arguments.out, post.video, f"{post.seconds:.1f} s", began, told)
 
 
@@ -444,11 +453,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     studio.add_argument("--background", choices=get_args(Background), default="white")
     studio.add_argument("--aspect", choices=get_args(Aspect), default="1:1", help="width to height")
+    studio.add_argument("--style", choices=get_args(Style), default="natural")
     studio.add_argument("--size", type=int, metavar="PX", help="of the longer side, 256 to 2048; 1200 if left out")
     post = commands.add_parser("post", parents=[server], help="a photo and its copy as one short video")
     post.set_defaults(run=_post)
     post.add_argument("--image", type=Path, metavar="FILE", help="JPEG, PNG, WebP, AVIF or GIF")
     post.add_argument("--video", type=Path, metavar="FILE", help="a clip of it, beside or instead: MP4, MOV or WebM")
+    post.add_argument("--music", type=Path, metavar="FILE", help="a tune under it, at most 30 s")
     post.add_argument("--text", required=True, help="the copy, at most 1,000 characters")
     post.add_argument(
         "--out", type=_named(".mp4"), required=True, metavar="FILE", help="write it there, a name in .mp4"

@@ -37,6 +37,7 @@ from vitrina_client._types import (
     Speech,
     Status,
     StudioShot,
+    Style,
     Tag,
     TextOptions,
     Variants,
@@ -270,23 +271,32 @@ def studio(
     aspect: Aspect,
     size: int | None,
     image_format: ImageFormat,
+    style: Style,
 ) -> Flow[StudioShot]:
     """One request."""
     deadline = Deadline("total", policy.timeout.total)
     core.check_product(Product(image=image))
     data = (yield from _media(Product(image=image)))["IMAGE"]
-    request = core.studio(data, background, aspect, size, image_format)
+    request = core.studio(data, background, aspect, size, image_format, style)
     return core.shot((yield from _send(policy, deadline, request)), image_format)
 
 
 def post(
-    policy: Policy, image: Media | None, video: Media | None, caption: str, audio: Media | None, aspect: Aspect
+    policy: Policy,
+    given: Product,
+    caption: str,
+    music: Media | None,
+    aspect: Aspect,
 ) -> Flow[Post]:
-    """One request."""
+    """One request of a product's photo, clip and voice."""
     deadline = Deadline("total", policy.timeout.total)
-    given = Product(image=image, video=video, audio=audio)
     core.check_product(given)
-    request = core.post((yield from _media(given)), caption, aspect)
+    media = yield from _media(given)
+    if music is not None:
+        tune = Product(audio=music)
+        core.check_product(tune)
+        media["MUSIC"] = (yield from _media(tune))["AUDIO"]
+    request = core.post(media, caption, aspect)
     return core.posted((yield from _send(policy, deadline, request)))
 
 

@@ -34,6 +34,7 @@ from vitrina_client._types import (
     Sampling,
     Speech,
     StudioShot,
+    Style,
     Tag,
     TextOptions,
     Want,
@@ -196,10 +197,10 @@ def spoken(answer: Mapping[str, Array], audio_format: AudioFormat) -> Speech:
 
 
 def studio(
-    image: bytes, background: Background, aspect: Aspect, size: int | None, image_format: ImageFormat
+    image: bytes, background: Background, aspect: Aspect, size: int | None, image_format: ImageFormat, style: Style
 ) -> Request:
     """From a photo to its studio shot: ``studio``."""
-    chosen = {"BACKGROUND": background, "ASPECT": aspect, "IMAGE_FORMAT": image_format}
+    chosen = {"BACKGROUND": background, "ASPECT": aspect, "IMAGE_FORMAT": image_format, "STYLE": style}
     inputs = {"IMAGE": _rows([image])} | {name: _texts(name, [value]) for name, value in chosen.items()}
     if size is not None:
         inputs["SIZE"] = np.array([[_integer("SIZE", size, np.int32)]], np.int32)

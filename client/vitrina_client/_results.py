@@ -107,11 +107,12 @@ def plan(
         return product.image
 
     def shot() -> Flow[Any]:
-        return (yield from flows.studio(policy, photo(), background, aspect, None, "jpeg"))
+        return (yield from flows.studio(policy, photo(), background, aspect, None, "jpeg", "natural"))
 
     def posted() -> Flow[Any]:
         voice = made["speech"].audio if "speech" in made else None
-        return (yield from flows.post(policy, product.image, product.video, made["text"].text, voice, aspect))
+        given = Product(image=product.image, video=product.video, audio=voice)
+        return (yield from flows.post(policy, given, made["text"].text, None, aspect))
 
     first: frozenset[Name] = frozenset()
     if len(outputs & {"text", "image", "video"}) > 1:  # encoded once for all

@@ -20,6 +20,7 @@ AudioFormat = Literal["wav", "ogg"]
 Background = Literal["white", "shadow", "studio", "transparent"]
 Aspect = Literal["1:1", "4:5", "9:16", "16:9"]
 ImageFormat = Literal["jpeg", "png", "webp"]
+Style = Literal["natural", "vivid", "soft", "warm", "cool", "mono"]
 
 
 @dataclass(frozen=True)

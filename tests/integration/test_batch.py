@@ -174,7 +174,7 @@ def test_without_a_server_nothing_is_begun_twice(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("shop.txt", b"title\n", "expected a name in .csv or .jsonl"),
+        ("shop.txt", b"title\n", "expected a name in .csv, .jsonl or .parquet"),
         ("shop.csv", b"name,price\nmug,3\n", "the first line has name, price; expected title, image"),
         ("shop.csv", b"", "the first line has nothing"),
         ("shop.csv", b"title\n\xff\xfe\n", "cannot read .*codec can't decode"),

@@ -53,9 +53,13 @@ def test_the_cup_stands_on_white_and_its_table_is_gone(vitrina, background):
 
 
 def test_every_field_reaches_the_picture(vitrina):
-    shot = vitrina.studio(CUP.read_bytes(), background="transparent", aspect="4:5", size=500, image_format="webp")
+    shot = vitrina.studio(
+        CUP.read_bytes(), background="transparent", aspect="4:5", size=500, image_format="webp", style="mono"
+    )
     picture = Image.open(BytesIO(shot.image))
     assert (shot.mime, picture.format, picture.mode, picture.size) == ("image/webp", "WEBP", "RGBA", (400, 500))
+    seen = np.asarray(picture).astype(int)
+    assert np.ptp(seen[seen[..., 3] > 250][:, :3], axis=1).max() <= 24  # mono, but for the file's own losses
 
 
 @pytest.mark.parametrize(
@@ -105,6 +109,16 @@ def test_a_post_has_pictures_captions_and_the_voice_it_is_given(vitrina):
     assert frames[-1][:40, :40].min() > 200  # the studio
 
 
+def test_a_tune_alone_is_heard_to_the_end_of_the_post(vitrina):
+    tone = BytesIO()
+    soundfile.write(tone, (0.2 * np.sin(np.arange(22_050) * 0.1)).astype(np.float32), 22_050, format="WAV")
+    made = vitrina.post(CUP, "An espresso cup.", music=tone.getvalue(), aspect="1:1")
+    with av.open(BytesIO(made.video)) as file:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
+    assert len(sound) / 48_000 == pytest.approx(made.seconds, abs=0.1)
+    assert np.abs(sound[4 * 48_000 : 5 * 48_000]).max() > 0.05
+
+
 def test_a_post_of_a_clip_alone_begins_with_it_and_ends_with_its_product(vitrina):
     film = clip(filmed(scene("espresso-cup.jpg"), pan(40, shake=2)))
     made = vitrina.post(None, "An espresso cup.", video=film, aspect="16:9")
@@ -121,6 +135,7 @@ def test_a_post_of_a_clip_alone_begins_with_it_and_ends_with_its_product(vitrina
 @pytest.mark.parametrize(
     ("asked", "kind", "field", "says"),
     [
+        ({"music": b"no tune"}, InvalidInput, "MUSIC", "is no sound"),
         ({"video": b"no film"}, InvalidInput, "VIDEO", "is no video"),
         ({"image": None, "video": film_without_index()}, InvalidInput, "VIDEO", "before its index"),
         ({"caption": "x" * 1001}, TooLarge, "CAPTION", "the limit is 1,000"),

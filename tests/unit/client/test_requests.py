@@ -189,14 +189,14 @@ def test_what_is_no_script_is_refused_by_name(script, speed, audio_format, field
 
 
 def test_a_studio_shot_is_asked_for_and_read():
-    request = core.studio(b"JPEG", "shadow", "4:5", 900, "webp")
+    request = core.studio(b"JPEG", "shadow", "4:5", 900, "webp", "warm")
     assert (request.model, request.outputs) == ("studio", ("STUDIO_IMAGE", "SUBJECT"))
     said = {name: words(request.inputs[name]) for name in ("IMAGE", "BACKGROUND", "ASPECT", "IMAGE_FORMAT")}
     assert said == {"IMAGE": ["JPEG"], "BACKGROUND": ["shadow"], "ASPECT": ["4:5"], "IMAGE_FORMAT": ["webp"]}
     assert request.inputs["SIZE"].tolist() == [[900]] and request.inputs["SIZE"].dtype == np.int32
-    assert "SIZE" not in core.studio(b"JPEG", "white", "1:1", None, "png").inputs
+    assert "SIZE" not in core.studio(b"JPEG", "white", "1:1", None, "png", "natural").inputs
     with pytest.raises(InvalidInput) as caught:
-        core.studio(b"JPEG", "white", "1:1", 900.5, "png")
+        core.studio(b"JPEG", "white", "1:1", 900.5, "png", "natural")
     assert caught.value.field == "SIZE"
     answer = {"STUDIO_IMAGE": np.array([[b"RIFF"]], object), "SUBJECT": np.array([[0.25]], np.float32)}
     assert core.shot(answer, "webp") == StudioShot(b"RIFF", "image/webp", 0.25)
@@ -358,7 +358,7 @@ def requests_of_every_kind():
     yield core.from_condition(full, condition, {"text", "tags"}, edited)
     yield core.speak("A mug", 1.5, "ogg")
     yield core.recommend([{"item": "a", "event": "view", "age_s": 1}], 5)
-    yield core.studio(b"JPEG", "white", "1:1", 900, "jpeg")
+    yield core.studio(b"JPEG", "white", "1:1", 900, "jpeg", "warm")
     yield core.post({"IMAGE": b"JPEG", "VIDEO": b"ftyp", "AUDIO": b"RIFF"}, "A mug.", "9:16")
     yield core.tags_of(condition)
     yield core.prompt(full, tags, options)

@@ -87,6 +87,35 @@ def test_the_clip_s_moments_come_between_and_alone_they_come_first():
     assert caught.value.field == "VIDEO"
 
 
+def loud(samples):
+    """Root mean square of each quarter of a second."""
+    return np.sqrt((samples[: len(samples) // 12_000 * 12_000].reshape(-1, 12_000) ** 2).mean(1))
+
+
+def heard(data):
+    with av.open(BytesIO(data)) as file:
+        return np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
+
+
+def test_music_lasts_as_long_as_the_post_and_gives_way_to_the_voice():
+    pixels, opacity, _ = photo()
+    data, seconds = compose(pixels, opacity, Brief(("A red mug.",), "1:1"), music=voice(2.0))
+    alone = loud(heard(data))
+    assert len(alone) == pytest.approx(4 * seconds, abs=1) and alone[:-5].min() > 0.3 * alone.max()
+    assert alone[-1] < 0.3 * alone.max()  # faded out
+    rate = post.AUDIO_RATE
+    said = np.zeros(8 * rate, np.float32)
+    said[3 * rate : 5 * rate] = np.random.default_rng(0).normal(0, 0.2, 2 * rate)
+    tune = np.sin(np.arange(3 * rate) * 0.05).astype(np.float32) * 0.5
+    both = post.mixed(said, tune, len(said))
+    under = loud(both - said)
+    assert under[14:18].max() < 0.35 * under[2:8].min()
+    assert np.abs(both).max() <= 1 and len(both) == len(said)
+    with pytest.raises(StageError, match="is no sound") as caught:
+        compose(pixels, opacity, Brief(()), music=b"no tune")
+    assert caught.value.field == "MUSIC"
+
+
 def test_each_caption_is_shown_in_turn_for_its_share_of_the_time():
     pixels, opacity, _ = photo()
     brief = Brief(("Short.", "This one is a good deal longer than the first."), "1:1")

@@ -56,6 +56,39 @@ def test_every_ground_aspect_and_format_shows_the_product_whole_in_the_middle(ba
     assert background in ("studio", "transparent") or (corner[:3] >= 253).all()
 
 
+def on_paper(cast=(1.0, 1.0, 1.0)):
+    """A red ellipse on grey paper under light of some colour."""
+    pixels, opacity, mask = photo()
+    paper = np.where(mask[..., None], pixels, np.uint8(190)) + np.random.default_rng(0).normal(0, 3, pixels.shape)
+    return np.clip(paper * cast, 0, 255).round().astype(np.uint8), opacity, mask
+
+
+def test_the_light_s_colour_is_taken_out_where_the_ground_is_paper():
+    order = Order("white", "1:1", 640, "png")
+    true, tinted = (
+        np.asarray(opened(shoot(*on_paper(cast)[:2], order)[0])).astype(int) for cast in ((1, 1, 1), (1.12, 1.0, 0.8))
+    )
+    assert np.abs(true - tinted).mean() < 4
+    pixels, opacity, _ = photo()
+    colours = pixels.astype(np.float32) / 255
+    table = studio.balanced(colours * np.float32([1, 0.6, 0.3]), studio.refine(opacity, colours))
+    assert np.array_equal(table, colours * np.float32([1, 0.6, 0.3]))  # a wooden table is no paper
+
+
+def test_styles_change_the_product_and_leave_the_ground():
+    pixels, opacity, _ = photo()
+    made = {
+        style: np.asarray(opened(shoot(pixels, opacity, Order("white", "1:1", 300, "png", style))[0])).astype(int)
+        for style in studio.STYLES
+    }
+    middle = {style: picture[150, 150] for style, picture in made.items()}
+    assert all((picture[:9, :9] >= 253).all() for picture in made.values())
+    assert np.ptp(middle["mono"]) <= 2 < 40 < np.ptp(middle["natural"])
+    assert np.ptp(middle["soft"]) < np.ptp(middle["natural"]) < np.ptp(middle["vivid"])
+    warmth = {style: colour[0] - colour[2] for style, colour in middle.items()}
+    assert warmth["cool"] < warmth["natural"] < warmth["warm"]
+
+
 def test_the_edge_follows_the_photo_and_nothing_of_the_table_is_left():
     pixels, opacity, mask = photo()
     alpha = studio.refine(opacity, pixels.astype(np.float32) / 255)

@@ -18,8 +18,7 @@ class TritonPythonModel:
             pb_utils.get_input_tensor_by_name(request, name).as_numpy()[0] for name in ("PHOTO", "OPACITY")
         )
         brief = read_brief(value(request, "CAPTION"), value(request, "ASPECT"))
-        data, seconds = compose(
-            photo, opacity, brief, value(request, "AUDIO"), value(request, "VIDEO"), value(request, "IS_FRAME")
-        )
+        files = (value(request, name) for name in ("AUDIO", "VIDEO", "IS_FRAME", "MUSIC"))
+        data, seconds = compose(photo, opacity, brief, *files)
         tensors = {"POST": np.array([[data]], object), "SECONDS": np.array([[seconds]], np.float32)}
         return [pb_utils.Tensor(name, tensors[name]) for name in request.requested_output_names()]
