@@ -136,8 +136,11 @@ def lint_graph(
 
 @app.command("configs")
 def write_configs() -> None:
-    """Writes every config.pbtxt from the pipeline."""
+    """Writes every config.pbtxt, and docs/tensors.md, from the pipeline."""
+    from export import tensors
+
     changed = configs.write()
+    tensors.PAGE.write_text(tensors.render(), encoding="utf-8")
     for path in changed:
         console.print(f"wrote {path.relative_to(configs.MODEL_REPOSITORY.parent)}")
     console.print(f"{len(changed)} files changed")

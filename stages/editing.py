@@ -1,8 +1,8 @@
 """Edits what the text decoder wrote, before a shop shows it: each edit is told, nothing is added.
 
 What may not stay goes by whole sentences: an unfinished end, a repetition, a price that the request does not name, a
-banned word, what is beyond the channel's length. Grammar and spelling of English are mended by Harper (harper-py), but
-no word that the request itself uses.
+fact of the prompt's own examples (a coupon's code), a banned word, what is beyond the channel's length. Grammar and
+spelling of English are mended by Harper (harper-py), but no word that the request itself uses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from price_parser import Price
 
 from stages.errors import invalid, too_large
-from stages.prompts import Request
+from stages.prompts import Request, example_facts
 from stages.text import clean, decode_utf8, sentences
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _ANY_NUMBER = re.compile(r"\d(?:[\d.,]*\d)?(?:\s?%)?")
 
 
 class Edit(NamedTuple):
-    """What was done: ``unfinished``, ``repetition``, ``price``, ``banned``, ``grammar`` or ``length``.
+    """What was done: ``unfinished``, ``repetition``, ``price``, ``invented``, ``banned``, ``grammar`` or ``length``.
 
     `after` stands where `before` stood; it is empty where that was taken out.
     """
@@ -98,11 +98,12 @@ def edited(written: str, finish: str, request: Request, orders: Orders) -> tuple
         text, mended = _mended(text.strip(), facts)
         edits += mended
     figures = set(map(_figure, _ANY_NUMBER.findall(facts)))
+    foreign = example_facts(request.task, request.language) - set(_words(facts))
     kept: list[str] = []
     said: list[list[str]] = []
     for sentence in sentences(text):
         words = _words(sentence)
-        if reason := _unwanted(sentence, words, said, figures, orders):
+        if reason := _unwanted(sentence, words, said, figures, orders) or _invented(sentence, words, figures, foreign):
             edits.append(Edit(reason, sentence.strip()))
         else:
             kept.append(sentence)
@@ -133,6 +134,14 @@ def _unwanted(
     if any(_has(sentence, word) for word in orders.banned):
         return "banned"
     return ""
+
+
+def _invented(sentence: str, words: list[str], figures: set[tuple[float | None, bool]], foreign: frozenset[str]) -> str:
+    """``invented`` if a sentence has a fact of the prompt's examples or, where these have any, a number of nobody's."""
+    if foreign & set(words):
+        return "invented"
+    numbers = map(_figure, _ANY_NUMBER.findall(sentence)) if foreign else ()
+    return "invented" if any(number not in figures for number in numbers) else ""
 
 
 def _words(text: str) -> list[str]:

@@ -161,7 +161,8 @@ def messages(request: Request) -> list[dict[str, str]]:
     template = wording["tasks"][request.task][request.language]
     name, keywords = _name(request, language["nothing_known"], frozenset(wording["neutral_words"]))
     chat = [{"role": "system", "content": template["system"]}]
-    for example in template["examples"]:
+    alike = [each for each in template["examples"] if bool(each.get("facts")) == bool(request.attributes)]
+    for example in alike or template["examples"]:
         facts = tuple(example.get("facts", {}).items())
         history = [(turn["role"], turn["text"]) for turn in example.get("history", [])]
         values = (example["name"], example.get("keywords", []), facts, example.get("question", ""), history)
@@ -181,6 +182,14 @@ def render(chat: Sequence[Mapping[str, str]], chat_template: str) -> str:
         chat_template: the checkpoint's ``chat_template.jinja``, run in a sandbox.
     """
     return _compiled(chat_template).render(messages=chat, add_generation_prompt=True)
+
+
+@cache
+def example_facts(task: str, language: str) -> frozenset[str]:
+    """Names, codes and days, in lower case, of the facts that a task's examples give: no request's own."""
+    values = [value for e in _wording()["tasks"][task][language]["examples"] for value in e.get("facts", {}).values()]
+    words = re.findall(r"\w{4,}", " ".join(map(str, values)))
+    return frozenset(word.casefold() for word in words if word[0].isupper() or re.search(r"\d", word))
 
 
 def sampling(task: str) -> dict[str, float]:

@@ -121,7 +121,8 @@ class Edit(NamedTuple):
     """What the server changed in a text before it gave it: `after` stands where `before` stood.
 
     `kind` is ``unfinished`` (max_tokens cut a sentence off), ``repetition``, ``price`` (one that the product's title,
-    attributes, question or history do not name), ``banned``, ``grammar`` or ``length``.
+    attributes, question or history do not name), ``invented`` (a code or date likewise), ``banned``, ``grammar`` or
+    ``length``.
     """
 
     kind: str

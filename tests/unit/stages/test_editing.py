@@ -46,6 +46,18 @@ def test_a_price_that_nobody_named_goes_with_its_sentence(invented):
     assert edit(f"It folds fast. {invented}") == ("It folds fast.", [("price", invented, "")])
 
 
+def test_a_promotion_says_the_request_s_offer_and_code_and_nobody_else_s():
+    offer = Request(
+        task="promotion", title="Espresso cup", attributes=(("offer", "$5 off until 1 December"), ("code", "CUP5"))
+    )
+    said = "Until 1 December: $5 off our espresso cup! Enter the code CUP5 when you order."
+    assert edit(said, request=offer) == (said, [])
+    for invented in ("Until December 15: $5 off!", "Enter the code EXTRA7 today.", "Until Sunday: $5 off our cup!"):
+        assert edit(f"{invented} Enjoy your cup.", request=offer) == ("Enjoy your cup.", [("invented", invented, "")])
+    plain = "Two cups in one box. Order until Sunday."  # of another task these are words like any other
+    assert edit(plain, request=Request(title="Espresso cups")) == (plain, [])
+
+
 def test_repetitions_go():
     said = "It folds in ten seconds and fits under a desk."
     assert edit(f"{said} Ride it. {said.upper()}") == (f"{said} Ride it.", [("repetition", said.upper(), "")])

@@ -191,6 +191,15 @@ def test_long_fields_enter_the_prompt_in_part() -> None:
 text = st.text(max_size=120).map(lambda value: value.encode("utf-8", "ignore"))
 
 
+def test_a_promotion_sees_the_examples_that_are_like_it():
+    """With an offer those with one; without, no code that it could copy."""
+    with_offer = messages(Request(task="promotion", title="Mug", attributes=(("offer", "10% off"), ("code", "MUG10"))))
+    without = messages(Request(task="promotion", title="Mug"))
+    said = ["".join(turn["content"] for turn in chat) for chat in (with_offer, without)]
+    assert "EXTRA7" in said[0] and "MUG10" in with_offer[-1]["content"] and "special price" not in said[0]
+    assert "EXTRA7" not in said[1] and "special price" in said[1]
+
+
 @settings(max_examples=300, deadline=None)
 @given(title=text, tags=st.lists(text, min_size=5, max_size=5), attributes=st.dictionaries(text, text, max_size=3))
 def test_any_text_stays_inside_its_turn(title: bytes, tags: list[bytes], attributes: dict[bytes, bytes]) -> None:
