@@ -146,7 +146,8 @@ EVENT_TENSORS = (
 )
 #: What shapes the prompt; every one may be left out.
 PROMPT_FIELDS = tuple(
-    Tensor(name, "BYTES", (1,), optional=True) for name in ("TASK", "LANGUAGE", "QUESTION", "HISTORY", "ATTRIBUTES")
+    Tensor(name, "BYTES", (1,), optional=True)
+    for name in ("TASK", "LANGUAGE", "TONE", "QUESTION", "HISTORY", "ATTRIBUTES")
 )
 #: What shapes the sampling; every one may be left out.
 SAMPLING_FIELDS = (

@@ -18,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from stages.errors import invalid, too_large
 from stages.text import clean, decode_utf8, read_title
 
+TONES = ("neutral", "friendly", "playful", "formal", "luxurious")
 TASKS = ("description", "ad", "review", "question", "reply", "recommendation", "promotion", "delivery")
 LANGUAGES = ("en", "zh")
 DEFAULT_TASK, DEFAULT_LANGUAGE = TASKS[0], LANGUAGES[0]
@@ -53,6 +54,7 @@ class Request:
 
     task: str = DEFAULT_TASK
     language: str = DEFAULT_LANGUAGE
+    tone: str = TONES[0]
     title: str = ""
     tags: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
@@ -73,7 +75,7 @@ SAMPLING_FIELDS = {
 }
 
 #: Request tensors that a prompt can do without.
-OPTIONAL_FIELDS = ("TASK", "LANGUAGE", "ATTRIBUTES", "QUESTION", "HISTORY")
+OPTIONAL_FIELDS = ("TASK", "LANGUAGE", "TONE", "ATTRIBUTES", "QUESTION", "HISTORY")
 
 
 def read_request(tags: Sequence[bytes], scores: Sequence[float], fields: Mapping[str, bytes]) -> Request:
@@ -90,6 +92,7 @@ def read_request(tags: Sequence[bytes], scores: Sequence[float], fields: Mapping
     return Request(
         task=read_task(fields["TASK"]),
         language=read_language(fields["LANGUAGE"]),
+        tone=_choice("TONE", clean(decode_utf8(fields["TONE"], "TONE", 64)).lower(), TONES),
         title=read_title(fields["TITLE"]),
         tags=tuple(tag.decode("utf-8") for tag in tags),
         scores=tuple(float(score) for score in scores),
@@ -160,14 +163,15 @@ def messages(request: Request) -> list[dict[str, str]]:
     language = wording["languages"][request.language]
     template = wording["tasks"][request.task][request.language]
     name, keywords = _name(request, language["nothing_known"], frozenset(wording["neutral_words"]))
-    chat = [{"role": "system", "content": template["system"]}]
+    order = language["tones"].get(request.tone, "")
+    chat = [{"role": "system", "content": f"{template['system']} {order}".strip()}]
     alike = [each for each in template["examples"] if bool(each.get("facts")) == bool(request.attributes)]
     for example in alike or template["examples"]:
         facts = tuple(example.get("facts", {}).items())
         history = [(turn["role"], turn["text"]) for turn in example.get("history", [])]
         values = (example["name"], example.get("keywords", []), facts, example.get("question", ""), history)
         chat.append({"role": "user", "content": _fill(language, template["user"], *values)})
-        chat.append({"role": "assistant", "content": example["answer"]})
+        chat.append({"role": "assistant", "content": example.get("tones", {}).get(request.tone, example["answer"])})
     facts = _within(request.attributes, PROMPT_FACTS_BYTES)
     history = _within(request.history[::-1], PROMPT_HISTORY_BYTES)[::-1]
     user = _fill(language, template["user"], name, keywords, facts, request.question, history)

@@ -133,7 +133,7 @@ class Vitrina(_Client):
                 server computes nothing else.
             condition: float32 [36, 384] of an earlier listing: all but embedding and weights are made from
                 it, nothing is sent or encoded again.
-            options: ``task``, ``language``, ``question``, ``history``, ``sampling``, ``image_seed``; see
+            options: ``task``, ``language``, ``tone``, ``question``, ``history``, ``sampling``, ``image_seed``; see
                 `TextOptions`.
 
         Given up early (KeyboardInterrupt), a gRPC call is cancelled; the server's text decoder may go on with

@@ -166,6 +166,8 @@ def _variants(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) ->
     options = TextOptions(sampling=Sampling(seed=arguments.seed), task=arguments.task)
     if arguments.language is not None:
         options["language"] = arguments.language
+    if arguments.tone is not None:
+        options["tone"] = arguments.tone
     made = vitrina.variants(_product(arguments), arguments.count, **options)
     took = time.monotonic() - began
     for listing in made.listings:
@@ -231,7 +233,7 @@ def _post(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int
 def _batch(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    names = ("task", "language", "max_characters", "banned_words")
+    names = ("task", "language", "tone", "max_characters", "banned_words")
     options = TextOptions(**{n: getattr(arguments, n) for n in names if getattr(arguments, n)})  # type: ignore[typeddict-item]
     order = batch.Order(arguments.want, options, arguments.background, arguments.aspect)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"), TimeRemainingColumn())
@@ -339,6 +341,8 @@ def _options(arguments: argparse.Namespace) -> TextOptions:
         options["task"] = arguments.task
     if arguments.language is not None:
         options["language"] = arguments.language
+    if arguments.tone is not None:
+        options["tone"] = arguments.tone
     if arguments.question is not None:
         options["question"] = arguments.question
     if arguments.history is not None:
@@ -422,6 +426,7 @@ def _parser() -> argparse.ArgumentParser:
     variants.add_argument("--count", type=int, default=4, metavar="N", help="1 to 8 (%(default)s)")
     variants.add_argument("--task", default="ad", help="as for generate (%(default)s)")
     variants.add_argument("--language", help="en or zh")
+    variants.add_argument("--tone", help="neutral, friendly, playful, formal or luxurious")
     variants.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same texts")
     recommend = commands.add_parser("recommend", parents=[server], help="what a shopper is likely to turn to next")
     recommend.set_defaults(run=_recommend)
@@ -476,6 +481,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--jobs", type=_jobs, default=4, metavar="N", help="products at a time")
     many.add_argument("--task", help="as for generate")
     many.add_argument("--language", help="en or zh")
+    many.add_argument("--tone", help="neutral, friendly, playful, formal or luxurious")
     many.add_argument("--max-characters", type=int, metavar="N", help="of a copy, 20 to 10000")
     many.add_argument(
         "--ban", action="append", dest="banned_words", metavar="WORD", help="no sentence with it; may be repeated"
@@ -492,6 +498,7 @@ def _text_arguments(generate: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="folder for <slug>.txt and <slug>.json")
     add("--task", help="description, ad, review, question, reply, recommendation, promotion or delivery")
     add("--language", help="en or zh")
+    add("--tone", help="neutral, friendly, playful, formal or luxurious")
     add("--question", help="what the shopper asks, for --task question")
     add("--history", type=Path, metavar="FILE.json", help='for --task reply: [{"role": "customer", "text": "…"}, …]')
     add("--attribute", type=_attribute, action="append", default=[], metavar="NAME=VALUE", help="may be given again")

@@ -415,7 +415,7 @@ def _edit_fields(options: TextOptions) -> dict[str, Array]:
 
 
 def _prompt_fields(product: Product, options: TextOptions) -> dict[str, Array]:
-    fields: dict[str, object] = {key.upper(): options.get(key) for key in ("task", "language", "question")}
+    fields: dict[str, object] = {key.upper(): options.get(key) for key in ("task", "language", "tone", "question")}
     for name, value in (("HISTORY", options.get("history")), ("ATTRIBUTES", product.attributes)):
         if value:
             fields[name] = _json(name, list(value) if name == "HISTORY" else dict(cast("Mapping[str, str]", value)))

@@ -92,6 +92,7 @@ class TextOptions(TypedDict, total=False):
     task: ``description`` (default), ``ad``, ``review``, ``question``, ``reply``,
         ``recommendation``, ``promotion``, ``delivery``.
     language: ``en`` (default) or ``zh``.
+    tone: ``neutral`` (default), ``friendly``, ``playful``, ``formal`` or ``luxurious``.
     question: what the shopper asks, for task ``question``.
     history: the chat so far, oldest first, for task ``reply``.
     sampling: how the text is drawn.
@@ -102,6 +103,7 @@ class TextOptions(TypedDict, total=False):
 
     task: str
     language: str
+    tone: str
     question: str
     history: Sequence[Message]
     sampling: Sampling

@@ -298,6 +298,7 @@ BAD_FIELDS = {
     "seed negative": ({"SEED": of(-1, np.int64)}, "vitrina/invalid_input SEED: "),
     "unknown task": ({"TASK": text(b"descripton")}, "vitrina/invalid_input TASK: 'descripton' is unknown; did"),
     "unknown language": ({"LANGUAGE": text(b"de")}, "vitrina/invalid_input LANGUAGE: 'de' is unknown; did"),
+    "unknown tone": ({"TONE": text(b"plaful")}, "vitrina/invalid_input TONE: 'plaful' is unknown; did you mean 'playf"),
     "no question": ({"TASK": text(b"question")}, "vitrina/invalid_input QUESTION: is missing or empty"),
     "no history": ({"TASK": text(b"reply")}, "vitrina/invalid_input HISTORY: is missing or empty"),
     "history no json": ({"HISTORY": text(b"{")}, "vitrina/invalid_input HISTORY: is not JSON"),

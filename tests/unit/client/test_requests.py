@@ -348,7 +348,14 @@ def test_a_products_repr_does_not_print_its_picture():
 
 def requests_of_every_kind():
     everything = Sampling(1, 1.0, 1.0, 1, 1.0, 1, ("x",))
-    options = {"task": "ad", "language": "en", "question": "q", "history": [{"role": "shop"}], "sampling": everything}
+    options = {
+        "task": "ad",
+        "language": "en",
+        "tone": "formal",
+        "question": "q",
+        "history": [{"role": "shop"}],
+        "sampling": everything,
+    }
     full, wants = Product("Mug", attributes={"a": "b"}), {"text", "tags", "embedding", "condition"}
     condition = np.ones((36, 384), np.float32)
     tags = {"TAGS": np.array([[b"a"] * 5], object), "TAG_SCORES": np.ones((1, 5), np.float32)}

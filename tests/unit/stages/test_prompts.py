@@ -191,6 +191,20 @@ def test_long_fields_enter_the_prompt_in_part() -> None:
 text = st.text(max_size=120).map(lambda value: value.encode("utf-8", "ignore"))
 
 
+def test_a_tone_is_ordered_and_shown():
+    plain, playful = (messages(Request(title="Mug", tone=tone)) for tone in ("neutral", "playful"))
+    assert playful[0]["content"] == plain[0]["content"] + " Write in a playful, humorous tone."
+    assert [turn["role"] for turn in plain] == [turn["role"] for turn in playful]
+    assert "hug with corners" in playful[2]["content"] and plain[2]["content"] != playful[2]["content"]
+    reply = Request(task="reply", language="zh", tone="formal", title="杯子", history=(("customer", "你好"),))
+    assert messages(reply)[0]["content"].endswith("语气正式客观，不用感叹号。")
+
+
+def test_every_language_orders_every_tone():
+    for language in prompts._wording()["languages"].values():
+        assert ("neutral", *language["tones"]) == prompts.TONES
+
+
 def test_a_promotion_sees_the_examples_that_are_like_it():
     """With an offer those with one; without, no code that it could copy."""
     with_offer = messages(Request(task="promotion", title="Mug", attributes=(("offer", "10% off"), ("code", "MUG10"))))

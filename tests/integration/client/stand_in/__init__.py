@@ -12,7 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 TITLE = {"TITLE": "STRING [1]"}
-TEXT_FIELDS = dict.fromkeys(("TASK", "LANGUAGE", "QUESTION", "HISTORY", "ATTRIBUTES"), "STRING [1]")
+TEXT_FIELDS = dict.fromkeys(("TASK", "LANGUAGE", "TONE", "QUESTION", "HISTORY", "ATTRIBUTES"), "STRING [1]")
 SAMPLING = {
     "MAX_TOKENS": "INT32 [1]",
     "TEMPERATURE": "FP32 [1]",

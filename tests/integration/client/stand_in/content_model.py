@@ -17,7 +17,7 @@ import triton_python_backend_utils as pb_utils
 from stages.errors import StageError
 from stages.triton import triton_error
 
-TEXTS = ("TASK", "LANGUAGE", "QUESTION", "HISTORY", "ATTRIBUTES", "STOP", "BANNED_WORDS")
+TEXTS = ("TASK", "LANGUAGE", "TONE", "QUESTION", "HISTORY", "ATTRIBUTES", "STOP", "BANNED_WORDS")
 NUMBERS = ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "TOP_K", "REPETITION_PENALTY", "SEED", "TIMEOUT_MS", "MAX_CHARACTERS")
 
 ALLOWED = b'{"action": "allow", "findings": []}'
