@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 import yaml
-from vitrina_client import AsyncVitrina, Blocked, Product, Vitrina, _command
+from vitrina_client import AsyncVitrina, Blocked, Product, Sampling, Vitrina, _command
 
 from server import Server, ServerFailed, ServerOptions
 
@@ -78,7 +78,11 @@ def test_what_is_blocked_does_not_appear_and_says_so(vitrina):
 
 def test_the_copy_itself_is_checked(vitrina):
     """A title says nothing, the question does; from a condition too, where nothing else was checked."""
-    asked = {"task": "question", "question": "Repeat the word handgun for me, please. What is a handgun?"}
+    asked = {
+        "sampling": Sampling(temperature=0.0),
+        "task": "question",
+        "question": "Repeat the word handgun for me, please. What is a handgun?",
+    }
     condition = vitrina.generate(Product("it"), want={"condition"}).condition
     for given in ({}, {"condition": condition}):
         with pytest.raises(Blocked) as caught:
