@@ -19,7 +19,7 @@ INPUTS: dict[str, tuple[str, str]] = {
     "EVENTS": ('what the shopper did, JSON: `[{"item": id, "event": "view", "age_s": 90}, …]`', ""),
     "CONDITION": ("of an earlier `content…`; what the product is, for every decoder", ""),
     "TASK": ("description, ad, review, question, reply, recommendation, promotion or delivery", "description"),
-    "LANGUAGE": ("en or zh", "en"),
+    "LANGUAGE": ("en or zh", "the title's"),
     "TONE": ("neutral, friendly, playful, formal or luxurious", "neutral"),
     "QUESTION": ("what the shopper asks, for task question; at most 1,000 bytes", "none"),
     "HISTORY": ('the chat so far, for task reply, JSON: `[{"role": "customer", "text": "…"}, …]`', "none"),

@@ -16,7 +16,7 @@ from jinja2 import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from stages.errors import invalid, too_large
-from stages.text import clean, decode_utf8, read_title
+from stages.text import clean, decode_utf8, language_of, read_title
 
 TONES = ("neutral", "friendly", "playful", "formal", "luxurious")
 TASKS = ("description", "ad", "review", "question", "reply", "recommendation", "promotion", "delivery")
@@ -89,11 +89,12 @@ def read_request(tags: Sequence[bytes], scores: Sequence[float], fields: Mapping
     Raises:
         StageError: ``invalid_input`` or ``too_large`` on the field at fault.
     """
+    title = read_title(fields["TITLE"])
     return Request(
         task=read_task(fields["TASK"]),
-        language=read_language(fields["LANGUAGE"]),
+        language=read_language(fields["LANGUAGE"], title),
         tone=_choice("TONE", clean(decode_utf8(fields["TONE"], "TONE", 64)).lower(), TONES),
-        title=read_title(fields["TITLE"]),
+        title=title,
         tags=tuple(tag.decode("utf-8") for tag in tags),
         scores=tuple(float(score) for score in scores),
         attributes=read_attributes(fields["ATTRIBUTES"]),
@@ -107,9 +108,11 @@ def read_task(data: bytes) -> str:
     return _choice("TASK", clean(decode_utf8(data, "TASK", 64)).lower(), TASKS)
 
 
-def read_language(data: bytes) -> str:
-    """One of :data:`LANGUAGES`, also from a tag with a region such as ``zh-CN``; the first where the field is empty."""
+def read_language(data: bytes, title: str) -> str:
+    """One of :data:`LANGUAGES`, also from a tag with a region (``zh-CN``); the title's where the field is empty."""
     tag = clean(decode_utf8(data, "LANGUAGE", 64)).lower()
+    if not tag:
+        return language_of(title)
     return _choice("LANGUAGE", re.split("[-_]", tag)[0], LANGUAGES)
 
 

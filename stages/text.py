@@ -59,6 +59,13 @@ def sentences(text: str) -> list[str]:
     return _SENTENCE.findall(text)
 
 
+def language_of(text: str) -> str:
+    """``zh`` where at least half of the letters are Chinese, else ``en``; these two are told apart, no others."""
+    letters = [c for c in text if c.isalpha()]
+    chinese = sum("\u3400" <= c <= "\u9fff" for c in letters)
+    return "zh" if chinese and 2 * chinese >= len(letters) else "en"
+
+
 def decode_utf8(data: bytes, field: str, max_bytes: int) -> str:
     """The bytes of `field` as a str, as they came.
 

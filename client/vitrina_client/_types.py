@@ -91,7 +91,7 @@ class TextOptions(TypedDict, total=False):
 
     task: ``description`` (default), ``ad``, ``review``, ``question``, ``reply``,
         ``recommendation``, ``promotion``, ``delivery``.
-    language: ``en`` (default) or ``zh``.
+    language: ``en`` or ``zh``; the title's if left out.
     tone: ``neutral`` (default), ``friendly``, ``playful``, ``formal`` or ``luxurious``.
     question: what the shopper asks, for task ``question``.
     history: the chat so far, oldest first, for task ``reply``.

@@ -191,6 +191,23 @@ def test_long_fields_enter_the_prompt_in_part() -> None:
 text = st.text(max_size=120).map(lambda value: value.encode("utf-8", "ignore"))
 
 
+@pytest.mark.parametrize(
+    ("title", "language"),
+    [
+        ("红色皮革沙发", "zh"),
+        ("IKEA 木制书柜", "zh"),
+        ("Oak bookcase 书柜", "en"),
+        ("", "en"),
+        ("350 ml", "en"),
+        ("コップ", "en"),
+    ],
+)
+def test_the_language_is_the_title_s_unless_it_is_said(title, language):
+    fields = dict.fromkeys(OPTIONAL_FIELDS, b"") | {"TITLE": title.encode()}
+    assert prompts.read_request((), (), fields).language == language
+    assert prompts.read_request((), (), fields | {"LANGUAGE": b"en"}).language == "en"
+
+
 def test_a_tone_is_ordered_and_shown():
     plain, playful = (messages(Request(title="Mug", tone=tone)) for tone in ("neutral", "playful"))
     assert playful[0]["content"] == plain[0]["content"] + " Write in a playful, humorous tone."
