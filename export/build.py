@@ -64,7 +64,7 @@ def key(name: str, slot: Slot) -> str:
         code.append((_EXPORT / "quantization.py").read_text())
     if "from networks" in code[0]:
         code += [path.read_text() for path in sorted((sources.REPOSITORY / "networks").glob("*.py"))]
-    declared = [(m.inputs, m.outputs) for m in pipeline.MODELS if name in m.files.values()]
+    declared = [(m.inputs, m.outputs) for m in pipeline.MODELS if m.files.get("model.onnx") == name]
     versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
     whole = json.dumps(
         [slot.model_dump(exclude={"tolerance", "licence"}), code, repr(declared), versions], sort_keys=True

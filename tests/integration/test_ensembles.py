@@ -90,7 +90,10 @@ def test_every_subset_of_outputs(ask, products, ensemble):
         got = ask(ensemble, given | (SHORT, OPTIONS)[number % 2], subset)
         assert set(got) == set(subset) and all(len(array) == 1 for array in got.values())
         for name in set(subset) - {"TEXT"}:
-            np.testing.assert_array_equal(got[name], whole[name])
+            if name == "TAGS":
+                np.testing.assert_array_equal(got[name], whole[name])
+            else:  # the last bits depend on who shares a batch, and the content check embeds the title too
+                np.testing.assert_allclose(got[name], whole[name], atol=1e-6)
 
 
 WRITTEN = ("TEXT", "EDITS", "FINISH_REASON", "PROMPT_TOKENS", "COMPLETION_TOKENS")
