@@ -18,9 +18,8 @@ def bundle() -> None:
     """Every slot of the offline recipe is in `model_repository/`; what has not changed comes from the cache."""
     from export import build, recipe
 
-    offline = recipe.load("offline")
-    for slot in recipe.SLOTS:
-        build.build(slot, offline)
+    for _ in build.build_all(recipe.SLOTS, recipe.load("offline"), jobs=2):
+        pass
 
 
 @pytest.fixture(scope="session")
