@@ -8,7 +8,6 @@ the embedding, in turns.
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import tempfile
 import time
@@ -130,7 +129,6 @@ def main(
                 for in_flight in IN_FLIGHT:
                     for model in ("content", CUT):
                         found.setdefault((model, in_flight), []).append(rate(addresses.grpc, model, in_flight, seconds))
-    shutil.rmtree(folder, ignore_errors=True)
     table = Table("in flight", "full graph, titles/s", "cut-down graph, titles/s", "ratio")
     ratios = {}
     for in_flight in IN_FLIGHT:

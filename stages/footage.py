@@ -117,8 +117,8 @@ def _excerpt(
     step = np.median(np.diff([time for time, _ in span])) * unit if len(span) > 1 else 1 / rate
     length = min(seconds, step * len(live))
     rows = np.minimum((np.arange(max(1, round(length * rate))) / rate / step + 0.01).astype(int), len(live) - 1)
-    steadied = steady([live[row] for row in dict.fromkeys(rows)], 1 / step)
     place = {row: number for number, row in enumerate(dict.fromkeys(rows))}
+    steadied = steady([live[row] for row in place], 1 / step)
     return Excerpt((times[0] - first) * unit, [steadied[place[row]] for row in rows])
 
 

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+
 from stages.errors import TRITON_CODE, StageError
 
 log = logging.getLogger("vitrina")
@@ -53,6 +55,25 @@ def value(request: Any, name: str) -> Any:
 
     tensor = pb_utils.get_input_tensor_by_name(request, name)
     return None if tensor is None else tensor.as_numpy().item()
+
+
+def call(model: str, inputs: dict[str, np.ndarray], output: str) -> np.ndarray:
+    """One output of another model, called from inside a step (BLS): for runs whose number no ensemble can count out.
+
+    Raises:
+        RuntimeError: the model failed; the message has its name and its error.
+    """
+    import triton_python_backend_utils as pb_utils
+
+    response = pb_utils.InferenceRequest(
+        model_name=model,
+        requested_output_names=[output],
+        inputs=[pb_utils.Tensor(name, array) for name, array in inputs.items()],
+        preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU),
+    ).exec()
+    if response.has_error():
+        raise RuntimeError(f"{model}: {response.error().message()}")
+    return pb_utils.get_output_tensor_by_name(response, output).as_numpy().copy()
 
 
 def each_row(rows: Iterable[Row], read: Callable[[Row], Result]) -> list[Result]:

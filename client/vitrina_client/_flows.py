@@ -139,10 +139,10 @@ def generate(
     return made if "condition" in want else replace(made, condition=None)
 
 
-def encode(policy: Policy, product: Product, options: TextOptions) -> Flow[Listing]:
+def encode(policy: Policy, product: Product) -> Flow[Listing]:
     """Condition and embedding of a product that the policy lets through."""
     deadline = Deadline("total", policy.timeout.total)
-    request = core.content(product, (yield from _media(product)), {"condition", "embedding", "moderation"}, options)
+    request = core.content(product, (yield from _media(product)), {"condition", "embedding", "moderation"})
     made = core.listing((yield from _send(policy, deadline, request)), request)
     _refuse_blocked(made, request)
     return made
@@ -155,7 +155,7 @@ def variants(policy: Policy, product: Product, count: int, options: TextOptions)
         raise InvalidInput(f"{count!r}: expected 1 to {core.MAX_ROWS}", field="count")
     core.check_product(product)
     options, first = core.varied(options)
-    encoded = yield from encode(policy, product, options)
+    encoded = yield from encode(policy, product)
     assert encoded.condition is not None and encoded.embedding is not None  # they were asked for
     found: dict[str, Listing] = {}
     blocked: Blocked | None = None

@@ -116,7 +116,7 @@ def plan(
 
     first: frozenset[Name] = frozenset()
     if len(outputs & {"text", "image", "video"}) > 1:  # encoded once for all
-        steps["condition"] = Step(lambda: flows.encode(policy, product, options))
+        steps["condition"] = Step(lambda: flows.encode(policy, product))
         first = frozenset({"condition"})
     if "text" in outputs:
         steps["text"] = Step(written, first)

@@ -14,7 +14,7 @@ import triton_python_backend_utils as pb_utils
 
 from stages import moderation
 from stages.text import TitleTokenizer
-from stages.triton import field, respond
+from stages.triton import call, field, respond
 
 #: Input → the field that a finding names.
 TEXTS = {"TITLE": "TITLE", "WRITTEN": "TEXT", "SCRIPT": "SCRIPT", "CAPTION": "CAPTION"}
@@ -83,15 +83,5 @@ class TritonPythonModel:
 
     def encode(self, texts):
         tokens = self.tokenize(texts)
-        response = pb_utils.InferenceRequest(
-            model_name="text_encoder",
-            requested_output_names=["sentence_embedding"],
-            inputs=[
-                pb_utils.Tensor("input_ids", tokens.input_ids),
-                pb_utils.Tensor("attention_mask", tokens.attention_mask),
-            ],
-            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU),
-        ).exec()
-        if response.has_error():
-            raise RuntimeError(f"text_encoder: {response.error().message()}")
-        return pb_utils.get_output_tensor_by_name(response, "sentence_embedding").as_numpy().copy()
+        inputs = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
+        return call("text_encoder", inputs, "sentence_embedding")

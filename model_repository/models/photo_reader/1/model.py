@@ -27,7 +27,7 @@ class TritonPythonModel:
             "PHOTO": np.asarray(photo)[None],
             "PIXELS": for_network(photo)[None],
             "VIEW": for_encoder(photo)[None],
+            "IS_FRAME": np.array([[image is None]]),
         }
-        tensors["IS_FRAME"] = np.array([[image is None]])
         asked = request.requested_output_names()
         return [pb_utils.Tensor(name, np.ascontiguousarray(tensors[name])) for name in asked]

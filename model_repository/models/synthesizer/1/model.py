@@ -13,7 +13,7 @@ import triton_python_backend_utils as pb_utils
 from stages.errors import StageError
 from stages.moderation import refuse_blocked
 from stages.speech import Phonemizer, join, read_script
-from stages.triton import respond, value
+from stages.triton import call, respond, value
 
 
 class TritonPythonModel:
@@ -48,12 +48,4 @@ class TritonPythonModel:
 def speak(ids, scales):
     """One sentence through the speech decoder: float32 [samples]."""
     inputs = {"input": ids[None], "input_lengths": np.array([len(ids)], np.int64), "scales": scales}
-    response = pb_utils.InferenceRequest(
-        model_name="speech_decoder",
-        requested_output_names=["output"],
-        inputs=[pb_utils.Tensor(name, array) for name, array in inputs.items()],
-        preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU),
-    ).exec()
-    if response.has_error():
-        raise RuntimeError(f"speech_decoder: {response.error().message()}")
-    return pb_utils.get_output_tensor_by_name(response, "output").as_numpy().reshape(-1).copy()
+    return call("speech_decoder", inputs, "output").reshape(-1)
