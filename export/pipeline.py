@@ -126,6 +126,7 @@ IMAGE = Tensor("IMAGE", "BYTES", (1,))
 VIDEO = Tensor("VIDEO", "BYTES", (1,))
 AUDIO = Tensor("AUDIO", "BYTES", (1,))
 MUSIC = Tensor("MUSIC", "BYTES", (1,))  # under a post
+LOGO_SOUND = Tensor("LOGO_SOUND", "BYTES", (1,))  # at its end
 EVENTS = Tensor("EVENTS", "BYTES", (1,))  # what the shopper did
 SCRIPT = Tensor("SCRIPT", "BYTES", (1,))  # what is to be spoken
 CONDITION = Tensor("CONDITION", "FP32", (CONDITION_TOKENS, WIDTH))
@@ -204,6 +205,7 @@ IS_FRAME = Tensor("IS_FRAME", "BOOL", (1,))  # the photo is one of the clip's
 PHOTO = Tensor("PHOTO", "UINT8", ("height", "width", 3))
 OPACITY_DIMS = (320, 320)  # as the cutout network reads and gives
 CAPTION = Tensor("CAPTION", "BYTES", (1,))  # what a post says
+CAPTIONS = Tensor("CAPTIONS", "BYTES", (1,), optional=True)  # and how
 POST_OUTPUTS = (Tensor("POST", "BYTES", (1,)), Tensor("SECONDS", "FP32", (1,)))
 SUBJECT = Tensor("SUBJECT", "FP32", (1,))  # the share of the photo that the product covers
 SAMPLES = Tensor("SAMPLES", "FP32", ("samples",))
@@ -537,7 +539,8 @@ MODELS: tuple[Model, ...] = (
             MODERATION,
             CAPTION,
             IS_FRAME,
-            *(replace(media, optional=True) for media in (AUDIO, VIDEO, MUSIC)),
+            *(replace(media, optional=True) for media in (AUDIO, VIDEO, MUSIC, LOGO_SOUND)),
+            CAPTIONS,
             STUDIO_FIELDS[1],
         ),
         POST_OUTPUTS,
@@ -714,7 +717,12 @@ def ensembles() -> Iterator[Ensemble]:
     )
     yield Ensemble(
         "post",
-        (*(replace(media, optional=True) for media in (IMAGE, VIDEO, AUDIO, MUSIC)), CAPTION, STUDIO_FIELDS[1]),
+        (
+            *(replace(media, optional=True) for media in (IMAGE, VIDEO, AUDIO, MUSIC, LOGO_SOUND)),
+            CAPTION,
+            CAPTIONS,
+            STUDIO_FIELDS[1],
+        ),
         POST_OUTPUTS,
         (
             Step("photo_reader", same("IMAGE", "VIDEO", "ASPECT"), read | {"IS_FRAME": "is_frame"}),
@@ -722,7 +730,9 @@ def ensembles() -> Iterator[Ensemble]:
             Step("moderator", same("CAPTION") | judged, verdict),
             Step(
                 "post_composer",
-                shown | {"IS_FRAME": "is_frame"} | same("CAPTION", "AUDIO", "VIDEO", "MUSIC", "ASPECT"),
+                shown
+                | {"IS_FRAME": "is_frame"}
+                | same("CAPTION", "CAPTIONS", "AUDIO", "VIDEO", "MUSIC", "LOGO_SOUND", "ASPECT"),
                 same("POST", "SECONDS"),
             ),
         ),

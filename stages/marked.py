@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
@@ -46,8 +47,14 @@ def film_file(
     crf: int,
     comment: str,
     sound: tuple[np.ndarray, int] | None = None,
+    captions: Sequence[tuple[str, float, float]] = (),
 ) -> bytes:
-    """Frames of mode RGB as an MP4 (H.264, index first) with a comment; `sound` as AAC: float32 [samples], its rate."""
+    """Frames of mode RGB as an MP4 (H.264, index first) with a comment.
+
+    Args:
+        sound: as AAC: float32 [samples], its rate.
+        captions: as a track of text (3GPP timed text) that a player shows: each from one second to another, in order.
+    """
     # The index goes first by reading the file once more, which wants a name.
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         with av.open(file.name, "w", format="mp4", options={"movflags": "faststart+use_metadata_tags"}) as container:
@@ -57,6 +64,7 @@ def film_file(
             stream.width, stream.height = size
             stream.pix_fmt = "yuv420p"
             track = None if sound is None else container.add_stream("aac", rate=sound[1], layout="mono")
+            texts = _text_track(container) if captions else None
             for frame in frames:
                 container.mux(stream.encode(av.VideoFrame.from_image(frame)))
             container.mux(stream.encode())
@@ -66,4 +74,26 @@ def film_file(
                 whole.sample_rate = rate
                 container.mux(track.encode(whole))
                 container.mux(track.encode())
+            for text, begins, ends in captions:
+                container.mux(_caption(text, begins, ends, texts))
         return Path(file.name).read_bytes()
+
+
+def _text_track(container: av.container.OutputContainer) -> av.subtitles.stream.SubtitleStream:
+    track = container.add_stream("mov_text")
+    context = track.codec_context
+    context.subtitle_header = b"[Script Info]\n"  # its encoder does not open without one
+    context.time_base = Fraction(1, 1000)
+    context.open()
+    return track
+
+
+def _caption(text: str, begins: float, ends: float, track: av.subtitles.stream.SubtitleStream) -> av.Packet:
+    """A sample of timed text: the number of its bytes in two, and UTF-8. The encoder would take braces for commands."""
+    data = text.encode()
+    packet = av.Packet(len(data).to_bytes(2, "big") + data)
+    packet.stream = track
+    packet.time_base = Fraction(1, 1000)
+    packet.pts = packet.dts = round(begins * 1000)
+    packet.duration = round(ends * 1000) - packet.pts
+    return packet

@@ -7,19 +7,19 @@ takes to be said.
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 
-import noto_cjk_sans_otc
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageFilter
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
+from stages import captions
 from stages.audio import read_voice
+from stages.captions import Card, sentences
 from stages.errors import invalid, too_large
 from stages.footage import EXCERPTS, best_moments
 from stages.marked import COMPOSED, film_file
@@ -41,17 +41,12 @@ PHOTO_SHARE, PHOTO_MOST = 0.35, 4.0  # of the post, in seconds, for the photo
 CLIP_SHARE, EXCERPT_MOST = 0.45, 2.5  # of the post for the clip; seconds of each of its moments
 ZOOM = 0.07  # how much a picture grows while it is shown
 FREE = 0.2  # of the height, below the product, for the captions
-LINES = 3  # of a caption at most
-BAND = (0, 0, 0, 168)  # white on it has a contrast of 7 or more over white
 AHEAD = 4  # frames that wait for the encoder
 AUDIO_RATE = 48_000  # samples a second
-SIMPLIFIED_CHINESE = 2  # of the fonts in the collection: Latin letters are the same in all
-Box = tuple[int, int, int, int]  # left, top, right, bottom
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
-#: A letter of a script that has no spaces, or a word with the space behind it.
-_UNSPACED = r"\u2E80-\u9FFF\uF900-\uFAFF\uFF00-\uFFEF"
-_PART = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+\s*|\s+")
-_NO_GLYPH = re.compile(r"[\U0001F000-\U0001FAFF\u2600-\u27BF\uFE0F\u200D\u20E3]+")
+#: How the copy is shown: on the pictures, or as a track of text that a player shows or not.
+CAPTIONS = ("burnt", "track")
+LOGO_SECONDS = 6.0  # of a logo's sound at most
+LOGO_AFTER = 0.25  # seconds of silence before it
 
 
 @dataclass(frozen=True)
@@ -59,28 +54,35 @@ class Brief:
     """What the post says, checked.
 
     Args:
-        captions: the sentences, in order; none for a post without words.
+        sentences: of the copy, in order; none for a post without words.
         aspect: one of :data:`stages.studio.ASPECTS`, width to height.
+        captions: one of :data:`CAPTIONS`.
     """
 
-    captions: tuple[str, ...]
+    sentences: tuple[str, ...]
     aspect: str = "9:16"
+    captions: str = "burnt"
 
 
-def read_brief(caption: bytes | None, aspect: bytes | None = None) -> Brief:
+def read_brief(caption: bytes | None, aspect: bytes | None = None, captions: bytes | None = None) -> Brief:
     """The request's fields.
 
     Raises:
-        StageError: on ``CAPTION`` or ``ASPECT``.
+        StageError: on ``CAPTION``, ``ASPECT`` or ``CAPTIONS``.
     """
-    name = "9:16" if aspect is None else aspect.decode("utf-8", "replace")
-    if name not in ASPECTS:
-        raise invalid("ASPECT", f"{name[:40]!r} is unknown; send one of {', '.join(ASPECTS)}")
+    name = _one_of("ASPECT", aspect, tuple(ASPECTS), "9:16")
+    shown = _one_of("CAPTIONS", captions, CAPTIONS, "burnt")
     text = clean(decode_utf8(caption or b"", "CAPTION", 4 * MAX_CAPTION))
     if len(text) > MAX_CAPTION:
         raise too_large("CAPTION", f"{len(text):,} characters, the limit is {MAX_CAPTION:,}; shorten the text")
-    plain = " ".join(_NO_GLYPH.sub(" ", text).split())  # the font has no pictographs
-    return Brief(tuple(part.strip() for part in _SENTENCE.split(plain) if part.strip()), name)
+    return Brief(sentences(text), name, shown)
+
+
+def _one_of(field: str, value: bytes | None, names: tuple[str, ...], default: str) -> str:
+    name = default if value is None else value.decode("utf-8", "replace")
+    if name not in names:
+        raise invalid(field, f"{name[:40]!r} is unknown; send one of {', '.join(names)}")
+    return name
 
 
 @dataclass(frozen=True)
@@ -99,32 +101,37 @@ def compose(
     clip: bytes | None = None,
     is_frame: bool = False,
     music: bytes | None = None,
+    logo: bytes | None = None,
 ) -> tuple[bytes, float]:
     """The post.
 
     Args:
         photo: uint8 [H, W, 3].
         opacity: float32 [320, 320], what the cutout network says of it.
-        clip: a film that `stages.video` reads, any length; its own sound is left out.
-        music: a sound file likewise; it begins again as often as the post lasts, and gives way to the voice.
-        is_frame: the photo is a frame of the clip, and not shown beside it.
         voice: a sound file that `stages.audio` reads, at most 30 s; None for a silent post.
+        clip: a film that `stages.video` reads, any length; its own sound is left out.
+        is_frame: the photo is a frame of the clip, and not shown beside it.
+        music: a sound file likewise; it begins again as often as the post lasts, and gives way to voice and logo.
+        logo: a sound file of at most 6 s, heard once at the end, after the voice.
 
     Returns:
-        An MP4 (H.264, AAC where there is a voice, index first) that says how it was made, and its seconds.
+        An MP4 (H.264, AAC where anything is heard, index first) that says how it was made, and its seconds.
 
     Raises:
-        StageError: on field ``AUDIO``, ``MUSIC`` or ``VIDEO``.
+        StageError: on field ``AUDIO``, ``MUSIC``, ``LOGO_SOUND`` or ``VIDEO``.
     """
     samples = None if voice is None else read_voice(voice, AUDIO_RATE)
     tune = None if music is None else read_voice(music, AUDIO_RATE, field="MUSIC")
-    letters = sum(map(len, brief.captions))
+    sign = None if logo is None else _logo(logo)
+    letters = sum(map(len, brief.sentences))
     if samples is None:
         seconds = float(np.clip(letters / CHARACTERS_A_SECOND, *SECONDS))
     else:
-        seconds = max(SECONDS[0], len(samples) / AUDIO_RATE + LEAD_OUT)
+        after = LEAD_OUT if sign is None else max(LEAD_OUT, 2 * LOGO_AFTER + len(sign) / AUDIO_RATE)
+        seconds = max(SECONDS[0], len(samples) / AUDIO_RATE + after)
     size = SIZES[brief.aspect]
-    shot, share = composed(photo, opacity, Order("studio", brief.aspect, max(size)), FREE if brief.captions else 0)
+    burnt = brief.sentences and brief.captions == "burnt"
+    shot, share = composed(photo, opacity, Order("studio", brief.aspect, max(size)), FREE if burnt else 0)
     scenes, at = [], 0.0
     if not is_frame:
         scenes.append(_still(0, _framed(Image.fromarray(photo), size)))
@@ -136,19 +143,42 @@ def compose(
             at += max(CROSSFADE, len(excerpt.frames) / FRAMES_A_SECOND - CROSSFADE)
     if share or not scenes:  # else nothing was cut out: the studio shot would be the photo again
         scenes.append(_still(at, shot))
-    spoken = seconds - LEAD_OUT if samples is not None else seconds
-    cards = _timed([_card(text, size) for text in _fitting(brief.captions, size)], spoken)
-    frames = _frames(scenes, cards, seconds)
+    spoken = seconds if samples is None else len(samples) / AUDIO_RATE
+    said = captions.timed(brief.sentences, size, spoken)
+    frames = _frames(scenes, [captions.card(caption, size) for caption in said] if burnt else [], seconds)
     length = round(seconds * AUDIO_RATE)
-    said = None if samples is None else np.pad(samples, (0, max(0, length - len(samples))))
-    heard = said if tune is None else mixed(said, tune, length)
+    heard = heard_together(samples, sign, length)
+    heard = heard if tune is None else mixed(heard, tune, length)
     sound = None if heard is None else (heard, AUDIO_RATE)
+    track = [] if burnt else [("\n".join(caption.lines), caption.begins, caption.ends) for caption in said]
     comment = f"composed of a photo and generated parts; DigitalSourceType {COMPOSED}"
-    return film_file(frames, size, FRAMES_A_SECOND, 20, comment, sound), seconds
+    return film_file(frames, size, FRAMES_A_SECOND, 20, comment, sound, track), seconds
+
+
+def _logo(data: bytes) -> np.ndarray:
+    """A logo's sound, as loud as a voice: float32 [samples]."""
+    sound = read_voice(data, AUDIO_RATE, field="LOGO_SOUND")
+    if len(sound) > LOGO_SECONDS * AUDIO_RATE:
+        took = len(sound) / AUDIO_RATE
+        raise too_large("LOGO_SOUND", f"{took:.1f} s, the limit is {LOGO_SECONDS:.0f} s; send a shorter one")
+    return level(sound, AUDIO_RATE)
+
+
+def heard_together(voice: np.ndarray | None, logo: np.ndarray | None, length: int) -> np.ndarray | None:
+    """The voice from the beginning, the logo's sound at the end: float32 [length]; None where there is neither."""
+    if voice is None and logo is None:
+        return None
+    heard = np.zeros(length, np.float32)
+    if voice is not None:
+        heard[: len(voice)] = voice[:length]
+    if logo is not None:
+        begins = max(0, length - len(logo) - round(LOGO_AFTER * AUDIO_RATE))
+        heard[begins : begins + len(logo)] += logo[: length - begins]
+    return heard
 
 
 def mixed(voice: np.ndarray | None, music: np.ndarray, length: int) -> np.ndarray:
-    """Music for the whole post, under the voice where there is one, fading out at its end: float32 [length]."""
+    """Music for the whole post, under whatever else is heard, fading out at its end: float32 [length]."""
     tune = level(music, AUDIO_RATE)
     fade = min(len(tune) // 4, round(0.1 * AUDIO_RATE))
     if fade:  # so that it does not click where it begins again
@@ -213,73 +243,10 @@ def _zoomed(picture: Image.Image, progress: float) -> Image.Image:
     return picture.resize(picture.size, Image.Resampling.BILINEAR, box=window)
 
 
-# ----------------------------------------------------------------------------------------------------------- captions
-
-
-@cache
-def _font(pixels: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(noto_cjk_sans_otc.FONT_PATH), pixels, index=SIMPLIFIED_CHINESE)
-
-
-def _lines(text: str, size: tuple[int, int]) -> list[str]:
-    """The text broken to the picture's width: between words, or between letters where a word is too long."""
-    font, most = _font(_letter(size)), 0.82 * size[0]
-    lines, line = [], ""
-    for part in _PART.findall(text):
-        for piece in [part] if font.getlength(part.rstrip()) <= most else part:
-            if line and font.getlength((line + piece).rstrip()) > most:
-                lines.append(line.rstrip())
-                line = ""
-            line += piece
-    return [*lines, line.rstrip()] if line.strip() else lines
-
-
-def _fitting(captions: tuple[str, ...], size: tuple[int, int]) -> list[list[str]]:
-    """Captions as lines, a long sentence as several captions of much the same length."""
-    cards = []
-    for caption in captions:
-        lines = _lines(caption, size)
-        count = -(-len(lines) // LINES)
-        each = -(-len(lines) // count)
-        cards += [lines[i : i + each] for i in range(0, len(lines), each)]
-    return cards
-
-
-def _letter(size: tuple[int, int]) -> int:
-    return round(min(size) * 0.052)
-
-
-def _card(lines: list[str], size: tuple[int, int]) -> tuple[Image.Image, int]:
-    """The lines on their band, as a picture of the post's size, and the number of their letters."""
-    letter = _letter(size)
-    font, height, pad = _font(letter), round(letter * 1.4), round(letter * 0.7)
-    width = max(font.getlength(line) for line in lines)
-    card = Image.new("RGBA", size)
-    draw = ImageDraw.Draw(card)
-    bottom = size[1] - round(size[1] * 0.07)
-    top = bottom - height * len(lines) - 2 * pad
-    left = (size[0] - width) / 2 - pad
-    draw.rounded_rectangle((left, top, size[0] - left, bottom), radius=pad, fill=BAND)
-    for number, line in enumerate(lines):
-        centre = size[0] / 2, top + pad + height * (number + 0.5)
-        draw.text(centre, line, "white", font, anchor="mm")
-    return card, sum(map(len, lines))
-
-
-def _timed(cards: list[tuple[Image.Image, int]], seconds: float) -> list[tuple[Image.Image, Box, float]]:
-    """What is seen of each card, its place, and the second at which it goes."""
-    total, passed, timed = sum(letters for _, letters in cards), 0, []
-    for card, letters in cards:
-        passed += letters
-        place = card.getbbox()
-        timed.append((card.crop(place), place, seconds * passed / total))
-    return timed
-
-
 # --------------------------------------------------------------------------------------------------------------- film
 
 
-def _frames(scenes: list[Scene], cards: list[tuple[Image.Image, Box, float]], seconds: float) -> Iterator[Image.Image]:
+def _frames(scenes: list[Scene], cards: list[Card], seconds: float) -> Iterator[Image.Image]:
     """The post's frames in their order, made on two threads a few frames ahead of whoever takes them."""
     with ThreadPoolExecutor(2) as pool:
         ahead: deque[Future[Image.Image]] = deque()
@@ -291,7 +258,7 @@ def _frames(scenes: list[Scene], cards: list[tuple[Image.Image, Box, float]], se
             yield ahead.popleft().result()
 
 
-def _frame(scenes: list[Scene], cards: list[tuple[Image.Image, Box, float]], at: float, seconds: float) -> Image.Image:
+def _frame(scenes: list[Scene], cards: list[Card], at: float, seconds: float) -> Image.Image:
     """What is seen at a time: the scene that has begun, fading in over the one before, and the card of that time."""
     shown = None
     for place, scene in enumerate(scenes):
@@ -300,8 +267,7 @@ def _frame(scenes: list[Scene], cards: list[tuple[Image.Image, Box, float]], at:
         if scene.begins <= at and (at < ends or last):
             near = scene.draw((at - scene.begins) / max(ends - scene.begins, 1e-6))
             shown = near if shown is None else Image.blend(shown, near, min(1.0, (at - scene.begins) / CROSSFADE))
-    card = next(((band, place) for band, place, ends in cards if at < ends), None)
+    card = next((card for card in cards if at < card.ends), None)
     if card is not None:
-        band, place = card
-        shown.paste(band, place, band)
+        shown.paste(card.picture, card.place, card.picture)
     return shown

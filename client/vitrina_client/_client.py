@@ -23,6 +23,7 @@ from vitrina_client._types import (
     Aspect,
     AudioFormat,
     Background,
+    Captions,
     ImageFormat,
     Listing,
     Media,
@@ -260,6 +261,8 @@ class Vitrina(_Client):
         video: Media | None = None,
         audio: Media | None = None,
         music: Media | None = None,
+        logo_sound: Media | None = None,
+        captions: Captions = "burnt",
         aspect: Aspect = "9:16",
         timeout: Timeout | None = None,
     ) -> Post:
@@ -269,15 +272,17 @@ class Vitrina(_Client):
             image: path of a picture file, or its bytes (JPEG, PNG, WebP, AVIF, GIF); None where there is a clip.
             video: path or bytes of a clip (MP4, MOV, WebM): up to three moments of it are shown, sharp, unlike each
                 other and steadied, without its own sound. Without a photo its best frame is cut out.
-            caption: the copy, at most 1,000 characters; pictographs are left out.
+            caption: the copy, at most 1,000 characters, Latin, Chinese and pictographs.
             audio: path or bytes of its voice (``speak(caption).audio``), at most 30 s; the captions keep its time.
                 Without one the post lasts 6 to 20 s.
             music: path or bytes of a tune, at most 30 s; it is repeated, gives way to the voice and fades out. Yours to
                 have the right to.
+            logo_sound: path or bytes of the shop's own sound, at most 6 s, heard once at the end.
+            captions: ``burnt`` into the pictures, or ``track``, text that a player shows or not.
             aspect: width to height.
         """
         given = Product(image=image, video=video, audio=audio)
-        return self._run(flows.post(self._policy(timeout), given, caption, music, aspect))
+        return self._run(flows.post(self._policy(timeout), given, caption, music, logo_sound, captions, aspect))
 
     def iter_results(
         self,
@@ -502,12 +507,14 @@ class AsyncVitrina(_Client):
         video: Media | None = None,
         audio: Media | None = None,
         music: Media | None = None,
+        logo_sound: Media | None = None,
+        captions: Captions = "burnt",
         aspect: Aspect = "9:16",
         timeout: Timeout | None = None,
     ) -> Post:
         """See :meth:`Vitrina.post`."""
         given = Product(image=image, video=video, audio=audio)
-        return await self._run(flows.post(self._policy(timeout), given, caption, music, aspect))
+        return await self._run(flows.post(self._policy(timeout), given, caption, music, logo_sound, captions, aspect))
 
     def iter_results(
         self,

@@ -33,6 +33,7 @@ from vitrina_client._types import (
     Aspect,
     AudioFormat,
     Background,
+    Captions,
     ImageFormat,
     Output,
     Piece,
@@ -225,6 +226,8 @@ def _post(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int
         video=arguments.video,
         audio=audio,
         music=arguments.music,
+        logo_sound=arguments.logo_sound,
+        captions=arguments.captions,
         aspect=arguments.aspect,
     )
     return _kept(arguments.out, post.video, f"{post.seconds:.1f} s", began, told)
@@ -465,6 +468,8 @@ def _parser() -> argparse.ArgumentParser:
     post.add_argument("--image", type=Path, metavar="FILE", help="JPEG, PNG, WebP, AVIF or GIF")
     post.add_argument("--video", type=Path, metavar="FILE", help="a clip of it, beside or instead: MP4, MOV or WebM")
     post.add_argument("--music", type=Path, metavar="FILE", help="a tune under it, at most 30 s")
+    post.add_argument("--logo-sound", type=Path, metavar="FILE", help="the shop's own sound at the end, at most 6 s")
+    post.add_argument("--captions", choices=get_args(Captions), default="burnt", help="a track can be turned off")
     post.add_argument("--text", required=True, help="the copy, at most 1,000 characters")
     post.add_argument(
         "--out", type=_named(".mp4"), required=True, metavar="FILE", help="write it there, a name in .mp4"

@@ -25,6 +25,7 @@ from vitrina_client._types import (
     Aspect,
     AudioFormat,
     Background,
+    Captions,
     ImageFormat,
     Listing,
     Media,
@@ -286,17 +287,20 @@ def post(
     given: Product,
     caption: str,
     music: Media | None,
+    logo_sound: Media | None,
+    captions: Captions,
     aspect: Aspect,
 ) -> Flow[Post]:
     """One request of a product's photo, clip and voice."""
     deadline = Deadline("total", policy.timeout.total)
     core.check_product(given)
     media = yield from _media(given)
-    if music is not None:
-        tune = Product(audio=music)
-        core.check_product(tune)
-        media["MUSIC"] = (yield from _media(tune))["AUDIO"]
-    request = core.post(media, caption, aspect)
+    for name, sound in (("MUSIC", music), ("LOGO_SOUND", logo_sound)):
+        if sound is not None:
+            heard = Product(audio=sound)
+            core.check_product(heard)
+            media[name] = (yield from _media(heard))["AUDIO"]
+    request = core.post(media, caption, captions, aspect)
     return core.posted((yield from _send(policy, deadline, request)))
 
 

@@ -22,6 +22,7 @@ from vitrina_client._types import (
     Aspect,
     AudioFormat,
     Background,
+    Captions,
     Edit,
     Finding,
     ImageFormat,
@@ -213,9 +214,10 @@ def shot(answer: Mapping[str, Array], image_format: ImageFormat) -> StudioShot:
     return StudioShot(bytes(image), f"image/{image_format}", float(subject))
 
 
-def post(media: Media, caption: str, aspect: Aspect) -> Request:
+def post(media: Media, caption: str, captions: Captions, aspect: Aspect) -> Request:
     """From a photo, a clip or both, the copy and perhaps its voice to one post: ``post``."""
-    inputs = {"CAPTION": _texts("CAPTION", [caption]), "ASPECT": _texts("ASPECT", [aspect])}
+    told = {"CAPTION": caption, "CAPTIONS": captions, "ASPECT": aspect}
+    inputs = {name: _texts(name, [value]) for name, value in told.items()}
     inputs |= {name: _rows([data]) for name, data in media.items()}
     return Request("post", inputs, ("POST", "SECONDS"))
 

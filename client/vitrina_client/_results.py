@@ -112,7 +112,7 @@ def plan(
     def posted() -> Flow[Any]:
         voice = made["speech"].audio if "speech" in made else None
         given = Product(image=product.image, video=product.video, audio=voice)
-        return (yield from flows.post(policy, given, made["text"].text, None, aspect))
+        return (yield from flows.post(policy, given, made["text"].text, None, None, "burnt", aspect))
 
     first: frozenset[Name] = frozenset()
     if len(outputs & {"text", "image", "video"}) > 1:  # encoded once for all

@@ -19,6 +19,8 @@ Media = str | os.PathLike[str] | bytes
 AudioFormat = Literal["wav", "ogg"]
 Background = Literal["white", "shadow", "studio", "transparent"]
 Aspect = Literal["1:1", "4:5", "9:16", "16:9"]
+#: How a post shows its copy: on the pictures, or as a track of text that a player shows or not.
+Captions = Literal["burnt", "track"]
 ImageFormat = Literal["jpeg", "png", "webp"]
 Style = Literal["natural", "vivid", "soft", "warm", "cool", "mono"]
 
@@ -245,7 +247,7 @@ class Post:
     """One post of a product.
 
     Attributes:
-        video: MP4 (H.264, AAC where there is a voice) of the photo, its studio shot and the captions; it says in its
+        video: MP4 (H.264, AAC where anything is heard) of the photo, its studio shot and the captions; it says in its
             metadata that parts are generated.
         seconds: how long it lasts.
     """

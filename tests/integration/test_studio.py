@@ -109,6 +109,19 @@ def test_a_post_has_pictures_captions_and_the_voice_it_is_given(vitrina):
     assert frames[-1][:40, :40].min() > 200  # the studio
 
 
+def test_captions_may_be_a_track_and_a_logo_ends_the_post(vitrina):
+    tone = BytesIO()
+    soundfile.write(tone, (0.2 * np.sin(np.arange(22_050) * 0.1)).astype(np.float32), 22_050, format="WAV")
+    made = vitrina.post(CUP, "An espresso cup 🎉.", logo_sound=tone.getvalue(), captions="track", aspect="1:1")
+    with av.open(BytesIO(made.video)) as file:
+        assert [stream.codec_context.name for stream in file.streams] == ["h264", "aac", "mov_text"]
+        said = [bytes(packet)[2:].decode() for packet in file.demux(subtitles=0) if packet.size]
+        file.seek(0)
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
+    assert said == ["An espresso cup 🎉."]
+    assert np.abs(sound[: 4 * 48_000]).max() < 0.01 < 0.1 < np.abs(sound[5 * 48_000 :]).max()
+
+
 def test_a_tune_alone_is_heard_to_the_end_of_the_post(vitrina):
     tone = BytesIO()
     soundfile.write(tone, (0.2 * np.sin(np.arange(22_050) * 0.1)).astype(np.float32), 22_050, format="WAV")
@@ -136,6 +149,8 @@ def test_a_post_of_a_clip_alone_begins_with_it_and_ends_with_its_product(vitrina
     ("asked", "kind", "field", "says"),
     [
         ({"music": b"no tune"}, InvalidInput, "MUSIC", "is no sound"),
+        ({"logo_sound": b"no tune"}, InvalidInput, "LOGO_SOUND", "is no sound"),
+        ({"captions": "karaoke"}, InvalidInput, "CAPTIONS", "'karaoke' is unknown"),
         ({"video": b"no film"}, InvalidInput, "VIDEO", "is no video"),
         ({"image": None, "video": film_without_index()}, InvalidInput, "VIDEO", "before its index"),
         ({"caption": "x" * 1001}, TooLarge, "CAPTION", "the limit is 1,000"),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from stages import post
+from stages import captions, post
 from stages.errors import StageError
 from stages.post import Brief, compose, read_brief
 from stages.studio import ASPECTS
@@ -121,7 +121,7 @@ def test_each_caption_is_shown_in_turn_for_its_share_of_the_time():
     brief = Brief(("Short.", "This one is a good deal longer than the first."), "1:1")
     _, frames = played(compose(pixels, opacity, brief)[0])
     without = played(compose(pixels, opacity, Brief((), "1:1"))[0])[1]
-    letters = [len(caption) for caption in brief.captions]
+    letters = [len(caption) for caption in brief.sentences]
     change = round(len(frames) * letters[0] / sum(letters))
     band = slice(560, 690)
     shown = [similar(frame[band], bare[band]) > 5 for frame, bare in zip(frames, without, strict=True)]
@@ -130,39 +130,49 @@ def test_each_caption_is_shown_in_turn_for_its_share_of_the_time():
     assert 0.1 * 720 < np.count_nonzero(changed[0]) < 0.5 * np.count_nonzero(changed[1])
 
 
-def test_white_letters_have_a_contrast_of_7_on_their_band_over_white():
-    card, _ = post._card(["A red mug."], (720, 720))
-    band = Image.new("RGB", (720, 720), "white")
-    band.paste(card, mask=card)
-    grey = band.getpixel((360, 720 - round(720 * 0.07) - 4))[0] / 255
-    light = ((grey + 0.055) / 1.055) ** 2.4
-    assert 1.05 / (light + 0.05) >= 7
+def test_a_brief_is_read():
+    brief = read_brief("A red mug 🎉! Costs 9.50 €.  真好看！买吧。".encode(), b"4:5", b"track")
+    assert brief == Brief(("A red mug 🎉!", "Costs 9.50 €.", "真好看！", "买吧。"), "4:5", "track")
+    assert read_brief(None) == Brief((), "9:16", "burnt")
 
 
-@pytest.mark.parametrize("size", post.SIZES.values())
-@pytest.mark.parametrize(
-    "text",
-    ["word " * 120, "x" * 300, "这款红色陶瓷咖啡杯色泽鲜亮手感舒适" * 8, "Mug 杯子 350 ml, ½ price! " * 9],
-)
-def test_captions_fit_into_the_picture_and_lose_no_letter(text, size):
-    cards = post._fitting((text.strip(),), size)
-    assert all(len(lines) <= post.LINES for lines in cards)
-    font = post._font(post._letter(size))
-    assert all(font.getlength(line) <= 0.83 * size[0] for lines in cards for line in lines)
-    said = "".join(line for lines in cards for line in lines)
-    assert said.replace(" ", "") == text.replace(" ", "")
+def test_a_track_of_captions_is_told_in_time_and_leaves_the_pictures_alone():
+    pixels, opacity, _ = photo()
+    brief = Brief(("A {red} mug.", "杯子 🎉 \\N it is red, and a good deal longer than the first."), "1:1", "track")
+    data, _ = compose(pixels, opacity, brief, voice(7.0))
+    bare = played(compose(pixels, opacity, Brief((), "1:1"), voice(7.0))[0])[1]
+    kinds, frames = played(data)
+    assert kinds["subtitle"][0] == "mov_text" and kinds["audio"][0] == "aac"
+    assert max(similar(a, b) for a, b in zip(frames[::20], bare[::20], strict=True)) < 1
+    with av.open(BytesIO(data)) as file:
+        track = file.streams.subtitles[0]
+        said = [
+            (
+                bytes(packet)[2:].decode(),
+                float(packet.pts * packet.time_base),
+                float(packet.duration * packet.time_base),
+            )
+            for packet in file.demux(track)
+            if packet.size > 2
+        ]
+    assert said[0][0] == "A {red} mug." and said[1][0].replace("\n", " ").startswith("杯子 🎉 \\N it is red")
+    assert said[0][1] == 0 and said[1][1] == pytest.approx(said[0][2], abs=0.01)
+    assert said[-1][1] + said[-1][2] == pytest.approx(7.0, abs=0.05)
 
 
-def test_chinese_letters_have_glyphs():
-    font = post._font(40)
-    missing = bytes(font.getmask("\U000fffff"))
-    assert all(bytes(font.getmask(letter)) != missing for letter in "红色陶瓷杯¥€½é")
-
-
-def test_captions_are_sentences_without_pictographs():
-    brief = read_brief("A red mug 🎉! Costs 9.50 €.  真好看！买吧。".encode(), b"4:5")
-    assert brief == Brief(("A red mug !", "Costs 9.50 €.", "真好看！", "买吧。"), "4:5")
-    assert read_brief(None) == Brief((), "9:16") and read_brief("🎉".encode()).captions == ()
+def test_a_logo_is_heard_at_the_end_after_the_voice():
+    pixels, opacity, _ = photo()
+    data, seconds = compose(pixels, opacity, Brief((), "1:1"), voice(6.0), logo=voice(2.0))
+    assert seconds == pytest.approx(6.0 + 2 * post.LOGO_AFTER + 2.0, abs=0.01)
+    with av.open(BytesIO(data)) as file:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
+    loud = [float(np.abs(sound[round(at * 48_000) :][:4_800]).max()) for at in (5.5, 6.1, 7.0, seconds - 0.12)]
+    assert loud[0] > 0.1 and loud[2] > 0.1 and loud[1] < 0.02 and loud[3] < 0.02
+    alone = compose(pixels, opacity, Brief((), "1:1"), logo=voice(1.0))
+    assert played(alone[0])[0]["audio"][0] == "aac" and alone[1] == 6
+    with pytest.raises(StageError, match=r"7\.0 s, the limit is 6 s") as caught:
+        compose(pixels, opacity, Brief(()), logo=voice(7.0))
+    assert (caught.value.code, caught.value.field) == ("too_large", "LOGO_SOUND")
 
 
 @pytest.mark.parametrize(
@@ -175,6 +185,9 @@ def test_captions_are_sentences_without_pictographs():
     ],
 )
 def test_a_bad_brief_names_field_value_and_limit(caption, aspect, code, field, says):
+    with pytest.raises(StageError, match="'karaoke' is unknown; send one of burnt, track") as caught:
+        read_brief(b"x", None, b"karaoke")
+    assert caught.value.field == "CAPTIONS"
     with pytest.raises(StageError) as caught:
         read_brief(caption, aspect)
     assert (caught.value.code, caught.value.field) == (code, field) and says in caught.value.message
@@ -195,5 +208,5 @@ def test_a_bad_voice_is_a_typed_error(data, code, says):
 @given(st.text(max_size=300))
 def test_any_text_becomes_captions_that_can_be_drawn(text):
     brief = read_brief(text.encode("utf-8", "ignore"))
-    for lines in post._fitting(brief.captions, (720, 720)):
-        assert lines and post._card(lines, (720, 720))[1] > 0
+    for caption in captions.timed(brief.sentences, (720, 720), 5):
+        assert caption.lines and captions.card(caption, (720, 720)).picture.width > 0

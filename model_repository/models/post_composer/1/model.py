@@ -1,4 +1,4 @@
-"""PHOTO, OPACITY, CAPTION, the policy's word on them, perhaps AUDIO → POST, an MP4, and SECONDS (`stages.post`)."""
+"""PHOTO, OPACITY, CAPTION, the policy's word on them, perhaps AUDIO and more → POST, an MP4, and SECONDS (`stages.post`)."""
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -17,8 +17,8 @@ class TritonPythonModel:
         photo, opacity = (
             pb_utils.get_input_tensor_by_name(request, name).as_numpy()[0] for name in ("PHOTO", "OPACITY")
         )
-        brief = read_brief(value(request, "CAPTION"), value(request, "ASPECT"))
-        files = (value(request, name) for name in ("AUDIO", "VIDEO", "IS_FRAME", "MUSIC"))
+        brief = read_brief(*(value(request, name) for name in ("CAPTION", "ASPECT", "CAPTIONS")))
+        files = (value(request, name) for name in ("AUDIO", "VIDEO", "IS_FRAME", "MUSIC", "LOGO_SOUND"))
         data, seconds = compose(photo, opacity, brief, *files)
         tensors = {"POST": np.array([[data]], object), "SECONDS": np.array([[seconds]], np.float32)}
         return [pb_utils.Tensor(name, tensors[name]) for name in request.requested_output_names()]
