@@ -12,10 +12,12 @@ from io import BytesIO
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from stages.errors import StageError
@@ -32,6 +34,8 @@ _PLUGINS = {
     "WEBP": WebPImageFile,
     "AVIF": AvifImageFile,
     "GIF": GifImageFile,
+    "BMP": BmpImageFile,
+    "TIFF": TiffImageFile,
 }
 
 #: EXIF orientation → the transposition that sets the picture upright (EXIF 2.32, tag 0x0112).
@@ -52,12 +56,12 @@ _PROFILE_MODE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 def read_image(data: bytes) -> np.ndarray:
     """Decodes a photo, sets it upright, brings it to sRGB and fits it into the encoder's square.
 
-    The first frame of an animated file is taken; alpha lies on white; a picture smaller than the square is enlarged;
-    beside one that is not square lie margins in the mean colour of its border, which named more products right than
-    white margins, a centre crop or squashing did.
+    The first frame of an animated file, or page of a TIFF, is taken; alpha lies on white; a picture smaller than the
+    square is enlarged; beside one that is not square lie margins in the mean colour of its border, which named more
+    products right than white margins, a centre crop or squashing did.
 
     Args:
-        data: a whole JPEG, PNG, WebP, AVIF or GIF file within the limits of :mod:`stages.image_file`.
+        data: a whole JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF file within the limits of :mod:`stages.image_file`.
 
     Returns:
         uint8 [224, 224, 3], RGB.

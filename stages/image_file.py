@@ -13,20 +13,17 @@ from collections.abc import Iterable, Iterator
 from stages.errors import StageError, invalid, too_large
 
 MAX_IMAGE_BYTES = 32 * 2**20
-#: 50 megapixels is the largest picture that common phones write. WebP and AVIF are decoded through copies of it.
+#: 50 megapixels is the largest picture that common phones write. Others are decoded through copies of it.
 #: So a picture takes at most 400 MB while it is read.
-MAX_PIXELS = {"JPEG": 50_000_000, "PNG": 50_000_000, "WEBP": 25_000_000, "AVIF": 25_000_000, "GIF": 25_000_000}
+MAX_PIXELS = {"JPEG": 50_000_000, "PNG": 50_000_000} | dict.fromkeys(("WEBP", "AVIF", "GIF", "BMP", "TIFF"), 25_000_000)
 MAX_METADATA = 512  # JPEG segments before the first scan, or PNG chunks without pixels; 5 to 60 are usual
 MAX_IDAT = 65_536  # PNG chunks that hold pixels; 8 kB each is usual
 MAX_SCANS = 40  # of a progressive JPEG, 10 are usual; each walks the whole picture again
 
-ACCEPTED = "send JPEG, PNG, WebP, AVIF or GIF"
+ACCEPTED = "send JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF"
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _OTHER_MAGICS = {
-    b"BM": "a BMP file",
-    b"II*\0": "a TIFF file",
-    b"MM\0*": "a TIFF file",
     b"%PDF": "a PDF file",
     b"<svg": "an SVG file",
     b"<?xml": "an XML file",
@@ -55,6 +52,10 @@ def check_file(data: bytes) -> str:
         return "WEBP"
     if data[:6] in (b"GIF87a", b"GIF89a"):
         return "GIF"
+    if data.startswith((b"II*\0", b"MM\0*")):
+        return "TIFF"
+    if data.startswith(b"BM"):
+        return "BMP"
     if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
         return "AVIF"
     raise invalid("IMAGE", f"is {_name(data)}; {ACCEPTED}")

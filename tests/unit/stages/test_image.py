@@ -77,7 +77,8 @@ def refusal(data: bytes) -> StageError:
 
 def animated(format: str) -> bytes:
     frames = [quarters(), Image.new("RGB", (320, 320), (0, 0, 0))]
-    return encode(frames[0], format, save_all=True, append_images=frames[1:], lossless=True)
+    options = {} if format == "TIFF" else {"lossless": True}
+    return encode(frames[0], format, save_all=True, append_images=frames[1:], **options)
 
 
 RIGHT = {
@@ -101,6 +102,16 @@ RIGHT = {
     "avif animated": (animated("AVIF"), 16),
     "gif": (encode(quarters(), "GIF"), 0),
     "gif that never ends": (animated("GIF")[:-1] + animated("GIF")[400:-1] * 50, 0),
+    "bmp": (encode(quarters(), "BMP"), 0),
+    "tiff": (encode(quarters(), "TIFF"), 0),
+    "tiff lzw": (encode(quarters(), "TIFF", compression="tiff_lzw"), 0),
+    "tiff jpeg": (encode(quarters(), "TIFF", compression="jpeg", quality=95), 6),
+    "tiff cmyk": (encode(quarters().convert("CMYK"), "TIFF", compression="tiff_adobe_deflate"), 6),
+    "tiff of two pages": (animated("TIFF"), 0),
+    "tiff swapped profile": (
+        encode(Image.merge("RGB", quarters().split()[::-1]), "TIFF", icc_profile=swapped_profile()),
+        3,
+    ),
     "smaller than the square": (encode(quarters(40, 40), "PNG"), 0),
 }
 
@@ -111,7 +122,7 @@ def test_right(name: str) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_exif_orientation(orientation: int, format: str) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
@@ -213,16 +224,38 @@ def bomb_gif() -> bytes:
     return bytes(data)
 
 
+def bomb_bmp() -> bytes:
+    """A small BMP whose header claims 60,000 x 60,000."""
+    data = bytearray(encode(quarters(), "BMP"))
+    data[18:26] = struct.pack("<ii", 60_000, 60_000)
+    return bytes(data)
+
+
+def bomb_tiff() -> bytes:
+    """A small TIFF whose tags claim 60,000 x 60,000."""
+    side = {tag: struct.pack("<HHI", tag, 3, 1) for tag in (256, 257)}
+    data = encode(quarters(), "TIFF", compression="tiff_lzw")
+    for head in side.values():
+        assert head in data
+        at = data.index(head) + len(head)
+        data = data[:at] + struct.pack("<I", 60_000) + data[at + 4 :]
+    return data
+
+
 REFUSED = {
     "empty": (b"", "invalid_input", "0 bytes"),
     "no picture": (b"hello, I am a text", "invalid_input", "68 65 6c"),
-    "bmp": (encode(quarters(), "BMP"), "invalid_input", "BMP"),
+    "truncated bmp": (encode(quarters(), "BMP")[:-100], "invalid_input", "broken BMP"),
+    "bmp magic": (b"BM", "invalid_input", "broken BMP"),
+    "bmp bomb": (bomb_bmp(), "too_large", "60,000 x 60,000"),
     "gif magic": (b"GIF89a", "invalid_input", "broken GIF"),
     "truncated gif": (encode(quarters(), "GIF")[:-200], "invalid_input", "broken GIF"),
     "gif bomb": (bomb_gif(), "too_large", "60,000 x 60,000"),
     "avif magic": (b"\0\0\0\x1cftypavif" + bytes(20), "invalid_input", "broken AVIF"),
     "truncated avif": (encode(quarters(), "AVIF")[:-100], "invalid_input", "broken AVIF"),
-    "tiff": (encode(quarters(), "TIFF"), "invalid_input", "TIFF"),
+    "tiff magic": (b"II*\0", "invalid_input", "broken TIFF"),
+    "truncated tiff": (encode(quarters(), "TIFF", compression="tiff_lzw")[:90], "invalid_input", "broken TIFF"),
+    "tiff of other pixels": (bomb_tiff(), "too_large", "60,000 x 60,000"),
     "heic": (b"\0\0\0\x18ftypheic" + bytes(20), "invalid_input", "heic"),
     "only a magic number": (b"\x89PNG\r\n\x1a\n", "invalid_input", "broken PNG"),
     "jpeg magic": (b"\xff\xd8\xff\xe0", "invalid_input", "broken JPEG"),
@@ -310,6 +343,8 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
         bomb_jpeg(),
         bomb_webp(b"VP8X"),
         bomb_gif(),
+        bomb_bmp(),
+        bomb_tiff(),
     ]
     paths = [tmp_path / str(number) for number in range(len(files))]
     for path, data in zip(paths, files, strict=True):
@@ -344,6 +379,9 @@ SMALL = [
     encode(quarters(40, 28).quantize(4), "PNG", transparency=1),
     encode(Image.fromarray(np.arange(900, dtype=np.uint16).reshape(30, 30) * 70), "PNG"),
     encode(quarters(40, 28), "PNG", save_all=True, append_images=[quarters(40, 28).rotate(180)]),
+    encode(quarters(40, 28), "BMP"),
+    encode(quarters(40, 28), "TIFF", compression="tiff_lzw"),
+    encode(quarters(40, 28).convert("CMYK"), "TIFF", compression="tiff_adobe_deflate"),
     encode(quarters(40, 28), "WEBP"),
     encode(quarters(40, 28).convert("RGBA"), "WEBP", lossless=True, exif=Image.Exif().tobytes()),
 ]

@@ -1,4 +1,4 @@
-"""PHOTO, OPACITY, CAPTION, the policy's word on them, perhaps AUDIO and more → POST, an MP4, and SECONDS (`stages.post`)."""
+"""PHOTO, OPACITY, CAPTION, the policy's word on them, perhaps clip and sounds → POST and SECONDS (`stages.post`)."""
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
