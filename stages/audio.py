@@ -91,7 +91,9 @@ def _decoded(data: bytes) -> tuple[np.ndarray, int]:
             rate = file.samplerate
     except StageError:
         raise
-    except Exception as error:  # libsndfile's own errors, and what a hostile header makes of numbers
+    except soundfile.LibsndfileError as error:
+        raise broken(kind, error.error_string) from error
+    except Exception as error:  # what a hostile header makes of numbers
         raise broken(kind, " ".join(str(error).split()) or type(error).__name__) from error
     if len(samples) > MAX_SECONDS * rate:
         raise _too_long(max(claimed, len(samples)) / rate)

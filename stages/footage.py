@@ -114,7 +114,8 @@ def _excerpt(
     times, live = _take(_live(span), middle)
     if not live:
         return None
-    step = np.median(np.diff([time for time, _ in span])) * unit if len(span) > 1 else 1 / rate
+    step = np.median(np.diff([time for time, _ in span])) * unit if len(span) > 1 else 0.0
+    step = step if step > 0 else 1 / rate  # a clip may say that all its frames are of one time
     length = min(seconds, step * len(live))
     rows = np.minimum((np.arange(max(1, round(length * rate))) / rate / step + 0.01).astype(int), len(live) - 1)
     place = {row: number for number, row in enumerate(dict.fromkeys(rows))}
