@@ -111,13 +111,17 @@ def _mp4_sound(data: bytes) -> tuple[np.ndarray, int]:
         stream = container.streams.audio[0]
         if stream.codec_context is None:
             raise invalid("AUDIO", "is an MP4 file of a codec that cannot be decoded; save it as AAC or WAV")
-        rate = stream.codec_context.sample_rate
-        _check_shape(stream.codec_context.channels, rate)
+        channels, rate = stream.codec_context.channels, stream.codec_context.sample_rate
+        _check_shape(channels, rate)
         claimed = float((stream.duration or 0) * (stream.time_base or 0))
         if claimed > MAX_SECONDS:
             raise _too_long(claimed)
         resampler, parts, held = av.AudioResampler(format="fltp"), [], 0
         for frame in container.decode(stream):
+            shape = frame.layout.nb_channels, frame.sample_rate
+            # A damaged packet may give a frame of other channels; of more than eight PyAV reads beyond its planes.
+            if shape != (channels, rate):
+                raise broken("M4A", f"its sound changes to {shape[0]} channels of {shape[1]:,} Hz; save it again")
             for part in resampler.resample(frame):
                 parts.append(part.to_ndarray())
                 held += part.samples

@@ -112,6 +112,21 @@ def test_a_wav_from_a_pipe_does_not_know_its_size() -> None:
     assert abs(pitch(read_audio(bytes(data))) - 440) < 3
 
 
+def spliced() -> bytes:
+    """An M4A that begins in mono and goes on in stereo, as a damaged packet may make it."""
+    file, parts = BytesIO(), [m4a(tone(rate=44_100)), m4a(tone(rate=44_100, channels=2))]
+    with av.open(file, "w", format="mp4") as container:
+        track, number = None, 0
+        for part in parts:
+            with av.open(BytesIO(part)) as source:
+                track = track or container.add_stream_from_template(source.streams.audio[0])
+                for packet in list(source.demux(audio=0))[:20]:
+                    packet.stream, packet.pts, packet.dts = track, number * 1024, number * 1024
+                    number += 1
+                    container.mux(packet)
+    return file.getvalue()
+
+
 def silent_film() -> bytes:
     file = BytesIO()
     with av.open(file, "w", format="mp4") as container:
@@ -141,6 +156,7 @@ WRONG = {
     "png": (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "invalid_input", "a PNG file"),
     "m4a broken": (b"\0\0\0\x20ftypM4A " + b"\0" * 100, "invalid_input", "broken M4A"),
     "m4a truncated": (RIGHT["m4a"][: len(RIGHT["m4a"]) // 2], "invalid_input", "broken M4A"),
+    "m4a of changing channels": (spliced(), "invalid_input", "changes to 2 channels of 44,100 Hz"),
     "m4a too long": (m4a(tone(31, 44_100)), "too_large", "the limit is 30 s"),
     "a film without sound": (silent_film(), "invalid_input", "without a sound track (tracks: video)"),
     "webm": (b"\x1aE\xdf\xa3" + b"\0" * 100, "invalid_input", "WebM"),

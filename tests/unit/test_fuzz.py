@@ -1,0 +1,33 @@
+"""The fuzzer runs, finds nothing in its first steps, and does find what is there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+#: Inputs that take a few seconds of one core.
+RUNS = {"title": 30_000, "events": 30_000, "image": 6_000, "audio": 12_000, "video": 800, "footage": 150}
+
+
+def fuzzed(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess:
+    """The process that ran `code` with tests.fuzz as `fuzz`."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import tests.fuzz as fuzz\n{code}"
+    command = [sys.executable, "-W", "ignore", "-c", code, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", RUNS)
+def test_a_reader_gives_results_or_typed_errors(tmp_path, reader):
+    done = fuzzed(tmp_path, "fuzz.main(sys.argv[1], sys.argv[2:])", reader, f"-runs={RUNS[reader]}", "-seed=1")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"Done {RUNS[reader]} runs" in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_a_reader_that_breaks_is_found(tmp_path):
+    breaks = 'fuzz.READERS["title"] = lambda data: 1 / (b"x" not in data)'
+    done = fuzzed(tmp_path, f'{breaks}\nfuzz.main("title", ["-runs=100000", "-seed=1"])')
+    assert done.returncode != 0 and "ZeroDivisionError" in done.stdout + done.stderr
+    assert [path.name.split("-")[0] for path in tmp_path.iterdir()] == ["crash"]
