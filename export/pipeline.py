@@ -128,6 +128,7 @@ AUDIO = Tensor("AUDIO", "BYTES", (1,))
 MUSIC = Tensor("MUSIC", "BYTES", (1,))  # under a post
 LOGO_SOUND = Tensor("LOGO_SOUND", "BYTES", (1,))  # at its end
 EVENTS = Tensor("EVENTS", "BYTES", (1,))  # what the shopper did
+FRAMES = Tensor("FRAMES", "UINT8", ("frames", 112, 112, 3))  # of a clip
 SCRIPT = Tensor("SCRIPT", "BYTES", (1,))  # what is to be spoken
 CONDITION = Tensor("CONDITION", "FP32", (CONDITION_TOKENS, WIDTH))
 EMBEDDING = Tensor("EMBEDDING", "FP32", (WIDTH,))
@@ -349,7 +350,7 @@ MODELS: tuple[Model, ...] = (
             Tensor("INPUT_IDS", "INT64", ("length",)),
             Tensor("ATTENTION_MASK", "INT64", ("length",)),
             Tensor("PIXELS", "UINT8", (224, 224, 3)),
-            Tensor("FRAMES", "UINT8", ("frames", 112, 112, 3)),
+            FRAMES,
             Tensor("LOG_MEL", "FP32", (80, "mel_frames")),
             *(replace(t, name=t.name.upper()) for t in EVENT_TENSORS),
             Tensor("PRESENCE", "FP32", FUSION_WEIGHTS.dims),
@@ -388,7 +389,7 @@ MODELS: tuple[Model, ...] = (
         engine=True,
         files={"model.onnx": "image_encoder"},
     ),
-    _encoder("video", (Tensor("frames", "UINT8", ("frames", 112, 112, 3)),)),
+    _encoder("video", (replace(FRAMES, name="frames"),)),
     _encoder("audio", (Tensor("log_mel", "FP32", (80, "mel_frames")),)),
     _encoder("behavior", EVENT_TENSORS),
     Model(
@@ -481,12 +482,13 @@ MODELS: tuple[Model, ...] = (
             for name, dtype, dims in (
                 *((name, "BYTES", (1,)) for name in ("TITLE", "WRITTEN", "FINISHED", "SCRIPT", "CAPTION", "EARLIER")),
                 ("IMAGE_SCORES", "FP32", (1000,)),
+                (FRAMES.name, FRAMES.dtype, FRAMES.dims),
             )
         ),
         (MODERATION, replace(MODERATION, name="MODERATION_COPY"), *TEXT_OUTPUTS[:2]),
         batches=False,  # optional fields differ from request to request
         max_queue=0,
-        calls=("text_encoder",),
+        calls=("text_encoder", "image_encoder"),
         files={"tokenizer.json": "text_encoder"},
     ),
     Model(
@@ -509,7 +511,13 @@ MODELS: tuple[Model, ...] = (
         "photo_reader",
         "python",
         (replace(IMAGE, optional=True), replace(VIDEO, optional=True), *STUDIO_FIELDS),
-        (PHOTO, IS_FRAME, Tensor("PIXELS", "UINT8", (*OPACITY_DIMS, 3)), Tensor("VIEW", "UINT8", (224, 224, 3))),
+        (
+            PHOTO,
+            IS_FRAME,
+            FRAMES,
+            Tensor("PIXELS", "UINT8", (*OPACITY_DIMS, 3)),
+            Tensor("VIEW", "UINT8", (224, 224, 3)),
+        ),
         max_batch_size=1,
         max_queue=64,
     ),
@@ -622,6 +630,7 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
         "condition_copy": "condition",
     }
     judged = same("TITLE") | {"IMAGE_SCORES": fused["image_scores"]}
+    judged |= {name: tensor for name, tensor in read.items() if name == FRAMES.name}
     verdict = same("MODERATION") | {"MODERATION_COPY": "moderation"}
     return [*steps, Step("moderator", judged, verdict), Step("fusion", fused, outputs)]
 
@@ -725,9 +734,9 @@ def ensembles() -> Iterator[Ensemble]:
         ),
         POST_OUTPUTS,
         (
-            Step("photo_reader", same("IMAGE", "VIDEO", "ASPECT"), read | {"IS_FRAME": "is_frame"}),
+            Step("photo_reader", same("IMAGE", "VIDEO", "ASPECT"), read | {"IS_FRAME": "is_frame", "FRAMES": "frames"}),
             *seen,
-            Step("moderator", same("CAPTION") | judged, verdict),
+            Step("moderator", same("CAPTION") | judged | {"FRAMES": "frames"}, verdict),
             Step(
                 "post_composer",
                 shown

@@ -32,6 +32,7 @@ MAX_SENTENCES = 64
 RIDGE = 1.0
 Action = Literal["allow", "flag", "block"]
 _ACTIONS: tuple[Action, ...] = ("allow", "flag", "block")
+_PIECE = re.compile(r"[0-9a-z]+|[^\x00-\x7f]")
 _ENGLISH = re.compile(r"[A-Za-z]{2,}")
 
 
@@ -39,7 +40,8 @@ class Finding(NamedTuple):
     """One reason.
 
     Attributes:
-        field: where it was found: ``TITLE``, ``IMAGE``, ``TEXT`` (what was written), ``SCRIPT`` or ``CAPTION``.
+        field: where it was found: ``TITLE``, ``IMAGE``, ``VIDEO``, ``TEXT`` (what was written), ``SCRIPT`` or
+            ``CAPTION``.
         by: ``words``, ``likeness`` or ``class``.
         evidence: the word; the sentence and the example it is like; the class.
         score: 1 for a word; the likeness, about 0 to 1; the class's probability.
@@ -124,6 +126,29 @@ class Policy(BaseModel):
         others = (phrase for each in every for phrase in each.unlike if _ENGLISH.search(phrase))
         return [*(example for each in every for example in each.examples), *dict.fromkeys((*self.ordinary, *others))]
 
+    @cached_property
+    def beginnings(self) -> frozenset[str]:
+        """Every beginning of a word that blocks, and of a phrase in which it is harmless, as :func:`_even` has them."""
+        harmless = (
+            phrase
+            for category in self.categories.values()
+            if category.action == "block" and (forbidden := category.forbidden)
+            for phrase in category.unlike
+            if forbidden.search(phrase)
+        )
+        phrases = map(_even, (*self._blocking, *harmless))
+        return frozenset(even[:end] for even in phrases for end in range(1, len(even) + 1))
+
+    @cached_property
+    def first_pieces(self) -> frozenset[str]:
+        """What every word that blocks begins with, of :data:`_PIECE`: where none of it stands, no such word does."""
+        return frozenset(_PIECE.findall(_even(word))[0] for word in self._blocking)
+
+    @cached_property
+    def _blocking(self) -> list[str]:
+        every = (words for each in self.categories.values() if each.action == "block" for words in each.words.values())
+        return [word + plural for words in every for word in words for plural in ("", "s", "es")]
+
     def worded(self, text: str, field: str) -> list[Finding]:
         """The words of the policy that stand in a text, one finding to a category."""
         text = unicodedata.normalize("NFKC", text)
@@ -146,6 +171,46 @@ class Policy(BaseModel):
                 best = max(category.places, key=lambda place: scores[place])
                 found.append(Finding(name, category.action, field, "class", labels()[best], round(sure, 3)))
         return found
+
+
+class Watch:
+    """Lets a stream's text through as far as the policy's words have been sought in it.
+
+    Args:
+        field: what a refusal names.
+    """
+
+    def __init__(self, policy: Policy, field: str = "TEXT") -> None:
+        self._policy, self._field = policy, field
+        self._longest = max(map(len, policy.beginnings), default=0)
+        self._said, self._passed = "", 0
+
+    def __call__(self, text: str, ended: bool) -> str:
+        """What may go out now that `text` has come; what may yet become a word that blocks waits for more.
+
+        Raises:
+            StageError: ``blocked``: a word that blocks stands in what has not gone out.
+        """
+        self._said += text
+        safe = len(self._said) if ended else self._safe()
+        begin = max(0, self._passed - 2 * self._longest)
+        begin = self._said.find(" ", begin) + 1 if begin else 0  # not within a word
+        window = self._said[begin:safe]
+        if not self._policy.first_pieces.isdisjoint(_PIECE.findall(_even(window))):
+            found = self._policy.worded(window, self._field)
+            if blocking := [finding for finding in found if finding.action == "block"]:
+                raise StageError("blocked", self._field, reason(blocking))
+        passing, self._passed = self._said[self._passed : safe], max(self._passed, safe)
+        return passing
+
+    def _safe(self) -> int:
+        """Where the first phrase begins that may go on."""
+        least = max(self._passed, len(self._said) - 2 * self._longest)
+        for place in range(least, len(self._said)):
+            inside = place and self._said[place - 1].isalnum() and self._said[place].isascii()
+            if not inside and _even(self._said[place:]) in self._policy.beginnings:
+                return place
+        return len(self._said)
 
 
 class Likeness:
@@ -263,6 +328,11 @@ def reason(findings: Iterable[Finding]) -> str:
 def labels() -> tuple[str, ...]:
     """The first name of each of the 1000 ImageNet classes."""
     return tuple(names[1] for names in json.loads(LABELS.read_text("utf-8"))["classes"])
+
+
+def _even(text: str) -> str:
+    """The text as phrases are compared: one case, one blank for what divides words."""
+    return re.sub(r"[\s-]+", " ", unicodedata.normalize("NFKC", text)).casefold()
 
 
 def _any(words: Iterable[str]) -> re.Pattern[str] | None:

@@ -47,6 +47,10 @@ _SEGMENT = b"\x18\x53\x80\x67"  # Matroska's element that holds all the rest (RF
 _PICTURES = {"avif", "avis", "heic", "heix", "mif1", "crx "}  # ISO media files of a still
 
 
+#: What stands for the frames of a clip that is not there: Triton sends no tensor without elements.
+NO_FRAMES = np.zeros((1, SIDE_PX, SIDE_PX, 3), np.uint8)
+
+
 def read_video(data: bytes) -> np.ndarray:
     """Chooses frames of a clip, sets them upright and fits them into the encoder's square.
 

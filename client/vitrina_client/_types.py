@@ -140,7 +140,8 @@ class Finding(NamedTuple):
     Attributes:
         category: as the policy file names it (``weapons``).
         action: ``flag`` or ``block``.
-        field: where it was found: ``TITLE``, ``IMAGE``, ``TEXT`` (what was written), ``SCRIPT`` or ``CAPTION``.
+        field: where it was found: ``TITLE``, ``IMAGE``, ``VIDEO``, ``TEXT`` (what was written), ``SCRIPT`` or
+            ``CAPTION``.
         by: ``words``, ``likeness`` (a sentence reads like the policy's examples) or ``class`` (what the picture shows).
         evidence: the word; the sentence ≈ an example; the class.
         score: 1 for a word, else about 0 to 1.

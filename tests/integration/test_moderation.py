@@ -1,6 +1,7 @@
 """The content check on the served bundle: what the policy blocks does not appear, and says so."""
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,11 @@ import yaml
 from vitrina_client import AsyncVitrina, Blocked, Product, Sampling, Vitrina, _command
 
 from server import Server, ServerFailed, ServerOptions
+from tests.unit.stages.test_footage import filmed, pan, scene
+from tests.unit.stages.test_video import clip
 
 CUP = Path(__file__).parent.parent.parent / "samples" / "espresso-cup.jpg"
+TULIPS = CUP.with_name("tulips.jpg")
 OWN = {
     "version": 1,
     "likeness": 0.35,
@@ -42,7 +46,7 @@ def own(bundle, tmp_path_factory):
     """A server with a policy of its own."""
     path = tmp_path_factory.mktemp("policy") / "own.yaml"
     path.write_text(yaml.safe_dump(OWN))
-    models = ["content", "content_image", "studio", "post", "speak"]
+    models = ["content", "content_image", "content_video", "content_image_video", "studio", "post", "speak"]
     with (
         Server(ServerOptions(http_port=0, grpc_port=0, metrics_port=0, models=models, policy=path)) as running,
         Vitrina(f"grpc://{running.grpc_url}") as client,
@@ -74,6 +78,51 @@ def test_what_is_blocked_does_not_appear_and_says_so(vitrina):
     assert vitrina.generate(RIFLE, want={"embedding"}).embedding is not None  # nothing of it is shown
     flagged = vitrina.generate(Product("Bottle of red wine"))
     assert flagged.text and flagged.moderation.action == "flag"
+
+
+def test_a_stream_stops_before_a_word_of_the_policy(server):
+    """Asked of the decoder itself: the prompt has it say the word."""
+    said, ends = [], []
+    with triton.InferenceServerClient(server.grpc_url) as client:
+        inputs = {
+            "PROMPT": np.array([["one apple, one pistol, " * 3 + "one apple,"]], object),
+            "MAX_TOKENS": np.array([[24]], np.int32),
+            "REPETITION_PENALTY": np.array([[1.0]], np.float32),
+        }
+        asked = []
+        for name, value in inputs.items():
+            kinds = {"O": "BYTES", "i": "INT32", "f": "FP32"}
+            asked.append(triton.InferInput(name, [1, 1], kinds[value.dtype.kind]))
+            asked[-1].set_data_from_numpy(value)
+        done = threading.Event()
+
+        def heard(result, error):
+            if error is not None:
+                ends.append(str(error))
+                done.set()
+            else:
+                said.append(result.as_numpy("TEXT").ravel()[0].decode())
+
+        client.start_stream(heard)
+        client.async_stream_infer("text_decoder", asked)
+        assert done.wait(30)
+        client.stop_stream()
+    assert "vitrina/blocked TEXT: TEXT says 'pistol' (weapons)" in ends[0]
+    assert "one" in "".join(said) and "pist" not in "".join(said)
+
+
+def test_a_clip_is_looked_at_too(own, server):
+    cups = clip(filmed(scene("espresso-cup.jpg"), pan(12)))
+    for product in (Product("Oak table", video=cups), Product("Oak table", image=TULIPS, video=cups)):
+        said = own.check(product)
+        assert [(each.category, each.field, each.by) for each in said.findings] == [("cups", "VIDEO", "class")]
+        assert said.action == "block"
+    for image in (None, TULIPS):
+        with pytest.raises(Blocked, match=r"shows '(espresso|cup)'") as caught:
+            own.post(image, "A gift.", video=cups)
+        assert caught.value.field == ("VIDEO" if image else "IMAGE")
+    tulips = clip(filmed(scene("tulips.jpg"), pan(12)))
+    assert own.check(Product("Oak table", video=tulips)).action == "allow"
 
 
 def test_the_copy_itself_is_checked(vitrina):

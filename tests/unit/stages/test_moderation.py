@@ -34,6 +34,60 @@ def small() -> Policy:
     return Policy.model_validate(SMALL)
 
 
+def watched(policy, pieces):
+    """What went out, and whether the stream was stopped."""
+    watch, out = moderation.Watch(policy), ""
+    for number, piece in enumerate(pieces):
+        try:
+            out += watch(piece, number + 1 == len(pieces))
+        except StageError as error:
+            assert (error.code, error.field) == ("blocked", "TEXT")
+            return out, True
+    return out, False
+
+
+@pytest.mark.parametrize(
+    ("pieces", "out", "stopped"),
+    [
+        (["A th", "rowing", " kni", "fe set"], "A ", True),
+        (["A throw", "ing ", "knick-knack"], "A throwing knick-knack", False),
+        (["A gu", "n"], "A ", True),
+        (["A gu", "nny", " sack"], "A gunny sack", False),
+        (["A glue", " gun", " and ", "more"], "A glue gun and more", False),
+        (["A glue", " gun", " and a g", "un."], "A glue gun and a ", True),
+        (["全新手", "枪出售"], "全新", True),
+        (["全新手", "套"], "全新手套", False),
+        (["red ", "wine"], "red wine", False),  # flagged, not blocked
+        (["Guns", " here"], "", True),
+    ],
+)
+def test_a_stream_stops_before_a_word_that_blocks(small, pieces, out, stopped):
+    assert watched(small, pieces) == (out, stopped)
+
+
+def test_what_can_begin_nothing_goes_out_at_once(small):
+    watch = moderation.Watch(small)
+    assert [watch(piece, False) for piece in ["A ", "red", " mug", " g", "lad"]] == ["A ", "red", " mug", " ", "glad"]
+
+
+WORDS = st.lists(
+    st.sampled_from(["gun", "glue", "Throwing", "knife", "a", "wine", "gunny", "手", "枪", "套", "-", "guns"])
+)
+
+
+@given(WORDS, st.sampled_from([" ", "", "  "]), st.lists(st.integers(1, 5), min_size=1))
+def test_a_stream_is_judged_as_its_whole_text_would_be(small, words, between, sizes):
+    text = between.join(words)
+    pieces, at = [], 0
+    while at < len(text):
+        pieces.append(text[at : at + sizes[len(pieces) % len(sizes)]])
+        at += len(pieces[-1])
+    out, stopped = watched(small, pieces or [""])
+    blocks = any(finding.action == "block" for finding in small.worded(text, "TEXT"))
+    assert stopped == blocks and text.startswith(out) and (stopped or out == text)
+    assert not any(finding.action == "block" for finding in small.worded(out, "TEXT"))
+
+
 def categories(findings):
     return [finding.category for finding in findings]
 

@@ -1,6 +1,7 @@
-"""Texts and a picture's class scores → MODERATION, what the shop's policy says of them, and the text if it may appear.
+"""Texts, a picture's class scores, a clip's frames → MODERATION, the shop's policy on them, and TEXT if it may appear.
 
-Sentences are embedded by `text_encoder` (BLS: how many there are, no ensemble can count out). This step never fails,
+Sentences are embedded by `text_encoder`, frames looked at by `image_encoder` (BLS: how many there are, no ensemble can
+count out; which frames, this step decides). This step never fails,
 because others of its request are under way beside it, which Triton 24.10 does not bear: what cannot be checked is
 blocked, and says so.
 """
@@ -11,15 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from PIL import Image
 
 from stages import moderation
+from stages.image import for_encoder
 from stages.text import TitleTokenizer
 from stages.triton import call, field, respond
 
 #: Input → the field that a finding names.
 TEXTS = {"TITLE": "TITLE", "WRITTEN": "TEXT", "SCRIPT": "SCRIPT", "CAPTION": "CAPTION"}
 KEPT = Path(os.environ.get("VITRINA_CACHE") or Path.home() / ".cache" / "vitrina") / "moderation"
-ROWS = 8  # that text_encoder takes at once
+ROWS = 8  # that text_encoder and image_encoder take at once
+SEEN = 3  # frames of a clip that are looked at
 
 
 class TritonPythonModel:
@@ -36,9 +40,12 @@ class TritonPythonModel:
         columns = {name: rows for name in (*TEXTS, "FINISHED", "EARLIER") if (rows := field(request, name))}
         scores = pb_utils.get_input_tensor_by_name(request, "IMAGE_SCORES")
         scores = None if scores is None else scores.as_numpy()
+        frames = pb_utils.get_input_tensor_by_name(request, "FRAMES")
         count = len(next(iter(columns.values()))) if columns else len(scores)
         try:
             found = self.check({name: columns[name] for name in TEXTS if name in columns}, scores, count)
+            if frames is not None:
+                found = [had + new for had, new in zip(found, self.watch(frames.as_numpy()), strict=True)]
         except Exception as error:
             logging.getLogger("vitrina").exception("the content check failed")
             found = [[moderation.unchecked(error)] for _ in range(count)]
@@ -75,6 +82,24 @@ class TritonPythonModel:
         if scores is not None:
             for row in range(count):
                 found[row] += self.policy.shown(scores[row], "IMAGE")
+        return found
+
+    def watch(self, clips):
+        """What is found in clips uint8 [rows, frames, 112, 112, 3], of each category the worst; zeros are no clip."""
+        chosen = clips[:, np.linspace(0, clips.shape[1] - 1, SEEN + 2).round().astype(int)[1:-1]]
+        shown = [row for row in range(len(clips)) if chosen[row].any()]
+        views = [for_encoder(Image.fromarray(frame)) for row in shown for frame in chosen[row]]
+        scores = [
+            call("image_encoder", {"pixels": np.stack(views[start : start + ROWS])}, "class_scores")
+            for start in range(0, len(views), ROWS)
+        ]
+        found = [[] for _ in clips]
+        if shown:
+            for row, of_frames in zip(shown, np.concatenate(scores).reshape(len(shown), SEEN, -1), strict=True):
+                seen = sorted(
+                    (f for each in of_frames for f in self.policy.shown(each, "VIDEO")), key=lambda f: f.score
+                )
+                found[row] = list({finding.category: finding for finding in seen}.values())
         return found
 
     def embed(self, texts):

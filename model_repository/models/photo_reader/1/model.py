@@ -1,4 +1,4 @@
-"""IMAGE, or else VIDEO's best frame → PHOTO, decoded and upright, PIXELS for the cutout network, VIEW for the encoder.
+"""IMAGE, or VIDEO's best frame → PHOTO, upright, PIXELS for the cutout network, VIEW for the encoder; VIDEO's FRAMES.
 
 A bad order is refused here already.
 """
@@ -11,6 +11,7 @@ from stages.footage import best_frame
 from stages.image import for_encoder, read_photo
 from stages.studio import FIELDS, PHOTO_PX, for_network, read_order
 from stages.triton import respond, value
+from stages.video import NO_FRAMES, read_video
 
 
 class TritonPythonModel:
@@ -27,6 +28,7 @@ class TritonPythonModel:
             "PHOTO": np.asarray(photo)[None],
             "PIXELS": for_network(photo)[None],
             "VIEW": for_encoder(photo)[None],
+            "FRAMES": (NO_FRAMES if clip is None else read_video(clip))[None],
             "IS_FRAME": np.array([[image is None]]),
         }
         asked = request.requested_output_names()

@@ -4,11 +4,14 @@ Config parameters, each with a default: `slots` 8, `max_queue` 64, `threads` 0 (
 checkpoint), `spinning` 1, `prefix_cache_mb` 64, `stream_interval_ms` 80, and, where a request has none,
 `repetition_penalty` 1.1.
 
+A stream ends in the typed error `blocked` where it would say a word that the policy blocks (`stages.moderation`).
 text_collector asks through `decoding.link`, for whole texts.
 """
 
 import json
+import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from decoding.engine import Engine
 from decoding.link import LinkServer, meeting_place
 from decoding.sampling import Sampling
 from stages.errors import StageError, invalid
+from stages.moderation import POLICY, Policy, Watch
 from stages.triton import triton_error
 
 DEFAULTS = {
@@ -41,6 +45,7 @@ class TritonPythonModel:
         names = ("slots", "max_queue", "threads", "max_length", "prefix_cache_mb")
         limits = {name: self.options[name] for name in names}
         self.engine = Engine(folder, **limits, spinning=bool(self.options["spinning"]))
+        self.policy = Policy.load(Path(os.environ.get("VITRINA_POLICY") or POLICY))
         self.delivery = Delivery(interval_s=self.options["stream_interval_ms"] / 1000)
         self.link = LinkServer(meeting_place("text_decoder"), self.engine, self.delivery, self.read)
         self.stopping = threading.Event()
@@ -60,13 +65,8 @@ class TritonPythonModel:
         fields = {tensor.name(): tensor.as_numpy()[0] for tensor in request.inputs()}
         handle = self.engine.submit(self.read(fields), self.delivery.notify)
 
-        def send(message):
-            if isinstance(message, StageError):
-                send_error(sender, message)
-            else:
-                sender.send(answer(message), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL * bool(message.finish))
-
-        self.delivery.add(handle, send, sender.is_cancelled)
+        stream = Stream(sender, handle, Watch(self.policy))
+        self.delivery.add(handle, stream.send, stream.gone)
 
     def read(self, fields):
         """A request's tensors, each without its batch axis, as a checked `decoding.request.Request`."""
@@ -96,6 +96,40 @@ class TritonPythonModel:
         self.delivery.close()
         self.stopping.set()
         self.metrics.join()
+
+
+class Stream:
+    """One request's answers, as far as the policy lets them through."""
+
+    def __init__(self, sender, handle, watch):
+        self.sender, self.handle, self.watch = sender, handle, watch
+        self.held = ()
+        self.refused = False
+
+    def send(self, message):
+        """A delta, or the error that ends the request."""
+        if self.refused:
+            return
+        if not isinstance(message, StageError):
+            try:
+                passing = self.watch(message.text, bool(message.finish))
+            except StageError as error:
+                message = error
+                self.refused = True
+                self.handle.cancel()
+        if isinstance(message, StageError):
+            send_error(self.sender, message)
+            return
+        ids, self.held = self.held + message.ids, ()
+        if passing or message.finish:
+            response = answer(replace(message, text=passing, ids=ids))
+            self.sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL * bool(message.finish))
+        else:
+            self.held = ids
+
+    def gone(self):
+        """Whether nobody waits any more; after its last answer the caller must not be asked for."""
+        return self.refused or self.sender.is_cancelled()
 
 
 def read_options(parameters):
