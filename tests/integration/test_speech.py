@@ -37,12 +37,10 @@ SCRIPT = "This red coffee mug holds twelve ounces of water. It costs $9.50, and 
 
 
 @pytest.fixture(scope="module")
-def spoken(bundle):
-    """A server of the models that speech needs."""
+def spoken(request):
+    """The server, where it can speak."""
     pytest.importorskip("piper", reason="`make speech` installs what phonemes come from")
-    models = ["speak"]
-    with Server(ServerOptions(http_port=0, grpc_port=0, metrics_port=0, models=models)) as running:
-        yield running
+    return request.getfixturevalue("server")
 
 
 @pytest.fixture(params=["grpc", "http"])

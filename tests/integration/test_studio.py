@@ -13,7 +13,6 @@ from vitrina_client import AsyncVitrina, InvalidInput, TooLarge, Vitrina, _comma
 
 from export import build, recipe, report
 from export.parity import check
-from server import Server, ServerOptions
 from tests.unit.stages.test_footage import filmed, pan, scene
 from tests.unit.stages.test_video import clip
 
@@ -25,16 +24,9 @@ def film_without_index():
     return data[: data.index(b"moov") - 4] if data.index(b"moov") > data.index(b"mdat") else data[:40]
 
 
-@pytest.fixture(scope="module")
-def studio(bundle):
-    """A server of the models that studio shots need."""
-    with Server(ServerOptions(http_port=0, grpc_port=0, metrics_port=0, models=["studio", "post"])) as running:
-        yield running
-
-
 @pytest.fixture(params=["grpc", "http"])
-def vitrina(request, studio):
-    with Vitrina(f"{request.param}://{getattr(studio, f'{request.param}_url')}") as client:
+def vitrina(request, server):
+    with Vitrina(f"{request.param}://{getattr(server, f'{request.param}_url')}") as client:
         yield client
 
 
@@ -85,15 +77,15 @@ def test_a_fault_is_typed_and_harms_nobody_beside_it(vitrina, asked, kind, field
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-async def test_it_can_be_awaited(studio, protocol):
-    async with AsyncVitrina(f"{protocol}://{getattr(studio, f'{protocol}_url')}") as client:
+async def test_it_can_be_awaited(server, protocol):
+    async with AsyncVitrina(f"{protocol}://{getattr(server, f'{protocol}_url')}") as client:
         assert Image.open(BytesIO((await client.studio(CUP, size=300)).image)).size == (300, 300)
 
 
-def test_the_command_writes_the_file(studio, tmp_path, capsys):
+def test_the_command_writes_the_file(server, tmp_path, capsys):
     out = tmp_path / "new" / "cup.png"
     arguments = ["studio", "--image", str(CUP), "--out", str(out), "--background", "studio", "--aspect", "16:9"]
-    assert _command.main([*arguments, "--url", studio.grpc_url]) == 0
+    assert _command.main([*arguments, "--url", server.grpc_url]) == 0
     assert Image.open(out).size == (1200, 675)
     assert "the product covered 4" in capsys.readouterr().err
 
@@ -165,17 +157,17 @@ def test_a_post_that_cannot_be_made_is_typed(vitrina, asked, kind, field, says):
     assert caught.value.field == field
 
 
-def test_the_command_writes_a_silent_post(studio, tmp_path, capsys):
+def test_the_command_writes_a_silent_post(server, tmp_path, capsys):
     out = tmp_path / "cup.mp4"
     arguments = ["post", "--image", str(CUP), "--text", "A cup.", "--out", str(out), "--silent", "--aspect", "1:1"]
-    assert _command.main([*arguments, "--url", studio.grpc_url]) == 0
+    assert _command.main([*arguments, "--url", server.grpc_url]) == 0
     with av.open(str(out)) as file:
         assert [stream.codec_context.name for stream in file.streams] == ["h264"]
     assert "(6.0 s)" in capsys.readouterr().err
 
 
-def test_the_served_network_is_the_exported_one(studio):
+def test_the_served_network_is_the_exported_one(server):
     offline = recipe.load("offline")
-    rows = report.served(build.build("cutout", offline), studio.grpc_url)
+    rows = report.served(build.build("cutout", offline), server.grpc_url)
     assert len(rows) == 4 and all("onnx_served" in row for row in rows)
     check(offline.slot("cutout"), rows, "cutout")
