@@ -13,7 +13,10 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "tensors.md"
 #: Input → what it means, and what is taken where it may be left out.
 INPUTS: dict[str, tuple[str, str]] = {
     "TITLE": ("the product's title, UTF-8, at most 8,192 bytes; may be empty", ""),
-    "IMAGE": ("a photo's file: JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF, at most 32 MiB and 50 megapixels", "none"),
+    "IMAGE": (
+        "a photo's file: JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP or TIFF, at most 32 MiB and 50 megapixels",
+        "none",
+    ),
     "VIDEO": ("a clip's file: MP4, MOV or WebM, at most 64 MiB", "none"),
     "AUDIO": ("a sound's file: WAV, FLAC, OGG, MP3 or M4A, at most 16 MiB and 30 s", "none"),
     "EVENTS": ('what the shopper did, JSON: `[{"item": id, "event": "view", "age_s": 90}, …]`', ""),

@@ -1,7 +1,7 @@
 """Read a product photo: file bytes in; out the RGB square that the image encoder wants, or the photo itself.
 
-Each format is read through Pillow's own plugin class. ``Image.open`` is not used: it tries every format it knows, and
-its guard against bombs is a global of the process.
+Each format is read through Pillow's own plugin class, HEIC by :mod:`stages.heif`. ``Image.open`` is not used: it tries
+every format it knows, and its guard against bombs is a global of the process.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from PIL import ExifTags, Image, ImageCms
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
-from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from stages.errors import StageError
+from stages.heif import open_heif
 from stages.image_file import broken, check_file, check_png_rows, check_size
 
 SIDE_PX = 224  # height and width of what the image encoder reads
@@ -36,6 +36,7 @@ _PLUGINS = {
     "GIF": GifImageFile,
     "BMP": BmpImageFile,
     "TIFF": TiffImageFile,
+    "HEIC": open_heif,
 }
 
 #: EXIF orientation → the transposition that sets the picture upright (EXIF 2.32, tag 0x0112).
@@ -61,7 +62,7 @@ def read_image(data: bytes) -> np.ndarray:
     products right than white margins, a centre crop or squashing did.
 
     Args:
-        data: a whole JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF file within the limits of :mod:`stages.image_file`.
+        data: a whole JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP or TIFF file within the limits of :mod:`stages.image_file`.
 
     Returns:
         uint8 [224, 224, 3], RGB.
@@ -105,7 +106,7 @@ def _decoded(data: bytes, longest: int, enlarge: bool) -> Image.Image:
         raise broken(kind, " ".join(str(error).split()) or type(error).__name__) from error
 
 
-def _shrink(picture: ImageFile, data: bytes, longest: int) -> Image.Image:
+def _shrink(picture: Image.Image, data: bytes, longest: int) -> Image.Image:
     """Decodes and resizes: mode L, RGB or CMYK, the longer side `longest`."""
     scale = longest / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)

@@ -15,12 +15,14 @@ from stages.errors import StageError, invalid, too_large
 MAX_IMAGE_BYTES = 32 * 2**20
 #: 50 megapixels is the largest picture that common phones write. Others are decoded through copies of it.
 #: So a picture takes at most 400 MB while it is read.
-MAX_PIXELS = {"JPEG": 50_000_000, "PNG": 50_000_000} | dict.fromkeys(("WEBP", "AVIF", "GIF", "BMP", "TIFF"), 25_000_000)
+MAX_PIXELS = dict.fromkeys(("JPEG", "PNG", "HEIC"), 50_000_000) | dict.fromkeys(
+    ("WEBP", "AVIF", "GIF", "BMP", "TIFF"), 25_000_000
+)
 MAX_METADATA = 512  # JPEG segments before the first scan, or PNG chunks without pixels; 5 to 60 are usual
 MAX_IDAT = 65_536  # PNG chunks that hold pixels; 8 kB each is usual
 MAX_SCANS = 40  # of a progressive JPEG, 10 are usual; each walks the whole picture again
 
-ACCEPTED = "send JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF"
+ACCEPTED = "send JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP or TIFF"
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _OTHER_MAGICS = {
@@ -58,6 +60,8 @@ def check_file(data: bytes) -> str:
         return "BMP"
     if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
         return "AVIF"
+    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1"):
+        return "HEIC"
     raise invalid("IMAGE", f"is {_name(data)}; {ACCEPTED}")
 
 
@@ -92,7 +96,7 @@ def broken(kind: str, cause: str) -> StageError:
 def _name(data: bytes) -> str:
     """What a file of no accepted format looks like."""
     if data[4:8] == b"ftyp":
-        return f"an ISO media file of brand {data[8:12].decode('latin-1')!r} (HEIC or MP4, for example)"
+        return f"an ISO media file of brand {data[8:12].decode('latin-1')!r} (MP4, for example)"
     for magic, name in _OTHER_MAGICS.items():
         if data.startswith(magic):
             return name

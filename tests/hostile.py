@@ -17,6 +17,7 @@ import soundfile
 from PIL import Image
 
 from stages.marked import film_file
+from tests.heic import heic
 from tests.unit.stages import test_audio, test_image
 from tests.unit.stages.test_video import clip, grey
 
@@ -87,6 +88,8 @@ PHOTOS: dict[str, Callable[[], bytes]] = {
     "jpeg bomb": test_image.bomb_jpeg,
     "webp bomb": lambda: test_image.bomb_webp(b"VP8X"),
     "endless gif": _long_gif,
+    "heic": lambda: heic(Image.radial_gradient("L").convert("RGB"), tile=128),
+    "heic bomb": lambda: heic(Image.radial_gradient("L").convert("RGB"), claimed=(30_000, 30_000)),
     "a clip": lambda: _PLAIN,
     "a sound": lambda: _SOUND,
     "a line of 60,000 pixels": lambda: _picture(60_000, 1, "PNG"),

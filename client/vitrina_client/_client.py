@@ -243,7 +243,7 @@ class Vitrina(_Client):
         """The product of a photo, cut out, in even light, before another ground. Nothing of it is invented.
 
         Args:
-            image: path of a picture file, or its bytes (JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF).
+            image: path of a picture file, or its bytes (JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP, TIFF).
             background: ``white``; ``shadow``, white with a shadow; ``studio``, light grey with a shadow; or
                 ``transparent``, which jpeg cannot hold.
             aspect: width to height.
@@ -269,8 +269,8 @@ class Vitrina(_Client):
         """One post: the photo, the clip's best moments, the product alone, the copy as captions and its voice.
 
         Args:
-            image: path of a picture file, or its bytes (JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF); None where a clip will
-                do.
+            image: path of a picture file, or its bytes (JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP, TIFF); None where a clip
+                will do.
             video: path or bytes of a clip (MP4, MOV, WebM): up to three moments of it are shown, sharp, unlike each
                 other and steadied, without its own sound. Without a photo its best frame is cut out.
             caption: the copy, at most 1,000 characters, Latin, Chinese and pictographs.

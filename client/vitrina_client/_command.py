@@ -404,7 +404,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     product = argparse.ArgumentParser(add_help=False)
     product.add_argument("--title", default="", help="the product's title")
-    product.add_argument("--image", type=Path, help="a picture of it: JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF")
+    product.add_argument("--image", type=Path, help="a picture of it: JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP or TIFF")
 
     parser = argparse.ArgumentParser(
         prog="vitrina",
@@ -452,7 +452,7 @@ def _parser() -> argparse.ArgumentParser:
     studio = commands.add_parser("studio", parents=[server], help="a photo's product, cut out, before another ground")
     studio.set_defaults(run=_studio)
     studio.add_argument(
-        "--image", type=Path, required=True, metavar="FILE", help="JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF"
+        "--image", type=Path, required=True, metavar="FILE", help="JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP or TIFF"
     )
     studio.add_argument(
         "--out",
@@ -467,7 +467,7 @@ def _parser() -> argparse.ArgumentParser:
     studio.add_argument("--size", type=int, metavar="PX", help="of the longer side, 256 to 2048; 1200 if left out")
     post = commands.add_parser("post", parents=[server], help="a photo and its copy as one short video")
     post.set_defaults(run=_post)
-    post.add_argument("--image", type=Path, metavar="FILE", help="JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF")
+    post.add_argument("--image", type=Path, metavar="FILE", help="JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP or TIFF")
     post.add_argument("--video", type=Path, metavar="FILE", help="a clip of it, beside or instead: MP4, MOV or WebM")
     post.add_argument("--music", type=Path, metavar="FILE", help="a tune under it, at most 30 s")
     post.add_argument("--logo-sound", type=Path, metavar="FILE", help="the shop's own sound at the end, at most 6 s")

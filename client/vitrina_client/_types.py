@@ -31,7 +31,7 @@ class Product:
 
     Args:
         title: may be empty where there is anything else.
-        image: path of a picture file, or its bytes (JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF); None if there is none.
+        image: path of a picture file, or its bytes (JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP, TIFF); None for none.
         attributes: name → value, both text (``{"colour": "red"}``); they go into the prompt.
         video: path or bytes of a clip (MP4, MOV, WebM).
         audio: path or bytes of a spoken note (WAV, FLAC, OGG, MP3, M4A), at most 30 s.

@@ -148,12 +148,12 @@ UNUSUAL = {
 BAD_PICTURES = {
     "zero bytes": (
         b"",
-        "vitrina/invalid_input IMAGE: is empty (0 bytes); send JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF",
+        "vitrina/invalid_input IMAGE: is empty (0 bytes); send JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP or TIFF",
     ),
     "truncated": (PHOTO[:20_000], "vitrina/invalid_input IMAGE: is a broken JPEG file: image file is truncated"),
     "not a picture": (
         b"%PDF-1.7 ...",
-        "vitrina/invalid_input IMAGE: is a PDF file; send JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF",
+        "vitrina/invalid_input IMAGE: is a PDF file; send JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP or TIFF",
     ),
     "truncated bmp": (encode(COLOUR, "BMP")[:-999], "vitrina/invalid_input IMAGE: is a broken BMP file: image file is"),
     "bomb": (png(20_000, 20_000, 1), "vitrina/too_large IMAGE: 20,000 x 20,000 pixels (400.0 megapixels), the limit"),
