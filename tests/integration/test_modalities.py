@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
-from vitrina_client import InvalidInput, Product, TooLarge, Vitrina
+from vitrina_client import InvalidInput, Product, Sampling, TooLarge, Vitrina
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 PHOTO = (SAMPLES / "espresso-cup.jpg").read_bytes()
@@ -66,9 +66,10 @@ def product(media: dict[str, object], present: tuple[str, ...], title: str = TIT
     return Product(title, **given)
 
 
-@pytest.mark.parametrize(
-    "present", [each for count in range(5) for each in combinations(MODALITIES, count)], ids="+".join
-)
+SUBSETS = [each for count in range(5) for each in combinations(MODALITIES, count)]
+
+
+@pytest.mark.parametrize("present", SUBSETS, ids="+".join)
 def test_every_subset_is_fused_from_what_is_there(vitrina, media, present):
     listing = vitrina.generate(product(media, present), want={"embedding", "condition", "weights", "tags"})
     assert abs(float(np.linalg.norm(listing.embedding)) - 1) < 1e-4
@@ -77,6 +78,35 @@ def test_every_subset_is_fused_from_what_is_there(vitrina, media, present):
     for row, name in enumerate(("text", *MODALITIES), start=2):
         assert listing.condition[row].any() == (name == "text" or name in present), name
     assert listing.condition[11:].any() == ("image" in present)
+
+
+WANTS = ("text", "tags", "embedding", "condition", "weights", "moderation", "image", "video")
+
+
+def same(alone: object, whole: object) -> bool:
+    """Whether an output is the same, numbers but for what batches differ by."""
+    if isinstance(whole, np.ndarray):
+        return np.allclose(alone, whole, atol=1e-4)
+    if isinstance(whole, dict):
+        return alone == pytest.approx(whole, abs=1e-4)
+    if isinstance(whole, tuple):
+        return [tag.name for tag in alone] == [tag.name for tag in whole]
+    return getattr(alone, "action", alone) == getattr(whole, "action", whole)
+
+
+@pytest.mark.parametrize("present", SUBSETS, ids="+".join)
+def test_every_output_of_every_subset_alone_is_that_of_all_together(server, media, present):
+    """Triton prunes a graph to what is asked for: whatever that is, the rest must be as if it had not been pruned."""
+    options = {"sampling": Sampling(temperature=0.0, max_tokens=6), "image_seed": 5}
+    given = product(media, present)
+    with Vitrina(f"grpc://{server.grpc_url}") as vitrina:
+        whole = vitrina.generate(given, want=set(WANTS), **options)
+        for want in WANTS:
+            alone = vitrina.generate(given, want={want}, **options)
+            assert same(getattr(alone, want), getattr(whole, want)), want
+            others = set(WANTS) - {want, "moderation"}
+            assert all(getattr(alone, other) is None for other in others), want
+    assert whole.text and whole.tags and whole.image.startswith(b"\x89PNG") and b"ftyp" in whole.video[:16]
 
 
 def test_each_modality_moves_the_embedding_and_its_content_matters(vitrina, media):
