@@ -20,7 +20,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter1d, laplace
 from skimage.registration import phase_cross_correlation
 
-from stages.video import Listing, Moment, check_frame_size, frame_times, look_through, opened, upright
+from stages.video import Listing, Moment, check_frame_size, choose, frame_times, look_through, opened, upright
 
 LONGEST_PX = 960  # of a frame: three excerpts of two seconds are 220 MB
 EXCERPTS = 3  # at most
@@ -66,18 +66,19 @@ def best_moments(data: bytes, seconds: float, rate: int, count: int = EXCERPTS) 
     return [excerpt for excerpt in found if excerpt is not None]
 
 
-def best_frame(data: bytes) -> Image.Image:
-    """The clip's best frame, upright.
+def best_frame(data: bytes) -> tuple[Image.Image, np.ndarray]:
+    """The clip's best frame, upright, and those of :func:`stages.video.read_video`: uint8 [8, 112, 112, 3].
 
     Raises:
         StageError: on field ``VIDEO``.
     """
     with opened(data) as (container, stream, kind):
         listing = frame_times(container, stream, kind)
-        (moment,) = _chosen(look_through(container, stream, kind, listing), 0, 1)
+        moments = look_through(container, stream, kind, listing)
+        (moment,) = _chosen(moments, 0, 1)
         key = listing.keys[max(0, bisect_right(listing.keys, moment.time) - 1)]
         frames = [frame for _, frame in _decoded(container, stream, key, moment.time, moment.time)]
-    return Image.fromarray(frames[-1])
+    return Image.fromarray(frames[-1]), choose(moments)
 
 
 def _chosen(moments: list[Moment], apart: float, count: int) -> list[Moment]:

@@ -23,12 +23,15 @@ class TritonPythonModel:
         image, clip = value(request, "IMAGE"), value(request, "VIDEO")
         if image is None and clip is None:
             raise invalid("IMAGE", "there is neither a photo nor a clip; send one of them")
-        photo = best_frame(clip) if image is None else read_photo(image, PHOTO_PX)
+        if image is None:
+            photo, frames = best_frame(clip)
+        else:
+            photo, frames = read_photo(image, PHOTO_PX), NO_FRAMES if clip is None else read_video(clip)
         tensors = {
             "PHOTO": np.asarray(photo)[None],
             "PIXELS": for_network(photo)[None],
             "VIEW": for_encoder(photo)[None],
-            "FRAMES": (NO_FRAMES if clip is None else read_video(clip))[None],
+            "FRAMES": frames[None],
             "IS_FRAME": np.array([[image is None]]),
         }
         asked = request.requested_output_names()
