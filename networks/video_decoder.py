@@ -1,11 +1,12 @@
 """The video decoder: the product, cut out of the image decoder's picture, lifted into a volume and turned.
 
-A U-Net reads the cut-out and gives every pixel a column of voxels behind it, each with its opacity and how its colour
-differs from the pixel's. The volume is then turned about its vertical axis and seen by the camera of the reference
-turntables, 24 times, by alpha compositing (the idea of neural volumes, Lombardi et al. 2019, arXiv:1906.07751); a small
-network that is the same for all frames sharpens what comes out. So the turn is even and its frames agree by
-construction; what the network has to guess is what the picture does not show. All sampling is in planes, a turn being
-one and the camera's tilt another, because engines sample four-dimensional tensors only.
+From the cut-out, `Camera` tells how it was taken: from how high and how near, and where the product's axis is. A U-Net
+then gives every pixel a column of places along its line of sight, each with its opacity, and how their colour differs
+from the pixel's. That volume is seen by a camera that goes round it, 24 times, by alpha compositing (the idea of neural
+volumes, Lombardi et al. 2019, arXiv:1906.07751); a small network that is the same for all frames sharpens what comes
+out and lights it anew. So the turn is even and its frames agree by construction; what the network has to guess is what
+the picture does not show. A volume is sampled as its slices, one below the other in one picture, because engines sample
+four-dimensional tensors only.
 
 Frame 0 is the side that the picture shows; from one frame to the next the camera goes on by 15 degrees.
 """
@@ -13,6 +14,7 @@ Frame 0 is the side that the picture shows; from one frame to the next the camer
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -22,8 +24,13 @@ from torch.nn import functional as F
 from networks.image_decoder import CHANNELS, CONDITION_WIDTH, SIZE, ImageDecoder, Memory, UNet, split
 
 FRAMES = 24
-VOXELS = 32  # a side of the volume
-ELEVATION = math.radians(15)  # of the camera
+DEPTHS = 32  # places of a column
+SHADES = 8  # of them with a colour of their own; between them it changes evenly
+STEPS = 36  # along a line of sight, where the volume is looked at
+FINE = 24
+AT_ONCE = 4  # frames that are seen together: a frame takes ten megabytes on its way
+SHARPNESS = 2.0  # of the volume's edges, beside what it was taught to be sure of
+NEARNESS = 0.27  # of the camera that goes round: one over its distance, the volume's half side being one
 SEEN = 0.3  # opacity from which a pixel counts as the product's
 MARGIN = 1.1  # of the square round the product, in its larger side
 
@@ -54,11 +61,33 @@ def window(picture: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
     return F.grid_sample(picture, places, align_corners=True)
 
 
-class Extent(nn.Module):
-    """How much of its turntable's window a product takes as seen here: cut-out [B, 4, 64, 64], fused [B, 384] → [B, 1].
+@dataclass
+class Taken:
+    """How pictures were taken, each field [B, 1] but `axis`.
 
-    It says from one side how wide the others are: a bench seen from its end will need room.
+    `share`: of the turntable's window that the square round the product takes; `axis` [B, 2]: where the volume's middle
+    is, from the square's, half its side being one; `elevation` and `nearness` of the camera; `turning`: the elevation
+    of the camera that goes round, a flat thing being shown from further above. Angles in radians.
     """
+
+    share: Tensor
+    axis: Tensor
+    elevation: Tensor
+    nearness: Tensor
+    turning: Tensor
+
+    def only(self, which: int | slice) -> Taken:
+        """Of some pictures."""
+        which = slice(which, which + 1) if isinstance(which, int) else which
+        return Taken(*(number[which] for number in vars(self).values()))
+
+    def stacked(self) -> Tensor:
+        """[B, 6], each of about the same weight."""
+        return torch.cat([self.share.log(), self.axis, self.elevation, 2 * self.nearness, 2 * self.turning], 1)
+
+
+class Camera(nn.Module):
+    """How a picture was taken: cut-out in its square [B, 4, 64, 64], fused [B, 384] → :class:`Taken`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,100 +95,131 @@ class Extent(nn.Module):
         self.layers = nn.Sequential(
             *(layer for a, b in pairwise(widths) for layer in (nn.Conv2d(a, b, 4, 2, 1), nn.GroupNorm(8, b), nn.SiLU()))
         )
-        self.out = nn.Sequential(nn.Linear(64 * 16 + CONDITION_WIDTH, 96), nn.SiLU(), nn.Linear(96, 1))
+        self.out = nn.Sequential(nn.Linear(64 * 16 + CONDITION_WIDTH, 96), nn.SiLU(), nn.Linear(96, 6))
+        nn.init.zeros_(self.out[-1].weight)
+        nn.init.zeros_(self.out[-1].bias)
 
-    def forward(self, cut_out: Tensor, fused: Tensor) -> Tensor:
+    def forward(self, cut_out: Tensor, fused: Tensor) -> Taken:
         seen = self.layers(cut_out).flatten(1)
-        return self.out(torch.cat([seen, fused * math.sqrt(CONDITION_WIDTH)], 1)).sigmoid()
+        numbers = self.out(torch.cat([seen, fused * math.sqrt(CONDITION_WIDTH)], 1))
+        share, axis, elevation, nearness, turning = numbers.split([1, 2, 1, 1, 1], 1)
+        return Taken(
+            1.2 * (share + 1).sigmoid(),
+            0.5 * axis.tanh(),
+            1.4 * (elevation - 1).sigmoid(),
+            0.15 + 0.3 * nearness.sigmoid(),
+            0.6 * turning.sigmoid(),
+        )
 
 
 class Lift(UNet):
-    """A cut-out in the turntable's window [B, 4, 64, 64] and fused [B, 384] → the volume [B, 4, V, V, V] (z, y, x).
+    """A cut-out in the turntable's window [B, 4, 64, 64] and fused [B, 384] → opacity before its sigmoid and colour.
 
-    Its channels are colour times opacity, and opacity; z points to the camera, which has not been tilted yet.
+    [B, 1, 32, 64, 64] and [B, 3, 32, 64, 64]: z, from the farthest to the nearest, y and x of lines of sight.
     """
 
     def __init__(self) -> None:
-        super().__init__(4 + 2, VOXELS)
-        line = torch.linspace(-1, 1, VOXELS)
+        super().__init__(4 * 4 + 2, SIZE // 2)
+        line = torch.linspace(-1, 1, SIZE // 2)
         self.register_buffer("places", torch.stack(torch.meshgrid(line, line, indexing="ij")), persistent=False)
-        self.columns = nn.Conv2d(CHANNELS[0], 4 * VOXELS, 3, padding=1)
+        self.last = nn.Conv2d(CHANNELS[0], 4 * FINE, 3, padding=1)
+        self.columns = nn.Conv2d(FINE + 4, DEPTHS + 3 * SHADES, 3, padding=1)
         nn.init.zeros_(self.columns.weight)
         nn.init.zeros_(self.columns.bias)
 
-    def forward(self, cut_out: Tensor, fused: Tensor) -> Tensor:
+    def forward(self, cut_out: Tensor, fused: Tensor) -> tuple[Tensor, Tensor]:
         batch = fused.shape[0]
-        small = F.interpolate(cut_out, (VOXELS, VOXELS), mode="bilinear", align_corners=False)
-        x = self.look(torch.cat([small, self.places.expand(batch, -1, -1, -1)], 1), self.styled(fused))
-        columns = self.columns(F.silu(x)).reshape(batch, 4, VOXELS, VOXELS, VOXELS)
-        product, inside = small.split([3, 1], 1)
+        layers = [F.pixel_unshuffle(cut_out, 2), self.places.expand(batch, -1, -1, -1)]
+        x = self.look(torch.cat(layers, 1), self.styled(fused))
+        x = F.pixel_shuffle(self.last(F.silu(x)), 2)
+        columns, shades = self.columns(torch.cat([F.silu(x), cut_out], 1)).split([DEPTHS, 3 * SHADES], 1)
+        product, inside = cut_out.split([3, 1], 1)
         # Nothing stands where the cut-out has nothing, and most of what stands is near its middle plane.
-        before = (self._depth() + 4 * inside - 4).unsqueeze(1)
-        opacity = (columns[:, 3:] + before).sigmoid()
-        colour = (product / inside.clamp(min=0.05)).unsqueeze(2) + columns[:, :3]
-        return torch.cat([colour * opacity, opacity], 1)
-
-    def _depth(self) -> Tensor:
-        line = torch.linspace(-1, 1, VOXELS, device=self.places.device)
-        return (1 - 6 * line.abs())[:, None, None]
-
-
-def _planes(angles: Tensor) -> Tensor:
-    """Where a plane [V, V] turned by `angles` [N] is sampled: [N, V, V, 2], for axes (second, first) of -1..1."""
-    line = torch.linspace(-1, 1, VOXELS, device=angles.device)
-    first, second = torch.meshgrid(line, line, indexing="ij")
-    sin, cos = angles.sin()[:, None, None], angles.cos()[:, None, None]
-    return torch.stack([second * cos + first * sin, first * cos - second * sin], 3)
+        line = torch.linspace(-1, 1, DEPTHS, device=columns.device)
+        opacity = columns + (1 - 6 * line.abs())[:, None, None] + 6 * inside - 6
+        shades = shades.reshape(batch * 3, 1, SHADES, SIZE * SIZE)
+        shades = F.interpolate(shades, (DEPTHS, SIZE * SIZE), mode="bilinear", align_corners=True)
+        # Beyond the cut-out's edge its colours go on.
+        near = F.avg_pool2d(cut_out, 7, 1, 3, count_include_pad=False) * 0.1
+        colour = (product + near[:, :3]) / (inside + near[:, 3:]).clamp(min=0.002)
+        colour = colour.unsqueeze(2) + shades.reshape(batch, 3, DEPTHS, SIZE, SIZE)
+        return opacity.unsqueeze(1), colour
 
 
-def turned(volume: Tensor, turns: Tensor) -> Tensor:
-    """The volume [B, 4, V, V, V] as a camera sees it that went on by `turns` [B, T] radians: [B·T, 4, V, V, V]."""
-    batch, channels = volume.shape[:2]
-    count = turns.shape[1]
-    tilt = torch.full((1,), ELEVATION, device=volume.device)
-    # The columns stand behind the picture as the tilted camera saw it: upright first.
-    upright = _tilted(volume, -tilt)
-    # z, y, x → channels and y together, the plane of z and x turned.
-    level = upright.permute(0, 1, 3, 2, 4).reshape(batch, channels * VOXELS, VOXELS, VOXELS)
-    places = _planes(turns.flatten())
-    level = F.grid_sample(level.repeat_interleave(count, 0), places, align_corners=True)
-    level = level.reshape(batch * count, channels, VOXELS, VOXELS, VOXELS).permute(0, 1, 3, 2, 4)
-    return _tilted(level, tilt)
+def sample(volume: Tensor, places: Tensor) -> Tensor:
+    """[B, C, Z, Y, X] at places [B, H, W, 3] (x, y, z in -1..1): [B, C, H, W], zero outside."""
+    batch, channels, deep, high, wide = volume.shape
+    x, y, z = places.unbind(3)
+    inside = (places.abs() <= 1).all(3).to(volume.dtype).unsqueeze(1)
+    slices = volume.reshape(batch, channels, deep * high, wide)
+    z = (z.clamp(-1, 1) + 1) / 2 * (deep - 1)
+    first = z.floor().clamp(max=deep - 2)
+    row = first * high + (y.clamp(-1, 1) + 1) / 2 * (high - 1)
+    near, far = (
+        F.grid_sample(slices, torch.stack([x, at / (deep * high - 1) * 2 - 1], 3), align_corners=True)
+        for at in (row, row + high)
+    )
+    return (near + (far - near) * (z - first).unsqueeze(1)) * inside
 
 
-def _tilted(volume: Tensor, tilt: Tensor) -> Tensor:
-    """[B, C, z, y, x], the plane of z and y (which points down) turned."""
-    batch, channels = volume.shape[:2]
-    planes = volume.permute(0, 1, 4, 2, 3).reshape(batch, channels * VOXELS, VOXELS, VOXELS)
-    planes = F.grid_sample(planes, _planes(-tilt).expand(batch, -1, -1, -1), align_corners=True)
-    return planes.reshape(batch, channels, VOXELS, VOXELS, VOXELS).permute(0, 1, 3, 4, 2)
+def sight(elevation: Tensor, nearness: Tensor, depths: int, side: int) -> Tensor:
+    """Lines of sight of a camera at elevation and nearness [B, 1], in steps from the farthest to the nearest.
+
+    [B, depths, side, side, 3]: upright places (x, y down, z) relative to the azimuth it looks from.
+    """
+    line = torch.linspace(-1, 1, side, device=elevation.device)
+    z, y, x = torch.meshgrid(torch.linspace(-1, 1, depths, device=elevation.device), line, line, indexing="ij")
+    scale = 1 - z * nearness[:, :, None, None]
+    sin, cos = elevation.sin()[:, :, None, None], elevation.cos()[:, :, None, None]
+    down = y * scale
+    return torch.stack([x * scale, down * cos - z * sin, down * sin + z * cos], 4)
+
+
+def gone_round(places: Tensor, turns: Tensor) -> Tensor:
+    """Places [B, ..., 3] as the camera that has not yet gone on by `turns` [B, T] calls them: [B, T, ..., 3]."""
+    shape = (*turns.shape, *(1 for _ in places.shape[1:-1]))
+    sin, cos = turns.sin().reshape(shape), turns.cos().reshape(shape)
+    x, y, z = places.unsqueeze(1).unbind(-1)
+    return torch.stack([x * cos + z * sin, y.expand_as(x * cos), z * cos - x * sin], -1)
+
+
+def in_sight(places: Tensor, elevation: Tensor, nearness: Tensor) -> Tensor:
+    """Upright places [B, T, ..., 3] as places in the volume of a camera at elevation and nearness [B, 1]."""
+    shape = (-1, *(1 for _ in places.shape[1:-1]))
+    elevation, nearness = elevation.reshape(shape), nearness.reshape(shape)
+    x, y, z = places.unbind(-1)
+    down, depth = y * elevation.cos() + z * elevation.sin(), z * elevation.cos() - y * elevation.sin()
+    scale = 1 - depth * nearness
+    return torch.stack([x / scale, down / scale, depth], -1)
 
 
 def seen(volume: Tensor) -> Tensor:
-    """[B, 4, z, y, x] looked at along z, from its far end: [B, 4, V, V], colour times opacity, and opacity."""
+    """[B, 4, z, y, x], colour times opacity and opacity, looked at along z from its near end: [B, 5, y, x].
+
+    Colour times opacity, opacity, and how near it is, times opacity.
+    """
     front_first = volume.flip(2)
     clear = (1 - front_first[:, 3:]).clamp(min=1e-4)
     through = (clear.log().cumsum(2) - clear.log()).exp()
-    return (front_first * through).sum(2)
+    near = torch.linspace(1, -1, volume.shape[2], device=volume.device)[:, None, None] * front_first[:, 3:]
+    return (torch.cat([front_first, near], 1) * through).sum(2)
 
 
 class Sharpen(nn.Module):
-    """Frames [B, 4, V, V] → [B, 4, 64, 64], the same four channels."""
+    """Frames [B, 5, 64, 64] as :func:`seen` gives them → [B, 4, 64, 64], the first four channels."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Conv2d(4, 32, 3, padding=1)
-        self.second = nn.Conv2d(32, 32, 3, padding=1)
-        self.last = nn.Conv2d(32 + 4, 24, 3, padding=1)
-        self.out = nn.Conv2d(24, 4, 3, padding=1)
+        self.first = nn.Conv2d(5, FINE, 3, padding=1)
+        self.second = nn.Conv2d(FINE, FINE, 3, padding=1)
+        self.out = nn.Conv2d(FINE, 4, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, frames: Tensor) -> Tensor:
         x = F.silu(self.first(frames))
         x = x + F.silu(self.second(x))
-        large = F.interpolate(torch.cat([x, frames], 1), (SIZE, SIZE), mode="bilinear", align_corners=False)
-        return large[:, 32:] + self.out(F.silu(self.last(large)))
+        return frames[:, :4] + self.out(x)
 
 
 class VideoDecoder(nn.Module):
@@ -167,29 +227,38 @@ class VideoDecoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.extent = Extent()
+        self.camera = Camera()
         self.lift = Lift()
         self.sharpen = Sharpen()
 
-    def frames(self, cut_out: Tensor, fused: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
-        """Of a cut-out that is in the turntable's window already, for turns [B, T]: coarse and sharpened.
-
-        [B·T, 4, V, V] and [B·T, 4, 64, 64].
-        """
-        coarse = seen(turned(self.lift(cut_out, fused), turns))
+    def frames(self, opacity: Tensor, colour: Tensor, taken: Taken, turns: Tensor) -> tuple[Tensor, Tensor]:
+        """What :class:`Lift` gave, seen after turns [B, T]: as :func:`seen` gives it and sharpened, [B·T, …]."""
+        batch, count = turns.shape
+        there = (SHARPNESS * opacity).sigmoid()
+        volume = torch.cat([colour * there, there], 1)
+        nearness = torch.full_like(taken.turning, NEARNESS)
+        places = gone_round(sight(taken.turning, nearness, STEPS, SIZE), turns)
+        places = in_sight(places, taken.elevation, taken.nearness)
+        found = sample(volume, places.reshape(batch, -1, SIZE, 3))
+        found = found.reshape(batch, 4, count, STEPS, SIZE, SIZE).transpose(1, 2).flatten(0, 1)
+        coarse = seen(found)
         return coarse, self.sharpen(coarse)
 
-    def framed(self, cut_out: Tensor, fused: Tensor) -> Tensor:
-        """The cut-out, wherever it is, brought into the turntable's window."""
+    def framed(self, cut_out: Tensor, fused: Tensor) -> tuple[Tensor, Taken]:
+        """The cut-out, wherever it is, brought into the turntable's window, and how it was taken."""
         centre, side = square(cut_out[:, 3:])
-        share = self.extent(window(cut_out, centre, side / 2), fused).clamp(min=0.1)
-        return window(cut_out, centre, side / 2 / share)
+        taken = self.camera(window(cut_out, centre, side / 2), fused)
+        return window(cut_out, centre + taken.axis * side / 2, side / 2 / taken.share), taken
 
     def forward(self, cut_out: Tensor, fused: Tensor, turns: Tensor) -> Tensor:
         """[B, T, 3, 64, 64] in 0..1, on white."""
-        frames = self.frames(self.framed(cut_out, fused), fused, turns)[1]
-        frames = (frames[:, :3] + 1 - frames[:, 3:]).clamp(0, 1)
-        return frames.reshape(*turns.shape, 3, SIZE, SIZE)
+        framed, taken = self.framed(cut_out, fused)
+        volume = self.lift(framed, fused)
+        parts = []
+        for few in turns.split(AT_ONCE, 1):
+            frames = self.frames(*volume, taken, few)[1]
+            parts.append((frames[:, :3] + 1 - frames[:, 3:]).clamp(0, 1).reshape(*few.shape, 3, SIZE, SIZE))
+        return torch.cat(parts, 1)
 
 
 class Turntable(nn.Module):

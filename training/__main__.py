@@ -58,7 +58,7 @@ def commands() -> None:
 def catalogue(
     processes: Annotated[int, typer.Option(min=1, help="Renderers at work at once.")] = 2,
 ) -> None:
-    """Fetches the furniture libraries (120 MB) and renders every product's views and turntable into the cache."""
+    """Fetches the furniture libraries (120 MB) and renders each product's views, turntable and solid into the cache."""
     from training.build import all_products, build, finish
     from training.catalogue import unpacked_libraries
     from training.turntables import turntable_folder
@@ -234,6 +234,7 @@ def turntable(threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU
     from training.encoders import TextEncoder
     from training.fusion import load
     from training.pictures import embeddings
+    from training.pictures import load as load_decoder
     from training.steps import save
     from training.turning import STEPS, Data, train
 
@@ -242,8 +243,9 @@ def turntable(threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU
     with console.status("reading turntables"):
         fused = embeddings(products, load("concat", WEIGHTS / "fusion" / "concat.safetensors"), TextEncoder())
         data = Data.read(products, torch.cat(list(fused), 1))
+    painter = load_decoder("vae", WEIGHTS / "image_decoder" / "vae.safetensors")
     with followed("turntable", STEPS) as report:
-        decoder = train(data, cache_folder() / "training" / "video-decoder.pt", report)
+        decoder = train(data, cache_folder() / "training" / "video-decoder.pt", report, painter.painter.state_dict())
     path = WEIGHTS / "video_decoder" / "model.safetensors"
     save(decoder, path, {"steps": str(STEPS)})
     written(path)

@@ -1,4 +1,4 @@
-"""Renders the catalogue's views, turntables and studio shots in two processes; resumes where it stopped."""
+"""Renders the catalogue's views, turntables, studio shots and solids in two processes; resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from training import studio, turntables
+from training import solids, studio, turntables
 from training.catalogue import LIBRARIES, Product, catalogue_folder, read_library_folder, write_index
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ def _render_product(product: Product, libraries: Path) -> str | None:
             turntables.write(product, model)
         if not studio.path(product).exists():
             studio.write(product, model)
+        if not solids.path(product).exists():
+            solids.write(product, model)
     except (BrokenModel, OSError, ValueError, IndexError, KeyError) as error:
         return f"{type(error).__name__}: {error}"
     return None
@@ -88,7 +90,8 @@ def build(products: list[Product], libraries: Path, processes: int) -> Iterator[
     """Renders what is not there yet, `processes` at a time, yielding each product as it is done."""
     missing = []
     for product in products:
-        if views_folder(product).is_dir() and turntables.is_there(product) and studio.path(product).exists():
+        files = studio.path(product), solids.path(product)
+        if views_folder(product).is_dir() and turntables.is_there(product) and all(file.exists() for file in files):
             yield Built(product, None)
         else:
             missing.append(product)

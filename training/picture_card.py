@@ -109,7 +109,7 @@ def write(results: dict[str, Any], products: list[Product], served: str) -> list
             held_out=held_out,
             steps=turning.STEPS,
             batch=turning.BATCH,
-            turns=turning.TURNS,
+            turned=turning.TURNED,
             machine=MACHINE,
             turntables=turns["turntables"],
             turn_category=f"{turns['category_accuracy']:.2f}",

@@ -255,7 +255,7 @@ def _camera(model: Model, view: View, size: int) -> tuple[Array, Array]:
     return eye, _unit(rays.reshape(-1, 3).astype(np.float32))
 
 
-def _surface(model: Model, triangle: NDArray[np.int64], points: Array) -> tuple[Array, Array, Array, Array]:
+def surface_at(model: Model, triangle: NDArray[np.int64], points: Array) -> tuple[Array, Array, Array, Array]:
     """Colour [n, 3], opacity [n], shine [n] and unit normal [n, 3] at points [n, 3] on the given triangles [n]."""
     corners = model.faces[triangle]
     weights = trimesh.triangles.points_to_barycentric(model.vertices[corners], points, method="cross")
@@ -328,7 +328,7 @@ def take(model: Model, view: View, size: int = SIZE) -> Rendered:
         facing = _dot(ray, flat)
         travelled = _dot(corner[:, 0] - origin[active], flat) / np.where(facing == 0, 1e-6, facing)
         point = origin[active] + travelled[:, None] * ray
-        base, opacity, shine, normal = _surface(model, triangle, point)
+        base, opacity, shine, normal = surface_at(model, triangle, point)
         facing_eye = -_dot(normal, ray)
         normal *= np.sign(facing_eye)[:, None]
         shade = view.ambient * (0.7 + 0.3 * np.abs(facing_eye)) + (1.1 - view.ambient) * (normal @ light).clip(0.1, 1)

@@ -1,8 +1,9 @@
 """Trains the video decoder: from one side of a catalogue product to its turntable.
 
-A sample is a studio shot or a turntable's frame, cut out by its true opacity, and some other frames of the turntable
-with the turns from the one to the others. Cut-outs are blurred as the image decoder's are, in other colours and
-mirrored; the titles and pictures' embeddings go with them.
+A sample is a studio shot or a turntable's frame, cut out by its true opacity; how it was taken; which places along its
+lines of sight the product fills (`training.solids`); and another frame of the turntable with the turn from the one to
+the other. Cut-outs are blurred as the image decoder's are, in other colours and mirrored; the titles and pictures'
+embeddings go with them.
 """
 
 from __future__ import annotations
@@ -19,49 +20,65 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from networks.image_decoder import SIZE
-from networks.video_decoder import FRAMES, VOXELS, VideoDecoder, square, window
-from training import studio, turntables
+from networks.video_decoder import (
+    DEPTHS,
+    FRAMES,
+    MARGIN,
+    Taken,
+    VideoDecoder,
+    gone_round,
+    sight,
+    square,
+    window,
+)
+from training import solids, studio, turntables
 from training.catalogue import Product
 from training.features import TRAINED_VIEWS
 from training.loop import train as run_loop
 from training.pictures import apply, frames, in_colours, optimizer_of
 
 SEED = 13
-BATCH, TURNS = 16, 2
-STEPS = 2600
-SHOT_SHARE, BLURRED_SHARE, RECOLOURED_SHARE, SAME_SIDE_SHARE = 0.5, 0.6, 0.4, 0.15
-EXTENT_WEIGHT, COARSE_WEIGHT, OPACITY_WEIGHT = 0.2, 0.5, 0.5
+BATCH, TURNS = 16, 1
+#: Of a batch, what is also turned and seen: most of a step's time.
+TURNED = 6
+STEPS = 4300
+SHOT_SHARE, BLURRED_SHARE, RECOLOURED_SHARE, SAME_SIDE_SHARE = 0.6, 0.6, 0.4, 0.1
+CAMERA_WEIGHT, FILLED_WEIGHT, COARSE_WEIGHT, OPACITY_WEIGHT = 0.3, 4.0, 0.5, 0.5
 
 
 @dataclass
 class Sample:
-    """`close` [n, 4, S, S], the cut-out filling its picture; `framed` in the turntable's window, `share` [n, 1] of it.
+    """`close` [n, 4, S, S], the cut-out filling its picture; `framed` in the turntable's window; how it was `taken`.
 
-    `fused` [n, 384], `turns` [n, T], and what they show, `target` [n·T, 4, S, S].
+    `filled` [n, 1, D, S, S]: which places along its lines of sight are the product's. `fused` [n, 384], `turns` [n, T],
+    and what they show, `target` [n·T, 4, S, S].
     """
 
     close: Tensor
     framed: Tensor
-    share: Tensor
+    taken: Taken
+    filled: Tensor
     fused: Tensor
     turns: Tensor
     target: Tensor
 
     def to(self, device: torch.device) -> Sample:
-        return Sample(*(t.to(device) for t in vars(self).values()))
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        taken = Taken(*(value.to(device) for value in vars(self.taken).values()))
+        return Sample(**moved, taken=taken)
 
 
 @dataclass
 class Data:
-    """`frames` [P, 24, S, S, 4] and `shots` [P, V, S, S, 4], uint8 with opacity, and the shots' `azimuths` [P, V].
+    """`frames` [P, 24, S, S, 4] and `shots` [P, V, S, S, 4], uint8 with opacity, and all their `azimuths` [P, 24 + V].
 
-    `shares` [P, 24] of the window's side that each frame's square takes; `fused` [P, E, 384].
+    `solids`, the products' own; `fused` [P, E, 384].
     """
 
     frames: NDArray[np.uint8]
     shots: NDArray[np.uint8]
     azimuths: NDArray[np.float32]
-    shares: NDArray[np.float32]
+    solids: list[solids.Solid]
     fused: Tensor
 
     @classmethod
@@ -71,26 +88,34 @@ class Data:
         turned = np.stack([np.concatenate([f, m[..., None]], 3) for f, m in map(frames, kept)])
         shot = [studio.read(product) for product in kept]
         shots = np.stack([np.concatenate([p, m[..., None]], 3)[:TRAINED_VIEWS] for p, m in shot])
-        opacity = torch.from_numpy(turned[..., 3]).flatten(0, 1).unsqueeze(1)
-        sides = torch.cat([square(part.float() / 255)[1] for part in opacity.split(512)])
-        azimuths = np.stack([turntables.view_angles(p)[:TRAINED_VIEWS, 0] for p in kept])
-        shares = (sides / 2).clamp(max=1).reshape(len(kept), FRAMES).numpy()
-        return cls(turned, shots, azimuths, shares, fused)
+        even = np.arange(FRAMES) * (2 * math.pi / FRAMES)
+        azimuths = [np.concatenate([even, turntables.view_angles(p)[:TRAINED_VIEWS, 0]]) for p in kept]
+        return cls(turned, shots, np.stack(azimuths).astype(np.float32), [solids.read(p) for p in kept], fused)
 
     def draw(self, rng: np.random.Generator, count: int) -> Sample:
         """A batch, everything that varies drawn."""
         products = rng.integers(len(self.frames), size=count)
-        views = rng.integers(self.shots.shape[1], size=count)
-        sides = rng.integers(FRAMES, size=count)
         shot = rng.random(count) < SHOT_SHARE
+        picture = np.where(
+            shot, FRAMES + rng.integers(self.shots.shape[1], size=count), rng.integers(FRAMES, size=count)
+        )
+        rgba = np.stack(
+            [
+                self.shots[p, v - FRAMES] if v >= FRAMES else self.frames[p, v]
+                for p, v in zip(products, picture, strict=True)
+            ]
+        )
+        azimuth = self.azimuths[products, picture]
         step = 2 * math.pi / FRAMES
-        azimuth = np.where(shot, self.azimuths[products, views], sides * step)
-        nearest = np.round(azimuth / step).astype(int) % FRAMES
         wanted = rng.integers(FRAMES, size=(count, TURNS))
+        nearest = np.round(azimuth / step).astype(int) % FRAMES
         wanted[:, 0] = np.where(rng.random(count) < SAME_SIDE_SHARE, nearest, wanted[:, 0])
-        rgba = np.where(shot[:, None, None, None], self.shots[products, views], self.frames[products, sides])
         cut_out, target = _cut_out(rgba), _cut_out(self.frames[products[:, None], wanted].reshape(-1, SIZE, SIZE, 4))
-        share = torch.from_numpy(self.shares[products, nearest]).unsqueeze(1)
+        taken = self._taken(products, picture)
+        # One by one: what one needs stays within the processor's cache.
+        filled = torch.stack(
+            [self._filled(p, float(a), taken.only(i)) for i, (p, a) in enumerate(zip(products, azimuth, strict=True))]
+        )
 
         recolour = torch.from_numpy(rng.random(count) < RECOLOURED_SHARE)[:, None, None, None]
         order = torch.from_numpy(np.stack([rng.permutation(3) for _ in range(count)]))
@@ -106,15 +131,44 @@ class Data:
         flip = torch.from_numpy(rng.random(count) < 0.5)
         cut_out = torch.where(flip[:, None, None, None], cut_out.flip(3), cut_out)
         target = torch.where(flip.repeat_interleave(TURNS)[:, None, None, None], target.flip(3), target)
-        turns = torch.from_numpy(wanted * step - azimuth[:, None]).float() * (1 - 2 * flip.float())[:, None]
+        filled = torch.where(flip[:, None, None, None, None], filled.flip(4), filled)
+        sign = 1 - 2 * flip.float().unsqueeze(1)
+        taken.axis = taken.axis * torch.cat([sign, torch.ones_like(sign)], 1)
+        turns = torch.from_numpy(wanted * step - azimuth[:, None]).float() * sign
 
         centre, side = square(cut_out[:, 3:])
-        off = torch.from_numpy(rng.normal(1, 0.03, (count, 1))).float()
-        framed = window(cut_out, centre, side / 2 / share * off)
-        # A frame is in its window already, its axis in the middle.
-        framed = torch.where(torch.from_numpy(shot)[:, None, None, None], framed, cut_out)
+        off = torch.from_numpy(rng.normal(1, 0.02, (count, 1))).float()
+        framed = window(cut_out, centre + taken.axis * side / 2, side / 2 / taken.share * off)
         fused = self.fused[products, rng.integers(self.fused.shape[1], size=count)]
-        return Sample(window(cut_out, centre, side / 2), framed, share, F.normalize(fused, dim=-1), turns, target)
+        return Sample(
+            window(cut_out, centre, side / 2), framed, taken, filled, F.normalize(fused, dim=-1), turns, target
+        )
+
+    def _taken(self, products: NDArray[np.int64], picture: NDArray[np.int64]) -> Taken:
+        """How the products' pictures, frames first, were taken."""
+        solid = [self.solids[p] for p in products]
+        left, right, top, bottom = np.array([s.boxes[v] for s, v in zip(solid, picture, strict=True)], np.float32).T
+        half = np.maximum(right - left, bottom - top) / 2 * MARGIN
+        numbers = (
+            half[:, None],
+            np.stack([-(left + right) / 2, -(top + bottom) / 2], 1) / half[:, None],
+            np.array([s.elevations[v] for s, v in zip(solid, picture, strict=True)])[:, None],
+            np.array([s.nearness[v] for s, v in zip(solid, picture, strict=True)])[:, None],
+            np.array([s.elevations[0] for s in solid])[:, None],
+        )
+        return Taken(*(torch.from_numpy(number.astype(np.float32)) for number in numbers))
+
+    def _filled(self, product: int, azimuth: float, taken: Taken) -> Tensor:
+        """[1, D, S, S]: which places along one picture's lines of sight are the product's."""
+        places = sight(taken.elevation, taken.nearness, 2 * DEPTHS, SIZE)
+        places = gone_round(places, torch.tensor([[azimuth]]))[0, 0]
+        index = ((places + 1) * ((solids.PLACES - 1) / 2)).round_().clamp_(0, solids.PLACES - 1).to(torch.int32)
+        x, y, z = index.unbind(-1)
+        flat = ((z * solids.PLACES + y) * solids.PLACES + x).numpy()
+        inside = (places.abs() <= 1).all(-1)
+        found = torch.from_numpy(self.solids[product].filled.ravel()[flat]) & inside
+        # A thin thing may not fall between two depths.
+        return found.reshape(1, DEPTHS, 2, SIZE, SIZE).any(2).float()
 
 
 def _cut_out(rgba: NDArray[np.uint8]) -> Tensor:
@@ -137,21 +191,34 @@ def apart(drawn: Tensor, true: Tensor) -> Tensor:
     return error + edges + OPACITY_WEIGHT * (drawn[:, 3:] - true[:, 3:]).abs().mean()
 
 
-def train(data: Data, checkpoint: Path, report: Callable[[int, str], None]) -> VideoDecoder:
-    """The trained decoder; goes on from `checkpoint`."""
+def train(
+    data: Data, checkpoint: Path, report: Callable[[int, str], None], start: dict[str, Tensor] | None = None
+) -> VideoDecoder:
+    """The trained decoder; goes on from `checkpoint`.
+
+    Args:
+        start: weights of a `networks.image_decoder.Painter`; `Lift` begins with them where their shapes agree.
+    """
     torch.manual_seed(SEED)
     decoder = VideoDecoder().to(memory_format=torch.channels_last)
+    own = decoder.lift.state_dict()
+    known = {name: value for name, value in (start or {}).items() if name in own and own[name].shape == value.shape}
+    decoder.lift.load_state_dict(own | known)
     optimizer = optimizer_of(decoder)
 
     def step_losses(step: int, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
         sample = data.draw(rng, BATCH).to(device)
-        share = decoder.extent(sample.close, sample.fused)
-        extent = (share / sample.share.clamp(min=0.1)).clamp(min=1e-3).log().abs().mean()
-        coarse, fine = decoder.frames(sample.framed, sample.fused, sample.turns)
-        rough = apart(coarse, F.interpolate(sample.target, (VOXELS, VOXELS), mode="area"))
-        sharp = apart(fine, sample.target)
-        apply(optimizer, sharp + COARSE_WEIGHT * rough + EXTENT_WEIGHT * extent)
-        return {"coarse": rough.detach(), "sharp": sharp.detach(), "extent": extent.detach()}
+        camera = (decoder.camera(sample.close, sample.fused).stacked() - sample.taken.stacked()).abs().mean()
+        opacity, colour = decoder.lift(sample.framed, sample.fused)
+        filled = F.binary_cross_entropy_with_logits(opacity, sample.filled)
+        coarse, fine = decoder.frames(
+            opacity[:TURNED], colour[:TURNED], sample.taken.only(slice(TURNED)), sample.turns[:TURNED]
+        )
+        target = sample.target[: TURNED * TURNS]
+        rough, sharp = apart(coarse[:, :4], target), apart(fine, target)
+        apply(optimizer, sharp + COARSE_WEIGHT * rough + FILLED_WEIGHT * filled + CAMERA_WEIGHT * camera)
+        losses = {"filled": filled, "coarse": rough, "sharp": sharp, "camera": camera}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     weights = run_loop(
         "video-decoder",

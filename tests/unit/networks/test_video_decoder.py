@@ -9,27 +9,39 @@ import torch
 from networks.image_decoder import SIZE, Memory, create
 from networks.thumbnail import to_rows
 from networks.video_decoder import (
-    ELEVATION,
+    DEPTHS,
     FRAMES,
     MARGIN,
-    VOXELS,
+    NEARNESS,
+    STEPS,
     Turntable,
     VideoDecoder,
+    gone_round,
+    in_sight,
+    sample,
     seen,
+    sight,
     square,
-    turned,
     window,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+TILT = math.radians(20)
+CAMERA = torch.tensor([[TILT]]), torch.tensor([[NEARNESS]])
 
 
-def ball(x: float, y: float, z: float) -> torch.Tensor:
-    """A volume [1, 4, V, V, V] with a small white ball in it."""
-    line = torch.linspace(-1, 1, VOXELS)
-    depth, down, across = torch.meshgrid(line, line, line, indexing="ij")
-    inside = ((across - x) ** 2 + (down - y) ** 2 + (depth - z) ** 2 < 0.15**2).float()
-    return inside.repeat(1, 4, 1, 1, 1)
+def upright(x: float, y: float, z: float) -> torch.Tensor:
+    """A volume [1, 4, D, S, S] of that camera with a small white ball at an upright place (y down)."""
+    places = sight(*CAMERA, DEPTHS, SIZE)
+    inside = ((places - torch.tensor([x, y, z])) ** 2).sum(-1) < 0.15**2
+    return inside.float().unsqueeze(1).repeat(1, 4, 1, 1, 1)
+
+
+def seen_after(volume: torch.Tensor, turn: float) -> torch.Tensor:
+    """[1, 5, S, S]: the volume from a camera of the same kind that went on by `turn` radians."""
+    places = gone_round(sight(*CAMERA, STEPS, SIZE), torch.tensor([[turn]]))
+    found = sample(volume, in_sight(places, *CAMERA).reshape(1, -1, SIZE, 3))
+    return seen(found.reshape(1, 4, STEPS, SIZE, SIZE))
 
 
 def middle(opacity: torch.Tensor) -> tuple[float, float]:
@@ -38,25 +50,43 @@ def middle(opacity: torch.Tensor) -> tuple[float, float]:
     return tuple(float((opacity * axis).sum() / opacity.sum()) for axis in (line[None], line[:, None]))
 
 
+def projected(place: tuple[float, float, float], turn: float) -> tuple[float, float]:
+    """Where a pinhole camera sees a point, by vectors: the camera `turn` to the right of the front, looking down."""
+    distance = 1 / NEARNESS
+    towards = np.array([math.sin(turn) * math.cos(TILT), math.sin(TILT), math.cos(turn) * math.cos(TILT)])
+    right = np.cross([0, 1, 0], towards) / np.linalg.norm(np.cross([0, 1, 0], towards))
+    up = np.cross(towards, right)
+    point = np.array([place[0], -place[1], place[2]])
+    scale = distance / (distance - point @ towards)
+    return float(point @ right * scale), float(-(point @ up) * scale)
+
+
 @pytest.mark.parametrize("degrees", [0, 60, 135, 180, 300])
 @pytest.mark.parametrize("place", [(0.4, 0.1, 0.0), (0.0, 0.0, 0.5), (-0.3, -0.3, 0.3)])
 def test_a_point_is_seen_where_a_camera_that_went_round_would_see_it(place, degrees):
-    x, y, z = place
-    turn, sin, cos = math.radians(degrees), math.sin(ELEVATION), math.cos(ELEVATION)
-    # From the tilted camera to upright, the camera's way round, and tilted again.
-    level, near = y * cos - z * sin, y * sin + z * cos
-    across, towards = x * math.cos(turn) - near * math.sin(turn), x * math.sin(turn) + near * math.cos(turn)
-    wanted = across, level * cos + towards * sin
-    found = middle(seen(turned(ball(*place), torch.tensor([[turn]])))[0, 3])
-    assert found == pytest.approx(wanted, abs=0.04)
+    turn = math.radians(degrees)
+    found = middle(seen_after(upright(*place), turn)[0, 3])
+    assert found == pytest.approx(projected(place, turn), abs=0.04)
 
 
-def test_what_is_in_front_hides_what_is_behind():
-    red, blue = ball(0, 0, 0.4), ball(0, 0, -0.4)
+def test_what_is_in_front_hides_what_is_behind_and_is_told_as_near():
+    red, blue = upright(0, 0, 0.2), upright(0, 0, -0.2)
     red[:, 1:3], blue[:, :2] = 0, 0
-    both = red + blue
-    colour = seen(turned(both, torch.tensor([[0.0, math.pi]])))[:, :3, VOXELS // 2, VOXELS // 2]
-    assert colour[0, 0] > 0.9 and colour[0, 2] < 0.1
+    for turn, colour, front in ((0.0, 0, (0, 0, 0.2)), (math.pi, 2, (0, 0, -0.2))):
+        x, y = (round((at + 1) / 2 * (SIZE - 1)) for at in projected(front, turn))
+        seen_there = seen_after(red + blue, turn)[0, :, y, x]
+        assert seen_there[colour] > 0.9 and seen_there[2 - colour] < 0.1 and seen_there[3] > 0.95
+        assert seen_there[4] == pytest.approx(0.2 * math.cos(TILT) + 0.13, abs=0.1)
+
+
+def test_a_volume_is_sampled_between_its_places_and_empty_outside():
+    line = torch.linspace(-1, 1, 5)
+    z, y, x = torch.meshgrid(line, line, line, indexing="ij")
+    volume = torch.stack([x, y, z]).unsqueeze(0)
+    places = torch.tensor([[0.1, -0.3, 0.7], [1.0, 1.0, 1.0], [-1.0, 0.2, -0.9], [1.1, 0, 0], [0, 0, -1.2]])
+    found = sample(volume, places.reshape(1, 1, 5, 3))[0, :, 0].T
+    torch.testing.assert_close(found[:3], places[:3], atol=1e-4, rtol=0)
+    assert not found[3:].any()
 
 
 def test_a_square_is_round_what_is_opaque_and_a_window_brings_it_to_the_middle():
