@@ -185,7 +185,16 @@ def test_served_is_what_was_exported(spoken):
 
 def test_without_phonemes_everything_is_ready_and_a_script_is_told_how_to_get_them(bundle, tmp_path, capsys):
     models, ensembles = tmp_path / "models", tmp_path / "ensembles"
-    for name in ("canary", "moderator", "text_encoder", "synthesizer", "speech_decoder", "audio_optimizer"):
+    spoken = (
+        "canary",
+        "moderator",
+        "text_encoder",
+        "image_encoder",
+        "synthesizer",
+        "speech_decoder",
+        "audio_optimizer",
+    )
+    for name in spoken:
         shutil.copytree(MODELS_ROOT / name, models / name, copy_function=lambda *paths: build.place(*map(Path, paths)))
     shutil.copytree(ENSEMBLES_ROOT / "speak", ensembles / "speak")
     adapter = models / "synthesizer" / "1" / "model.py"
