@@ -477,13 +477,13 @@ MODELS: tuple[Model, ...] = (
     Model(
         "moderator",
         "python",
-        tuple(
-            Tensor(name, dtype, dims, optional=True)
-            for name, dtype, dims in (
-                *((name, "BYTES", (1,)) for name in ("TITLE", "WRITTEN", "FINISHED", "SCRIPT", "CAPTION", "EARLIER")),
-                ("IMAGE_SCORES", "FP32", (1000,)),
-                (FRAMES.name, FRAMES.dtype, FRAMES.dims),
-            )
+        (
+            *(
+                Tensor(name, "BYTES", (1,), optional=True)
+                for name in ("TITLE", "WRITTEN", "FINISHED", "SCRIPT", "CAPTION", "EARLIER")
+            ),
+            Tensor("IMAGE_SCORES", "FP32", (1000,), optional=True),
+            replace(FRAMES, optional=True),
         ),
         (MODERATION, replace(MODERATION, name="MODERATION_COPY"), *TEXT_OUTPUTS[:2]),
         batches=False,  # optional fields differ from request to request
@@ -630,7 +630,8 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
         "condition_copy": "condition",
     }
     judged = same("TITLE") | {"IMAGE_SCORES": fused["image_scores"]}
-    judged |= {name: tensor for name, tensor in read.items() if name == FRAMES.name}
+    if FRAMES.name in read:
+        judged[FRAMES.name] = read[FRAMES.name]
     verdict = same("MODERATION") | {"MODERATION_COPY": "moderation"}
     return [*steps, Step("moderator", judged, verdict), Step("fusion", fused, outputs)]
 

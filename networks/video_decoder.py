@@ -233,15 +233,17 @@ class VideoDecoder(nn.Module):
 
     def frames(self, opacity: Tensor, colour: Tensor, taken: Taken, turns: Tensor) -> tuple[Tensor, Tensor]:
         """What :class:`Lift` gave, seen after turns [B, T]: as :func:`seen` gives it and sharpened, [B·T, …]."""
-        batch, count = turns.shape
+        batch = turns.shape[0]
         there = (SHARPNESS * opacity).sigmoid()
         volume = torch.cat([colour * there, there], 1)
-        nearness = torch.full_like(taken.turning, NEARNESS)
-        places = gone_round(sight(taken.turning, nearness, STEPS, SIZE), turns)
-        places = in_sight(places, taken.elevation, taken.nearness)
-        found = sample(volume, places.reshape(batch, -1, SIZE, 3))
-        found = found.reshape(batch, 4, count, STEPS, SIZE, SIZE).transpose(1, 2).flatten(0, 1)
-        coarse = seen(found)
+        ahead = sight(taken.turning, torch.full_like(taken.turning, NEARNESS), STEPS, SIZE)
+        parts = []
+        for few in turns.split(AT_ONCE, 1):
+            places = in_sight(gone_round(ahead, few), taken.elevation, taken.nearness)
+            found = sample(volume, places.reshape(batch, -1, SIZE, 3))
+            found = found.reshape(batch, 4, few.shape[1], STEPS, SIZE, SIZE).transpose(1, 2)
+            parts.append(seen(found.flatten(0, 1)).reshape(*few.shape, 5, SIZE, SIZE))
+        coarse = torch.cat(parts, 1).flatten(0, 1)
         return coarse, self.sharpen(coarse)
 
     def framed(self, cut_out: Tensor, fused: Tensor) -> tuple[Tensor, Taken]:
@@ -253,12 +255,9 @@ class VideoDecoder(nn.Module):
     def forward(self, cut_out: Tensor, fused: Tensor, turns: Tensor) -> Tensor:
         """[B, T, 3, 64, 64] in 0..1, on white."""
         framed, taken = self.framed(cut_out, fused)
-        volume = self.lift(framed, fused)
-        parts = []
-        for few in turns.split(AT_ONCE, 1):
-            frames = self.frames(*volume, taken, few)[1]
-            parts.append((frames[:, :3] + 1 - frames[:, 3:]).clamp(0, 1).reshape(*few.shape, 3, SIZE, SIZE))
-        return torch.cat(parts, 1)
+        frames = self.frames(*self.lift(framed, fused), taken, turns)[1]
+        frames = (frames[:, :3] + 1 - frames[:, 3:]).clamp(0, 1)
+        return frames.reshape(*turns.shape, 3, SIZE, SIZE)
 
 
 class Turntable(nn.Module):

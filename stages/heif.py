@@ -59,7 +59,8 @@ def open_heif(file: BytesIO) -> Image.Image:
     else:
         raise broken(KIND, f"its picture is of codec {item.kind.decode('latin-1')!r}, not HEVC; save it as JPEG")
     picture = _shown(picture.crop((0, 0, width, height)), item)
-    profile = item.of(b"colr") or next((c for part in item.parts[:1] if (c := items[part].of(b"colr"))), b"")
+    first = items[item.parts[0]] if item.parts else item
+    profile = item.of(b"colr") or first.of(b"colr") or b""
     if profile[:4] in (b"prof", b"rICC"):
         picture.info["icc_profile"] = profile[4:]
     return picture

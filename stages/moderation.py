@@ -119,6 +119,11 @@ class Policy(BaseModel):
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ValueError(f"policy {path} cannot be read: {error}") from error
 
+    @classmethod
+    def in_force(cls) -> Policy:
+        """The policy that this server was started with: the file that VITRINA_POLICY names, or the project's own."""
+        return cls.load(Path(os.environ.get("VITRINA_POLICY") or POLICY))
+
     @cached_property
     def phrases(self) -> list[str]:
         """Every example, then every text that is none: what :class:`Likeness` wants the embeddings of."""

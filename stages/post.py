@@ -46,7 +46,7 @@ AUDIO_RATE = 48_000  # samples a second
 #: How the copy is shown: on the pictures, or as a track of text that a player shows or not.
 CAPTIONS = ("burnt", "track")
 LOGO_SECONDS = 6.0  # of a logo's sound at most
-LOGO_AFTER = 0.25  # seconds of silence before it
+LOGO_AFTER = 0.25  # seconds of silence before and after it
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,6 @@ _OTHER_MAGICS = {
 _SEGMENT = b"\x18\x53\x80\x67"  # Matroska's element that holds all the rest (RFC 9559, 5.1)
 _PICTURES = {"avif", "avis", "heic", "heix", "mif1", "crx "}  # ISO media files of a still
 
-
 #: What stands for the frames of a clip that is not there: Triton sends no tensor without elements.
 NO_FRAMES = np.zeros((1, SIDE_PX, SIDE_PX, 3), np.uint8)
 

@@ -72,7 +72,7 @@ def _long_gif() -> bytes:
     return file.getvalue()
 
 
-def _matroska_with_text() -> bytes:
+def _text_beside_pictures() -> bytes:
     """A film with a track of text beside its pictures."""
     pictures = [Image.fromarray(frame) for frame in _turning(20)]
     return film_file(pictures, pictures[0].size, 10, 30, "", captions=[("<script>" * 500, 0, 1)])
@@ -105,7 +105,7 @@ CLIPS: dict[str, Callable[[], bytes]] = {
     "a gif": _long_gif,
     "a sound": lambda: test_audio.m4a(test_audio.tone(rate=44_100)),
     "text only": _captions_only,
-    "text beside pictures": _matroska_with_text,
+    "text beside pictures": _text_beside_pictures,
     "cut off": lambda: _PLAIN[: len(_PLAIN) // 2],
     "without its index": lambda: _PLAIN[:200],
     "8k": lambda: clip([np.zeros((4_320, 7_680, 3), np.uint8)]),
@@ -114,7 +114,7 @@ CLIPS: dict[str, Callable[[], bytes]] = {
     "claims 24 hours": lambda: _patched(_PLAIN, b"mvhd", 12, struct.pack(">II", 1, 86_400)),
     "24 hours of two frames": lambda: clip(_turning(2), times=[0, 86_400_000]),
     "claims 4 billion frames": lambda: _patched(_PLAIN, b"stsz", 8, b"\xff" * 4),
-    "a box larger than the file": lambda: _patched(_PLAIN, b"\0\0\0\x6cmvhd"[4:], -8, b"\x7f\xff\xff\xff"),
+    "a box larger than the file": lambda: _patched(_PLAIN, b"mvhd", -8, b"\x7f\xff\xff\xff"),
     "webm without clusters": lambda: clip(_turning(4), "webm", "libvpx")[:400],
     "one frame": lambda: clip(_turning(1)),
     "black": lambda: clip([np.zeros((96, 96, 3), np.uint8)] * 20),

@@ -147,15 +147,13 @@ class Data:
     def _taken(self, products: NDArray[np.int64], picture: NDArray[np.int64]) -> Taken:
         """How the products' pictures, frames first, were taken."""
         solid = [self.solids[p] for p in products]
-        left, right, top, bottom = np.array([s.boxes[v] for s, v in zip(solid, picture, strict=True)], np.float32).T
+        told = [
+            (*s.boxes[v], s.elevations[v], s.nearness[v], s.elevations[0]) for s, v in zip(solid, picture, strict=True)
+        ]
+        left, right, top, bottom, elevation, nearness, turning = np.array(told).T
         half = np.maximum(right - left, bottom - top) / 2 * MARGIN
-        numbers = (
-            half[:, None],
-            np.stack([-(left + right) / 2, -(top + bottom) / 2], 1) / half[:, None],
-            np.array([s.elevations[v] for s, v in zip(solid, picture, strict=True)])[:, None],
-            np.array([s.nearness[v] for s, v in zip(solid, picture, strict=True)])[:, None],
-            np.array([s.elevations[0] for s in solid])[:, None],
-        )
+        axis = np.stack([-(left + right) / 2, -(top + bottom) / 2], 1) / half[:, None]
+        numbers = (half[:, None], axis, elevation[:, None], nearness[:, None], turning[:, None])
         return Taken(*(torch.from_numpy(number.astype(np.float32)) for number in numbers))
 
     def _filled(self, product: int, azimuth: float, taken: Taken) -> Tensor:

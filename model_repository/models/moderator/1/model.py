@@ -1,9 +1,8 @@
 """Texts, a picture's class scores, a clip's frames → MODERATION, the shop's policy on them, and TEXT if it may appear.
 
 Sentences are embedded by `text_encoder`, frames looked at by `image_encoder` (BLS: how many there are, no ensemble can
-count out; which frames, this step decides). This step never fails,
-because others of its request are under way beside it, which Triton 24.10 does not bear: what cannot be checked is
-blocked, and says so.
+count out; which frames, this step decides). This step never fails, because others of its request are under way beside
+it, which Triton 24.10 does not bear: what cannot be checked is blocked, and says so.
 """
 
 import logging
@@ -30,7 +29,7 @@ class TritonPythonModel:
     def initialize(self, args):
         folder = Path(args["model_repository"]) / args["model_version"]
         self.tokenize = TitleTokenizer(folder / "tokenizer.json")
-        self.policy = moderation.Policy.load(Path(os.environ.get("VITRINA_POLICY") or moderation.POLICY))
+        self.policy = moderation.Policy.in_force()
         self.likeness = None  # learnt at the first request: while models load, none can be called
 
     def execute(self, requests):
@@ -89,24 +88,30 @@ class TritonPythonModel:
         chosen = clips[:, np.linspace(0, clips.shape[1] - 1, SEEN + 2).round().astype(int)[1:-1]]
         shown = [row for row in range(len(clips)) if chosen[row].any()]
         views = [for_encoder(Image.fromarray(frame)) for row in shown for frame in chosen[row]]
-        scores = [
-            call("image_encoder", {"pixels": np.stack(views[start : start + ROWS])}, "class_scores")
-            for start in range(0, len(views), ROWS)
-        ]
         found = [[] for _ in clips]
         if shown:
-            for row, of_frames in zip(shown, np.concatenate(scores).reshape(len(shown), SEEN, -1), strict=True):
-                seen = sorted(
-                    (f for each in of_frames for f in self.policy.shown(each, "VIDEO")), key=lambda f: f.score
-                )
-                found[row] = list({finding.category: finding for finding in seen}.values())
+            scores = few_at_once(look, views).reshape(len(shown), SEEN, -1)
+            for row, of_frames in zip(shown, scores, strict=True):
+                seen = (finding for each in of_frames for finding in self.policy.shown(each, "VIDEO"))
+                worst_last = sorted(seen, key=lambda finding: finding.score)
+                found[row] = list({finding.category: finding for finding in worst_last}.values())
         return found
 
     def embed(self, texts):
         """Sentence embeddings, float32 [texts, 384]."""
-        return np.concatenate([self.encode(texts[start : start + ROWS]) for start in range(0, len(texts), ROWS)])
+        return few_at_once(self.encode, texts)
 
     def encode(self, texts):
         tokens = self.tokenize(texts)
         inputs = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
         return call("text_encoder", inputs, "sentence_embedding")
+
+
+def look(views):
+    """Class probabilities of pictures uint8 [224, 224, 3]: float32 [pictures, 1000]."""
+    return call("image_encoder", {"pixels": np.stack(views)}, "class_scores")
+
+
+def few_at_once(network, rows):
+    """What a network gives for rows, asked for as many at once as it takes."""
+    return np.concatenate([network(rows[start : start + ROWS]) for start in range(0, len(rows), ROWS)])

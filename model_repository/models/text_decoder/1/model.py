@@ -9,7 +9,6 @@ text_collector asks through `decoding.link`, for whole texts.
 """
 
 import json
-import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from decoding.engine import Engine
 from decoding.link import LinkServer, meeting_place
 from decoding.sampling import Sampling
 from stages.errors import StageError, invalid
-from stages.moderation import POLICY, Policy, Watch
+from stages.moderation import Policy, Watch
 from stages.triton import triton_error
 
 DEFAULTS = {
@@ -45,7 +44,7 @@ class TritonPythonModel:
         names = ("slots", "max_queue", "threads", "max_length", "prefix_cache_mb")
         limits = {name: self.options[name] for name in names}
         self.engine = Engine(folder, **limits, spinning=bool(self.options["spinning"]))
-        self.policy = Policy.load(Path(os.environ.get("VITRINA_POLICY") or POLICY))
+        self.policy = Policy.in_force()
         self.delivery = Delivery(interval_s=self.options["stream_interval_ms"] / 1000)
         self.link = LinkServer(meeting_place("text_decoder"), self.engine, self.delivery, self.read)
         self.stopping = threading.Event()
@@ -120,12 +119,11 @@ class Stream:
         if isinstance(message, StageError):
             send_error(self.sender, message)
             return
-        ids, self.held = self.held + message.ids, ()
+        self.held += message.ids
         if passing or message.finish:
-            response = answer(replace(message, text=passing, ids=ids))
+            response = answer(replace(message, text=passing, ids=self.held))
             self.sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL * bool(message.finish))
-        else:
-            self.held = ids
+            self.held = ()
 
     def gone(self):
         """Whether nobody waits any more; after its last answer the caller must not be asked for."""
