@@ -41,7 +41,8 @@ lint: env  ## The graph's edges, the code's style, the client's types
 	@$(RUN) mypy --strict client/vitrina_client
 
 test: export speech lint  ## Every test, with a real Triton
-	@$(RUN) python -m pytest --durations=15 $(ARGS)
+	@$(RUN) OMP_NUM_THREADS=1 python -m pytest --durations=15 -n 2 tests/unit $(ARGS)
+	@$(RUN) python -m pytest --durations=15 tests/integration tests/e2e $(ARGS)
 
 bench: export  ## Load by Locust: a page with plots in out/bench/
 	@$(RUN) python -m benchmarks.load

@@ -130,6 +130,7 @@ LOGO_SOUND = Tensor("LOGO_SOUND", "BYTES", (1,))  # at its end
 EVENTS = Tensor("EVENTS", "BYTES", (1,))  # what the shopper did
 FRAMES = Tensor("FRAMES", "UINT8", ("frames", 112, 112, 3))  # of a clip
 SCRIPT = Tensor("SCRIPT", "BYTES", (1,))  # what is to be spoken
+TRANSCRIPT = Tensor("TRANSCRIPT", "BYTES", (1,))  # what is said of the product
 CONDITION = Tensor("CONDITION", "FP32", (CONDITION_TOKENS, WIDTH))
 EMBEDDING = Tensor("EMBEDDING", "FP32", (WIDTH,))
 FUSION_WEIGHTS = Tensor("FUSION_WEIGHTS", "FP32", (5,))  # text, image, video, audio, behavior
@@ -149,7 +150,7 @@ EVENT_TENSORS = (
 #: What shapes the prompt; every one may be left out.
 PROMPT_FIELDS = tuple(
     Tensor(name, "BYTES", (1,), optional=True)
-    for name in ("TASK", "LANGUAGE", "TONE", "QUESTION", "HISTORY", "ATTRIBUTES")
+    for name in ("TASK", "LANGUAGE", "TONE", "QUESTION", "HISTORY", "ATTRIBUTES", "TRANSCRIPT")
 )
 #: What shapes the sampling; every one may be left out.
 SAMPLING_FIELDS = (
@@ -202,6 +203,8 @@ STUDIO_FIELDS = (
     Tensor("IMAGE_FORMAT", "BYTES", (1,), optional=True),
     Tensor("STYLE", "BYTES", (1,), optional=True),
 )
+#: And a clip of it.
+FILM_FIELDS = tuple(tensor for tensor in STUDIO_FIELDS if tensor.name != "IMAGE_FORMAT")
 IS_FRAME = Tensor("IS_FRAME", "BOOL", (1,))  # the photo is one of the clip's
 PHOTO = Tensor("PHOTO", "UINT8", ("height", "width", 3))
 OPACITY_DIMS = (320, 320)  # as the cutout network reads and gives
@@ -241,14 +244,14 @@ class Modality:
     absent: dict[str, str] = field(default_factory=dict)
 
 
-def _aligned(name: str, edge: Tensor, read: dict[str, str], network_inputs: dict[str, str]) -> Modality:
+def _aligned(name: str, edge: Tensor, read: dict[str, str], network_inputs: dict[str, str], *more: Step) -> Modality:
     """A modality whose encoder gives an embedding in the fused space and eight tokens."""
     embedding, tokens = f"{name}_embedding", f"{name}_tokens"
     return Modality(
         name=name,
         edge=edge,
         read=read,
-        steps=(Step(f"{name}_encoder", network_inputs, same(embedding, tokens)),),
+        steps=(Step(f"{name}_encoder", network_inputs, same(embedding, tokens)), *more),
         fused=same(embedding, tokens),
         absent={embedding: "NO_EMBEDDING", tokens: "NO_TOKENS"},
     )
@@ -282,7 +285,13 @@ IMAGE_MODALITY = Modality(
 MODALITIES = (
     IMAGE_MODALITY,
     _aligned("video", VIDEO, {"FRAMES": "frames"}, same("frames")),
-    _aligned("audio", AUDIO, {"LOG_MEL": "log_mel"}, same("log_mel")),
+    _aligned(
+        "audio",
+        AUDIO,
+        {"LOG_MEL": "log_mel"},
+        same("log_mel"),
+        Step("transcriber", {"LOG_MEL": "log_mel"}, same("TRANSCRIPT") | {"TRANSCRIPT_COPY": "transcript"}),
+    ),
     _aligned(
         "behavior",
         EVENTS,
@@ -393,6 +402,16 @@ MODELS: tuple[Model, ...] = (
     _encoder("audio", (Tensor("log_mel", "FP32", (80, "mel_frames")),)),
     _encoder("behavior", EVENT_TENSORS),
     Model(
+        "transcriber",
+        "python",
+        (Tensor("LOG_MEL", "FP32", (80, "mel_frames")),),
+        (TRANSCRIPT, replace(TRANSCRIPT, name="TRANSCRIPT_COPY")),
+        max_queue=0,
+        files=dict.fromkeys(
+            ("model.bin", "config.json", "vocabulary.txt", "tokenizer.json", "transcriber.json"), "transcriber"
+        ),
+    ),
+    Model(
         "fusion",
         "onnxruntime",
         (
@@ -480,7 +499,9 @@ MODELS: tuple[Model, ...] = (
         (
             *(
                 Tensor(name, "BYTES", (1,), optional=True)
-                for name in ("TITLE", "WRITTEN", "FINISHED", "SCRIPT", "CAPTION", "EARLIER")
+                for name in (
+                    *("TITLE", "ATTRIBUTES", "TRANSCRIPT", "WRITTEN", "FINISHED", "SCRIPT", "CAPTION", "EARLIER"),
+                )
             ),
             Tensor("IMAGE_SCORES", "FP32", (1000,), optional=True),
             replace(FRAMES, optional=True),
@@ -535,6 +556,14 @@ MODELS: tuple[Model, ...] = (
         "python",
         (PHOTO, Tensor("OPACITY", "FP32", OPACITY_DIMS), MODERATION, *STUDIO_FIELDS),
         (IMAGE, SUBJECT),
+        max_batch_size=1,
+        max_queue=64,
+    ),
+    Model(
+        "studio_filmer",
+        "python",
+        (PHOTO, Tensor("OPACITY", "FP32", OPACITY_DIMS), MODERATION, *FILM_FIELDS),
+        (VIDEO, SUBJECT),
         max_batch_size=1,
         max_queue=64,
     ),
@@ -629,45 +658,57 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
         "weights": "FUSION_WEIGHTS",
         "condition_copy": "condition",
     }
-    judged = same("TITLE") | {"IMAGE_SCORES": fused["image_scores"]}
+    judged = _judged(present) | {"IMAGE_SCORES": fused["image_scores"]}
     if FRAMES.name in read:
         judged[FRAMES.name] = read[FRAMES.name]
     verdict = same("MODERATION") | {"MODERATION_COPY": "moderation"}
     return [*steps, Step("moderator", judged, verdict), Step("fusion", fused, outputs)]
 
 
-def _write(condition: str, checked: dict[str, str]) -> list[Step]:
+def _told(present: tuple[Modality, ...]) -> dict[str, str]:
+    """The text fields; where there is a sound, what is said in it was written down by a step."""
+    heard = {TRANSCRIPT.name: "transcript"} if any(m.edge == AUDIO for m in present) else {}
+    return same("TITLE", *(t.name for t in PROMPT_FIELDS)) | heard
+
+
+def _judged(present: tuple[Modality, ...]) -> dict[str, str]:
+    """Of these, what the policy is asked about before anything is written."""
+    return {name: tensor for name, tensor in _told(present).items() if name in ("TITLE", "ATTRIBUTES", "TRANSCRIPT")}
+
+
+def _write(condition: str, told: dict[str, str], checked: dict[str, str]) -> list[Step]:
     """From the tensor `condition` and the text fields to a whole TEXT, edited and let through, and TAGS.
 
     Args:
+        told: as :func:`_told` gives it.
         checked: what the moderator shall judge beside the text, or what it has said already (EARLIER).
     """
     written = {"TEXT": "written", "FINISH_REASON": "finished"} | same("PROMPT_TOKENS", "COMPLETION_TOKENS")
     limits = same(*(t.name for t in EDIT_FIELDS))
-    taken = {"WRITTEN": "written", "FINISHED": "finished"} | same("TITLE", *(t.name for t in PROMPT_FIELDS)) | limits
+    taken = {"WRITTEN": "written", "FINISHED": "finished"} | told | limits
     early = {"MODERATION": checked["EARLIER"]} if "EARLIER" in checked else {}
     let_through = {"MODERATION": "TEXT_MODERATION"} | same("TEXT", "FINISH_REASON")
     return [
-        *_prompted("text_collector", condition, written, same("TAGS", "TAG_SCORES"), limits | early),
+        *_prompted("text_collector", condition, written, same("TAGS", "TAG_SCORES"), told | limits | early),
         Step("text_optimizer", taken, {"TEXT": "edited"} | same("EDITS")),
         Step("moderator", {"WRITTEN": "edited", "FINISHED": "finished"} | checked, let_through),
     ]
 
 
 def _prompted(
-    decoder: str, condition: str, written: dict[str, str], tags: dict[str, str], checked: dict[str, str]
+    decoder: str, condition: str, written: dict[str, str], tags: dict[str, str], told: dict[str, str]
 ) -> list[Step]:
     """From the tensor `condition` and the text fields to what a decoder writes.
 
     Args:
         written: the decoder's outputs → the ensemble's tensors; `tags` those of the tagger that are outputs.
-        checked: further fields for the prompter: those that it refuses early where they are wrong, and what the policy
-            says so far, which also has it wait until nothing but itself can fail (see :func:`_encode`).
+        told: the prompter's fields, as :func:`_told` gives them; also those that it refuses early where they are wrong,
+            and what the policy says so far, which has it wait until nothing but itself can fail (see :func:`_encode`).
     """
     chosen = {name: name.lower() for name in TASK_SAMPLING}
     sampling = {tensor.name: chosen.get(tensor.name, tensor.name) for tensor in SAMPLING_FIELDS}
     copies = {"TAGS_COPY": "tags", "TAG_SCORES_COPY": "tag_scores"}
-    asked = same("TITLE", *(t.name for t in PROMPT_FIELDS), *TASK_SAMPLING) | checked
+    asked = told | same(*TASK_SAMPLING)
     return [
         Step(decoder, {"PROMPT": "prompt"} | sampling, written),
         Step("tagger", {"CONDITION": condition}, copies | tags),
@@ -691,21 +732,24 @@ def ensembles() -> Iterator[Ensemble]:
     fields = (*streamed, *EDIT_FIELDS)
     for count in range(len(MODALITIES) + 1):
         for present in combinations(MODALITIES, count):
+            heard = any(m.edge == AUDIO for m in present)
             yield Ensemble(
                 "_".join(["content", *(m.name for m in present)]),
-                (TITLE, *(m.edge for m in present), *fields),
-                (*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, CONDITION, EMBEDDING, FUSION_WEIGHTS, *TAG_OUTPUTS, MODERATION),
-                (*_write("condition", {"EARLIER": "moderation"}), *_encode(present)),
+                (TITLE, *(m.edge for m in present), *(t for t in fields if not (heard and t.name == TRANSCRIPT.name))),
+                (
+                    *(*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, CONDITION, EMBEDDING, FUSION_WEIGHTS, *TAG_OUTPUTS),
+                    *(MODERATION, *((TRANSCRIPT,) if heard else ())),
+                ),
+                (*_write("condition", _told(present), {"EARLIER": "moderation"}), *_encode(present)),
             )
     yield Ensemble(
         "generate",
         (CONDITION, TITLE, *fields),
         (*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, *TAG_OUTPUTS),
-        tuple(_write("CONDITION", same("TITLE"))),
+        tuple(_write("CONDITION", _told(()), _judged(()))),
     )
     yield _draw("generate_image", "image_decoder", "picture", "image_optimizer", "PICTURE", IMAGE)
     yield _draw("generate_video", "video_decoder", "frames", "video_optimizer", "DRAWN", VIDEO)
-    order = [tensor.name for tensor in STUDIO_FIELDS]
     read = {"PHOTO": "photo", "PIXELS": "pixels", "VIEW": "view"}
     seen = (
         Step("cutout", same("pixels"), same("opacity")),
@@ -713,18 +757,24 @@ def ensembles() -> Iterator[Ensemble]:
     )
     shown = {"PHOTO": "photo", "OPACITY": "opacity", "MODERATION": "moderation"}
     judged, verdict = {"IMAGE_SCORES": "image_scores"}, {"MODERATION": "moderation"}
-    yield Ensemble(
-        "studio",
-        (IMAGE, *STUDIO_FIELDS),
-        (replace(IMAGE, name="STUDIO_IMAGE"), SUBJECT),
-        (
-            Step("photo_reader", same("IMAGE", *order), read),
-            *seen,
-            Step("moderator", judged, verdict),
-            Step("studio_composer", shown | same(*order), {"IMAGE": "STUDIO_IMAGE"} | same("SUBJECT")),
-        ),
-        max_batch_size=1,
-    )
+    # A clip is an ensemble of its own: two last steps of one could fail beside each other (see `_encode`).
+    for name, last, fields, made in (
+        ("studio", "studio_composer", STUDIO_FIELDS, IMAGE),
+        ("studio_video", "studio_filmer", FILM_FIELDS, VIDEO),
+    ):
+        order = same(*(tensor.name for tensor in fields))
+        yield Ensemble(
+            name,
+            (IMAGE, *fields),
+            (replace(made, name=f"STUDIO_{made.name}"), SUBJECT),
+            (
+                Step("photo_reader", same("IMAGE") | order, read),
+                *seen,
+                Step("moderator", judged, verdict),
+                Step(last, shown | order, {made.name: f"STUDIO_{made.name}"} | same("SUBJECT")),
+            ),
+            max_batch_size=1,
+        )
     yield Ensemble(
         "post",
         (
@@ -783,7 +833,7 @@ def ensembles() -> Iterator[Ensemble]:
         "text_stream",
         (CONDITION, TITLE, *streamed),
         TEXT_OUTPUTS,
-        tuple(_prompted("text_decoder", "CONDITION", same(*(t.name for t in TEXT_OUTPUTS)), {}, {})),
+        tuple(_prompted("text_decoder", "CONDITION", same(*(t.name for t in TEXT_OUTPUTS)), {}, _told(()))),
         max_batch_size=1,
         decoupled=True,
     )

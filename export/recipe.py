@@ -57,6 +57,7 @@ class Slots(_Strict):
     image_encoder: Slot
     video_encoder: Slot
     audio_encoder: Slot
+    transcriber: Slot
     behavior_encoder: Slot
     item_index: Slot
     fusion: Slot

@@ -1,7 +1,8 @@
 """`make demo`: three products with a real photo each through a real Triton.
 
-The copy streams to the terminal. Of each lie in `out/demo/` afterwards its studio shot, a generated picture, the copy
-read aloud where the server can speak (`make speech`), and one post of it all; `out/index.html` shows them side by side.
+The copy streams to the terminal. Of each lie in `out/demo/` afterwards its studio shot, still and swinging, a generated
+picture, the copy read aloud where the server can speak (`make speech`), and one post of it all; `out/index.html` shows
+them side by side.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ def show(vitrina: Vitrina, entry: dict[str, str]) -> dict[str, str]:
     started = time.perf_counter()
     shot = vitrina.studio(photo, background="shadow")
     write("studio shot", f"{name}-studio.jpg", shot.image, time.perf_counter() - started)
+    started = time.perf_counter()
+    clip = vitrina.studio_video(photo, background="shadow")
+    write("studio clip", f"{name}-studio.mp4", clip.video, time.perf_counter() - started)
     started = time.perf_counter()
     drawn = vitrina.generate(product, condition=seen.condition, want={"image"}, image_seed=7).image or b""
     write("generated picture", f"{name}.png", drawn, time.perf_counter() - started)

@@ -115,7 +115,7 @@ def edited(written: str, finish: str, request: Request, orders: Orders) -> tuple
 def _facts(request: Request) -> str:
     """All that the request says."""
     pairs = (part for pair in (*request.attributes, *request.history) for part in pair)
-    return " ".join((request.title, *pairs, request.question))
+    return " ".join((request.title, *pairs, request.question, request.transcript))
 
 
 def _unwanted(

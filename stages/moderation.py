@@ -40,8 +40,8 @@ class Finding(NamedTuple):
     """One reason.
 
     Attributes:
-        field: where it was found: ``TITLE``, ``IMAGE``, ``VIDEO``, ``TEXT`` (what was written), ``SCRIPT`` or
-            ``CAPTION``.
+        field: where it was found: ``TITLE``, ``ATTRIBUTES``, ``IMAGE``, ``VIDEO``, ``TRANSCRIPT`` (what is said in the
+            sound), ``TEXT`` (what was written), ``SCRIPT`` or ``CAPTION``.
         by: ``words``, ``likeness`` or ``class``.
         evidence: the word; the sentence and the example it is like; the class.
         score: 1 for a word; the likeness, about 0 to 1; the class's probability.
@@ -284,6 +284,15 @@ def learn(policy: Policy, embed: Callable[[list[str]], NDArray[np.float32]], kep
 def comparable(text: str) -> list[str]:
     """The sentences of a text that the text encoder understands; a word alone is judged as a word."""
     return [each.strip() for each in sentences(text) if len(_ENGLISH.findall(each)) > 1][:MAX_SENTENCES]
+
+
+def readable(data: bytes, field: str) -> str:
+    """A field as text: of ATTRIBUTES, which is JSON, names and values as sentences. A broken one stays as it is."""
+    text = data.decode("utf-8", "replace")
+    if field == "ATTRIBUTES":
+        with contextlib.suppress(ValueError, RecursionError, AttributeError):
+            return ". ".join(f"{name}: {value}" for name, value in json.loads(text).items())
+    return text
 
 
 def unchecked(error: Exception) -> Finding:

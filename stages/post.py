@@ -23,13 +23,13 @@ from stages.captions import Card, sentences
 from stages.errors import invalid, too_large
 from stages.footage import EXCERPTS, best_moments
 from stages.marked import COMPOSED, film_file
+from stages.motion import zoomed
 from stages.spoken import PEAK, level
-from stages.studio import ASPECTS, Order, composed
+from stages.studio import ASPECTS, FRAMES_A_SECOND, Order, Shot, arranged
 from stages.text import clean, decode_utf8
 
 #: Aspect → width and height in pixels, the shorter one 720.
 SIZES = {name: tuple(720 * side // min(sides) for side in sides) for name, sides in ASPECTS.items()}
-FRAMES_A_SECOND = 24
 SECONDS = (6.0, 20.0)  # of a post without a voice; with one it lasts as long as the voice, which may take 30 s
 MUSIC_DB, DUCKED_DB = -6.0, -18.0  # of music beside a voice: between its words, and under them
 DUCKING_S = 0.25  # in which music gives way
@@ -39,7 +39,6 @@ MAX_CAPTION = 1_000  # characters
 CROSSFADE = 0.6  # seconds
 PHOTO_SHARE, PHOTO_MOST = 0.35, 4.0  # of the post, in seconds, for the photo
 CLIP_SHARE, EXCERPT_MOST = 0.45, 2.5  # of the post for the clip; seconds of each of its moments
-ZOOM = 0.07  # how much a picture grows while it is shown
 FREE = 0.2  # of the height, below the product, for the captions
 AHEAD = 4  # frames that wait for the encoder
 AUDIO_RATE = 48_000  # samples a second
@@ -131,7 +130,7 @@ def compose(
         seconds = max(SECONDS[0], len(samples) / AUDIO_RATE + after)
     size = SIZES[brief.aspect]
     burnt = brief.sentences and brief.captions == "burnt"
-    shot, share = composed(photo, opacity, Order("studio", brief.aspect, max(size)), FREE if burnt else 0)
+    shot = arranged(photo, opacity, Order("studio", brief.aspect), size, FREE if burnt else 0)
     scenes, at = [], 0.0
     if not is_frame:
         scenes.append(_still(0, _framed(Image.fromarray(photo), size)))
@@ -141,8 +140,8 @@ def compose(
         for excerpt in best_moments(clip, each + CROSSFADE, FRAMES_A_SECOND):
             scenes.append(_moving(at, excerpt.frames, size))
             at += max(CROSSFADE, len(excerpt.frames) / FRAMES_A_SECOND - CROSSFADE)
-    if share or not scenes:  # else nothing was cut out: the studio shot would be the photo again
-        scenes.append(_still(at, shot))
+    if shot.share or not scenes:  # else nothing was cut out: the studio shot would be the photo again
+        scenes.append(_swinging(at, shot, seconds))
     spoken = seconds if samples is None else len(samples) / AUDIO_RATE
     said = captions.timed(brief.sentences, size, spoken)
     frames = _frames(scenes, [captions.card(caption, size) for caption in said] if burnt else [], seconds)
@@ -213,7 +212,11 @@ def _framed(photo: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def _still(begins: float, picture: Image.Image) -> Scene:
-    return Scene(begins, partial(_zoomed, picture))
+    return Scene(begins, partial(zoomed, picture))
+
+
+def _swinging(begins: float, shot: Shot, ends: float) -> Scene:
+    return Scene(begins, lambda progress: shot.frame(round(progress * (ends - begins) * FRAMES_A_SECOND)))
 
 
 def _moving(begins: float, frames: list[Image.Image], size: tuple[int, int]) -> Scene:
@@ -233,14 +236,6 @@ def _paste(picture: Image.Image, ground: Image.Image, how: Image.Resampling = Im
     contain = min(ground.width / picture.width, ground.height / picture.height)
     inner = picture.resize([max(1, round(length * contain)) for length in picture.size], how)
     ground.paste(inner, ((ground.width - inner.width) // 2, (ground.height - inner.height) // 2))
-
-
-def _zoomed(picture: Image.Image, progress: float) -> Image.Image:
-    """The picture at `progress` 0 to 1 of the time that it is shown, slowly coming nearer."""
-    margin = ZOOM * progress / 2 / (1 + ZOOM * progress)
-    width, height = picture.size
-    window = (margin * width, margin * height, (1 - margin) * width, (1 - margin) * height)
-    return picture.resize(picture.size, Image.Resampling.BILINEAR, box=window)
 
 
 # --------------------------------------------------------------------------------------------------------------- film

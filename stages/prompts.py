@@ -16,7 +16,7 @@ from jinja2 import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from stages.errors import invalid, too_large
-from stages.text import clean, decode_utf8, language_of, read_title
+from stages.text import clean, decode_utf8, language_of, read_title, sentences
 
 TONES = ("neutral", "friendly", "playful", "formal", "luxurious")
 TASKS = ("description", "ad", "review", "question", "reply", "recommendation", "promotion", "delivery")
@@ -26,6 +26,7 @@ DEFAULT_TASK, DEFAULT_LANGUAGE = TASKS[0], LANGUAGES[0]
 MAX_QUESTION_BYTES = 1_000
 MAX_ATTRIBUTES_BYTES = 4_096
 MAX_ATTRIBUTES = 20
+MAX_TRANSCRIPT_BYTES = 4_096
 MAX_HISTORY_BYTES = 16_384
 MAX_TURNS = 64
 MAX_TURN_BYTES = 1_000
@@ -34,6 +35,8 @@ MAX_TURN_BYTES = 1_000
 # every byte and a half of Chinese.
 PROMPT_TITLE_BYTES = 240
 PROMPT_FACTS_BYTES = 400
+PROMPT_NOTE_BYTES = 300
+SPOKEN_TITLE_BYTES = 80  # most of a sentence that names a product
 PROMPT_HISTORY_BYTES = 1_200
 PROMPT_KEYWORDS = 3
 
@@ -50,6 +53,7 @@ class Request:
     Attributes:
         tags: words for what the product is, best first; `scores` their probabilities.
         history: (role, text) with roles ``customer`` and ``shop``, oldest first.
+        transcript: what is said of it.
     """
 
     task: str = DEFAULT_TASK
@@ -61,6 +65,7 @@ class Request:
     attributes: tuple[tuple[str, str], ...] = ()
     question: str = ""
     history: tuple[tuple[str, str], ...] = ()
+    transcript: str = ""
 
 
 #: The least probability of a word that may stand beside a title that does not use it.
@@ -75,7 +80,7 @@ SAMPLING_FIELDS = {
 }
 
 #: Request tensors that a prompt can do without.
-OPTIONAL_FIELDS = ("TASK", "LANGUAGE", "TONE", "ATTRIBUTES", "QUESTION", "HISTORY")
+OPTIONAL_FIELDS = ("TASK", "LANGUAGE", "TONE", "ATTRIBUTES", "QUESTION", "HISTORY", "TRANSCRIPT")
 
 
 def read_request(tags: Sequence[bytes], scores: Sequence[float], fields: Mapping[str, bytes]) -> Request:
@@ -100,6 +105,7 @@ def read_request(tags: Sequence[bytes], scores: Sequence[float], fields: Mapping
         attributes=read_attributes(fields["ATTRIBUTES"]),
         question=read_question(fields["QUESTION"]),
         history=read_history(fields["HISTORY"]),
+        transcript=clean(decode_utf8(fields["TRANSCRIPT"], "TRANSCRIPT", MAX_TRANSCRIPT_BYTES)),
     )
 
 
@@ -165,17 +171,19 @@ def messages(request: Request) -> list[dict[str, str]]:
         _check_open(request.history)
     language = wording["languages"][request.language]
     template = wording["tasks"][request.task][request.language]
-    name, keywords = _name(request, language["nothing_known"], frozenset(wording["neutral_words"]))
+    name, keywords, note = _name(request, language["nothing_known"], frozenset(wording["neutral_words"]))
     order = language["tones"].get(request.tone, "")
     chat = [{"role": "system", "content": f"{template['system']} {order}".strip()}]
-    alike = [each for each in template["examples"] if bool(each.get("facts")) == bool(request.attributes)]
+    facts = _within(request.attributes, PROMPT_FACTS_BYTES)
+    if note:
+        facts.append((language["note"], _cut(note, PROMPT_NOTE_BYTES)))
+    alike = [each for each in template["examples"] if bool(each.get("facts")) == bool(facts)]
     for example in alike or template["examples"]:
-        facts = tuple(example.get("facts", {}).items())
+        given = tuple(example.get("facts", {}).items())
         history = [(turn["role"], turn["text"]) for turn in example.get("history", [])]
-        values = (example["name"], example.get("keywords", []), facts, example.get("question", ""), history)
+        values = (example["name"], example.get("keywords", []), given, example.get("question", ""), history)
         chat.append({"role": "user", "content": _fill(language, template["user"], *values)})
         chat.append({"role": "assistant", "content": example.get("tones", {}).get(request.tone, example["answer"])})
-    facts = _within(request.attributes, PROMPT_FACTS_BYTES)
     history = _within(request.history[::-1], PROMPT_HISTORY_BYTES)[::-1]
     user = _fill(language, template["user"], name, keywords, facts, request.question, history)
     chat.append({"role": "user", "content": _neutralised(user)})
@@ -252,21 +260,26 @@ def _check_open(history: tuple[tuple[str, str], ...]) -> None:
         raise invalid("HISTORY", "ends with the shop's own message; the task 'reply' answers a customer's")
 
 
-def _name(request: Request, nothing_known: str, neutral_words: frozenset[str]) -> tuple[str, list[str]]:
-    """What to call the product, and words that support the name.
+def _name(request: Request, nothing_known: str, neutral_words: frozenset[str]) -> tuple[str, list[str], str]:
+    """What to call the product, words that support the name, and what else is said of it.
 
-    A title that says nothing gives way to what the photo shows. A title that already uses one of the photo's words
+    A title that says nothing gives way to the first sentence of what is said, if that is as short as a title, or else
+    to what the photo shows. A title that already uses one of the photo's words
     needs no support, and other words would only distract from it ("missile" for a poster of a rocket); any other is
     supported by the words that are more likely right than not.
     """
     title = _cut(request.title, PROMPT_TITLE_BYTES)
     tags = [tag for tag in map(clean, request.tags) if tag]
+    note = request.transcript
     if is_neutral(title, neutral_words):
-        return (tags[0], tags[1 : 1 + PROMPT_KEYWORDS]) if tags else (title or nothing_known, [])
+        first, *others = sentences(note) or [""]
+        if not 0 < len(first.encode("utf-8")) <= SPOKEN_TITLE_BYTES:
+            return *((tags[0], tags[1 : 1 + PROMPT_KEYWORDS]) if tags else (title or nothing_known, [])), note
+        title, note = first.strip(" .!?。！？"), "".join(others)
     if _stems([title]) & _stems(tags):
-        return title, []
+        return title, [], note
     sure = [tag for tag, score in zip(map(clean, request.tags), request.scores, strict=True) if tag and score >= SURE]
-    return title, sure[:PROMPT_KEYWORDS]
+    return title, sure[:PROMPT_KEYWORDS], note
 
 
 def is_neutral(title: str, neutral_words: frozenset[str]) -> bool:

@@ -7,14 +7,17 @@ before another ground.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image, ImageFilter
 from scipy import ndimage
 
+from stages import motion
 from stages.errors import invalid
-from stages.marked import ENHANCED, picture_file
+from stages.marked import ENHANCED, film_file, picture_file
 
 #: The request's tensors, as :func:`read_order` takes them.
 FIELDS = ("BACKGROUND", "ASPECT", "SIZE", "IMAGE_FORMAT", "STYLE")
@@ -32,6 +35,8 @@ STYLES = {
 FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
 SIZES = (256, 2_048)  # least and most pixels of the longer side
 DEFAULT_SIZE = 1_200
+CLIP_SIZES = (720, 1_080)  # of a clip: usual and most
+FRAMES_A_SECOND = 24
 PHOTO_PX = 2_048  # of a photo's longer side; more is not read
 NETWORK_PX = 320  # height and width of what the network reads
 
@@ -54,14 +59,14 @@ class Order:
     Args:
         background: one of :data:`BACKGROUNDS`.
         aspect: one of :data:`ASPECTS`, width to height.
-        size: pixels of the longer side.
+        size: pixels of the longer side; None for what suits a picture or a clip.
         file_format: one of :data:`FORMATS`.
         style: one of :data:`STYLES`.
     """
 
     background: str = BACKGROUNDS[0]
     aspect: str = "1:1"
-    size: int = DEFAULT_SIZE
+    size: int | None = None
     file_format: str = "jpeg"
     style: str = "natural"
 
@@ -81,14 +86,12 @@ def read_order(
     order = Order(
         background=_choice("BACKGROUND", background, BACKGROUNDS),
         aspect=_choice("ASPECT", aspect, tuple(ASPECTS)),
-        size=DEFAULT_SIZE if size is None else size,
+        size=size,
         file_format=_choice("IMAGE_FORMAT", file_format, tuple(FORMATS)),
         style=_choice("STYLE", style, tuple(STYLES)),
     )
-    if not SIZES[0] <= order.size <= SIZES[1]:
-        raise invalid("SIZE", f"{order.size} is outside {SIZES[0]} to {SIZES[1]:,} pixels of the longer side")
-    if order.background == "transparent" and order.file_format == "jpeg":
-        raise invalid("IMAGE_FORMAT", "jpeg knows no transparency; send png or webp, or another BACKGROUND")
+    if size is not None and not SIZES[0] <= size <= SIZES[1]:
+        raise invalid("SIZE", f"{size} is outside {SIZES[0]} to {SIZES[1]:,} pixels of the longer side")
     return order
 
 
@@ -105,22 +108,90 @@ def for_network(photo: Image.Image) -> np.ndarray:
 
 
 def shoot(photo: np.ndarray, opacity: np.ndarray, order: Order) -> tuple[bytes, float]:
-    """:func:`composed` as a file that says in its XMP what was done."""
-    canvas, share = composed(photo, opacity, order)
-    return picture_file(canvas, FORMATS[order.file_format], ENHANCED), share
+    """The studio shot as a file that says in its XMP what was done, and the share as :class:`Shot` has it.
+
+    Raises:
+        StageError: ``invalid_input`` on ``IMAGE_FORMAT``: jpeg, where the background shall be transparent; and as
+            :func:`arranged`.
+    """
+    if order.background == "transparent" and order.file_format == "jpeg":
+        raise invalid("IMAGE_FORMAT", "jpeg knows no transparency; send png or webp, or another BACKGROUND")
+    shot = arranged(photo, opacity, order, sides(order.aspect, order.size or DEFAULT_SIZE))
+    return picture_file(shot.picture(), FORMATS[order.file_format], ENHANCED), shot.share
 
 
-def composed(photo: np.ndarray, opacity: np.ndarray, order: Order, free: float = 0.0) -> tuple[Image.Image, float]:
-    """The picture.
+def film(photo: np.ndarray, opacity: np.ndarray, order: Order) -> tuple[bytes, float]:
+    """The studio shot as a clip of four seconds that can be shown in a loop, and the share as :class:`Shot` has it.
+
+    The product swings to and fro (see `stages.motion`); a photo that is shown whole comes nearer and goes back.
+
+    Returns:
+        An MP4 (H.264, index first) that says in its metadata what was done.
+
+    Raises:
+        StageError: ``invalid_input`` on ``SIZE`` or ``BACKGROUND``: more than a clip can have.
+    """
+    size = order.size or CLIP_SIZES[0]
+    if size > CLIP_SIZES[1]:
+        raise invalid("SIZE", f"{size:,} is more than the {CLIP_SIZES[1]:,} pixels that a clip's longer side may have")
+    if order.background == "transparent":
+        raise invalid("BACKGROUND", "a clip knows no transparency; send white, shadow or studio")
+    size = tuple(side // 2 * 2 for side in sides(order.aspect, size))  # H.264 halves colours
+    shot = arranged(photo, opacity, order, size)
+    frames = map(shot.frame, range(motion.PERIOD))
+    comment = f"made of a photo; DigitalSourceType {ENHANCED}"
+    return film_file(frames, size, FRAMES_A_SECOND, 20, comment), shot.share
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A product, mode RGBA, its left upper corner's `place` on the `ground`, mode RGB or RGBA.
+
+    `share`: of the photo that the product covers; 0 where nothing stands out or the photo is a close-up: it is then
+    shown whole.
+    """
+
+    product: Image.Image
+    place: tuple[int, int]
+    ground: Image.Image
+    share: float
+
+    def picture(self) -> Image.Image:
+        """The product on its ground."""
+        canvas = self.ground.copy()
+        # On a ground of nothing it keeps its own opacity.
+        canvas.paste(self.product, self.place, self.product if canvas.mode == "RGB" else None)
+        return canvas
+
+    def frame(self, number: int) -> Image.Image:
+        """A clip's frame of that number: the product swings, a whole photo comes nearer and goes back."""
+        if self.share:
+            return self._swing.frame(number)
+        return motion.zoomed(self._whole, (1 - math.cos(2 * math.pi * number / motion.PERIOD)) / 2)
+
+    @cached_property
+    def _swing(self) -> motion.Swing:
+        return motion.Swing(self.product, self.place, self.ground)
+
+    @cached_property
+    def _whole(self) -> Image.Image:
+        return self.picture()
+
+
+def sides(aspect: str, longer: int) -> tuple[int, int]:
+    """Width and height of one of :data:`ASPECTS`, in pixels."""
+    width, height = (round(longer * side / max(ASPECTS[aspect])) for side in ASPECTS[aspect])
+    return width, height
+
+
+def arranged(photo: np.ndarray, opacity: np.ndarray, order: Order, size: tuple[int, int], free: float = 0.0) -> Shot:
+    """The product of a photo, cut out and in even light, in the middle of its ground.
 
     Args:
         photo: uint8 [H, W, 3].
         opacity: float32 [320, 320], the network's for that photo.
+        size: width and height of the picture.
         free: share of the height that stays free below the product.
-
-    Returns:
-        The picture, and the share of the photo that the product covers; 0 where nothing stands out or the photo is a
-        close-up: it is then shown whole.
 
     Raises:
         StageError: ``invalid_input`` on ``IMAGE``: no product to cut out, where the background shall be transparent.
@@ -128,7 +199,6 @@ def composed(photo: np.ndarray, opacity: np.ndarray, order: Order, free: float =
     colours = photo.astype(np.float32) / 255
     alpha = largest_parts(refine(opacity, colours))
     share = float((alpha > SEEN).mean())
-    width, height = (round(order.size * side / max(ASPECTS[order.aspect])) for side in ASPECTS[order.aspect])
     if reason := _whole(alpha, share):
         if order.background == "transparent":
             raise invalid("IMAGE", f"{reason}, so there is nothing to cut out; send a photo of the whole product")
@@ -141,7 +211,7 @@ def composed(photo: np.ndarray, opacity: np.ndarray, order: Order, free: float =
     if share:
         product[..., :3] = styled(developed(product[..., :3], product[..., 3]), order.style)
     touching = box[3] == len(photo)  # cut by the photo's edge, it stands on nothing
-    return _compose(product, (width, height), order.background, bool(share) and not touching, free), share
+    return Shot(*_placed(product, size, order.background, bool(share) and not touching, free), share)
 
 
 def refine(opacity: np.ndarray, colours: np.ndarray) -> np.ndarray:
@@ -240,8 +310,10 @@ def _box(alpha: np.ndarray) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _compose(product: np.ndarray, size: tuple[int, int], background: str, stands: bool, free: float) -> Image.Image:
-    """The product [h, w, 4] in the middle of the picture, above what stays free, on its ground."""
+def _placed(
+    product: np.ndarray, size: tuple[int, int], background: str, stands: bool, free: float
+) -> tuple[Image.Image, tuple[int, int], Image.Image]:
+    """The product [h, w, 4] as large as it is shown, its place above what stays free, and its ground."""
     width, height = size[0], round(size[1] * (1 - free))
     filled = FILLED if stands or product[..., 3].min() < SEEN else 1.0
     scale = min(filled * width / product.shape[1], filled * height / product.shape[0], MOST_ENLARGED)
@@ -251,15 +323,11 @@ def _compose(product: np.ndarray, size: tuple[int, int], background: str, stands
     sharp.putalpha(cut_out.getchannel("A"))
     place = (width - inner[0]) // 2, (height - inner[1]) // 2
     if background == "transparent":
-        canvas = Image.new("RGBA", size, (255, 255, 255, 0))
-        canvas.paste(sharp, place)
-        return canvas
+        return sharp, place, Image.new("RGBA", size, (255, 255, 255, 0))
     ground = _studio(size) if background == "studio" else np.ones(size[::-1], np.float32)
     if background != "white" and stands:
         ground = ground * (1 - _shadow(sharp.getchannel("A"), place, size))
-    canvas = Image.fromarray((ground * 255).round().astype(np.uint8)).convert("RGB")
-    canvas.paste(sharp, place, sharp.getchannel("A"))
-    return canvas
+    return sharp, place, Image.fromarray((ground * 255).round().astype(np.uint8)).convert("RGB")
 
 
 def _studio(size: tuple[int, int]) -> np.ndarray:

@@ -28,6 +28,7 @@ from vitrina_client._types import (
     Product,
     Speech,
     StudioShot,
+    StudioVideo,
     TextOptions,
 )
 
@@ -37,6 +38,7 @@ FILES: dict[Output, str] = {
     "image": "drawn.png",
     "video": "drawn.mp4",
     "studio": "studio.jpg",
+    "studio_video": "studio.mp4",
     "speech": "speech.wav",
     "post": "post.mp4",
 }
@@ -299,7 +301,7 @@ def _outputs(
     return made, known, errors
 
 
-def _file(value: Listing | StudioShot | Speech | Post | bytes | None) -> bytes:
+def _file(value: Listing | StudioShot | StudioVideo | Speech | Post | bytes | None) -> bytes:
     """What is written of an output."""
     match value:
         case Listing():
@@ -308,6 +310,6 @@ def _file(value: Listing | StudioShot | Speech | Post | bytes | None) -> bytes:
             return value.image
         case Speech():
             return value.audio
-        case Post():
+        case StudioVideo() | Post():
             return value.video
     return value or b""

@@ -37,6 +37,7 @@ from vitrina_client._types import (
     Speech,
     Status,
     StudioShot,
+    StudioVideo,
     Style,
     Tag,
     TextOptions,
@@ -130,8 +131,8 @@ class Vitrina(_Client):
         """What is in `want`, made of a product: one request, and one more for each of a picture and a clip.
 
         Args:
-            want: any of ``text``, ``tags``, ``embedding``, ``condition``, ``weights``, ``image`` and ``video``; the
-                server computes nothing else.
+            want: any of ``text``, ``tags``, ``embedding``, ``condition``, ``weights``, ``moderation``, ``transcript``
+                (of a product with a sound), ``image`` and ``video``; the server computes nothing else.
             condition: float32 [36, 384] of an earlier listing: all but embedding and weights are made from
                 it, nothing is sent or encoded again.
             options: ``task``, ``language``, ``tone``, ``question``, ``history``, ``sampling``, ``image_seed``; see
@@ -253,6 +254,29 @@ class Vitrina(_Client):
         """
         return self._run(flows.studio(self._policy(timeout), image, background, aspect, size, image_format, style))
 
+    def studio_video(
+        self,
+        image: Media,
+        *,
+        background: Background = "white",
+        aspect: Aspect = "1:1",
+        size: int | None = None,
+        style: Style = "natural",
+        timeout: Timeout | None = None,
+    ) -> StudioVideo:
+        """The studio shot as a clip: the photo's own product swings to and fro. Four seconds, to be shown in a loop.
+
+        Its depth is guessed from its outline, which does for the 20 degrees to either side that it swings; what the
+        photo does not show does not come into sight.
+
+        Args:
+            image: as for :meth:`studio`.
+            background: ``white``, ``shadow`` or ``studio``.
+            aspect, style: as for :meth:`studio`.
+            size: pixels of the longer side, 256 to 1080; 720 if left out.
+        """
+        return self._run(flows.studio_video(self._policy(timeout), image, background, aspect, size, style))
+
     def post(
         self,
         image: Media | None,
@@ -301,8 +325,8 @@ class Vitrina(_Client):
             print(result.output, result.error or result.value)
 
         Args:
-            want: any of ``text``, ``image``, ``video``, ``studio``, ``speech`` and ``post``. A post is aloud where
-                ``speech`` is asked for too.
+            want: any of ``text``, ``image``, ``video``, ``studio``, ``studio_video``, ``speech`` and ``post``. A post
+                is aloud where ``speech`` is asked for too.
             background, aspect: of studio shots, and of studio shots and posts.
             timeout: of each call; there is one for each output.
             options: as for :meth:`generate`.
@@ -499,6 +523,19 @@ class AsyncVitrina(_Client):
         return await self._run(
             flows.studio(self._policy(timeout), image, background, aspect, size, image_format, style)
         )
+
+    async def studio_video(
+        self,
+        image: Media,
+        *,
+        background: Background = "white",
+        aspect: Aspect = "1:1",
+        size: int | None = None,
+        style: Style = "natural",
+        timeout: Timeout | None = None,
+    ) -> StudioVideo:
+        """See :meth:`Vitrina.studio_video`."""
+        return await self._run(flows.studio_video(self._policy(timeout), image, background, aspect, size, style))
 
     async def post(
         self,

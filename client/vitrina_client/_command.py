@@ -200,16 +200,29 @@ def _speak(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> in
 
 def _studio(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
     began = time.monotonic()
+    suffix = arguments.out.suffix.lower()
+    if suffix == ".mp4":
+        clip = vitrina.studio_video(
+            arguments.image,
+            background=arguments.background,
+            aspect=arguments.aspect,
+            size=arguments.size,
+            style=arguments.style,
+        )
+        return _kept(arguments.out, clip.video, f"video/mp4, {_covered(clip.subject)}", began, told)
     shot = vitrina.studio(
         arguments.image,
         background=arguments.background,
         aspect=arguments.aspect,
         size=arguments.size,
-        image_format=PICTURES[arguments.out.suffix.lower()],
+        image_format=PICTURES[suffix],
         style=arguments.style,
     )
-    how = f"the product covered {shot.subject:.0%} of the photo" if shot.subject else "shown whole: nothing to cut out"
-    return _kept(arguments.out, shot.image, f"{shot.mime}, {how}", began, told)
+    return _kept(arguments.out, shot.image, f"{shot.mime}, {_covered(shot.subject)}", began, told)
+
+
+def _covered(subject: float) -> str:
+    return f"the product covered {subject:.0%} of the photo" if subject else "shown whole: nothing to cut out"
 
 
 def _post(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
@@ -456,15 +469,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     studio.add_argument(
         "--out",
-        type=_named(*PICTURES),
+        type=_named(*PICTURES, ".mp4"),
         required=True,
         metavar="FILE",
-        help="write it there, a name in .jpg, .png or .webp",
+        help="write it there, a name in .jpg, .png, .webp, or .mp4 for a clip in which it swings",
     )
     studio.add_argument("--background", choices=get_args(Background), default="white")
     studio.add_argument("--aspect", choices=get_args(Aspect), default="1:1", help="width to height")
     studio.add_argument("--style", choices=get_args(Style), default="natural")
-    studio.add_argument("--size", type=int, metavar="PX", help="of the longer side, 256 to 2048; 1200 if left out")
+    studio.add_argument("--size", type=int, metavar="PX", help="of the longer side, 256 to 2048")
     post = commands.add_parser("post", parents=[server], help="a photo and its copy as one short video")
     post.set_defaults(run=_post)
     post.add_argument("--image", type=Path, metavar="FILE", help="JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP or TIFF")

@@ -38,6 +38,7 @@ from vitrina_client._types import (
     Speech,
     Status,
     StudioShot,
+    StudioVideo,
     Style,
     Tag,
     TextOptions,
@@ -141,9 +142,10 @@ def generate(
 
 
 def encode(policy: Policy, product: Product) -> Flow[Listing]:
-    """Condition and embedding of a product that the policy lets through."""
+    """Condition, embedding and transcript of a product that the policy lets through."""
     deadline = Deadline("total", policy.timeout.total)
-    request = core.content(product, (yield from _media(product)), {"condition", "embedding", "moderation"})
+    media = yield from _media(product)
+    request = core.content(product, media, {"condition", "embedding", "moderation", *core.heard(media)})
     made = core.listing((yield from _send(policy, deadline, request)), request)
     _refuse_blocked(made, request)
     return made
@@ -157,6 +159,7 @@ def variants(policy: Policy, product: Product, count: int, options: TextOptions)
     core.check_product(product)
     options, first = core.varied(options)
     encoded = yield from encode(policy, product)
+    options = core.told(options, encoded)
     assert encoded.condition is not None and encoded.embedding is not None  # they were asked for
     found: dict[str, Listing] = {}
     blocked: Blocked | None = None
@@ -222,12 +225,14 @@ def stream(
     core.check_product(product)
     if condition is None:
         media = yield from _media(product)
-        request = core.content(product, media, {"tags", "moderation"})
+        request = core.content(product, media, {"tags", "moderation", *core.heard(media)}, options)
     else:
         request = core.tags_of(condition)
     answer = yield from _send(policy, first, request)
     if condition is None:
-        _refuse_blocked(core.listing(answer, request), request)
+        found = core.listing(answer, request)
+        _refuse_blocked(found, request)
+        options = core.told(options, found)
     state.tags = core.tags(answer)
     answer = yield from _send(policy, first, core.prompt(product, answer, options))
     request = core.decode(answer, options)
@@ -280,6 +285,17 @@ def studio(
     data = (yield from _media(Product(image=image)))["IMAGE"]
     request = core.studio(data, background, aspect, size, image_format, style)
     return core.shot((yield from _send(policy, deadline, request)), image_format)
+
+
+def studio_video(
+    policy: Policy, image: Media, background: Background, aspect: Aspect, size: int | None, style: Style
+) -> Flow[StudioVideo]:
+    """One request."""
+    deadline = Deadline("total", policy.timeout.total)
+    core.check_product(Product(image=image))
+    data = (yield from _media(Product(image=image)))["IMAGE"]
+    request = core.studio_video(data, background, aspect, size, style)
+    return core.filmed((yield from _send(policy, deadline, request)))
 
 
 def post(

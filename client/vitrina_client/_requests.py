@@ -35,6 +35,7 @@ from vitrina_client._types import (
     Sampling,
     Speech,
     StudioShot,
+    StudioVideo,
     Style,
     Tag,
     TextOptions,
@@ -57,6 +58,7 @@ OUTPUTS: dict[Want, tuple[str, ...]] = {
     "condition": ("CONDITION",),
     "weights": ("FUSION_WEIGHTS",),
     "moderation": ("MODERATION",),
+    "transcript": ("TRANSCRIPT",),
 }
 #: What is drawn from a condition: the ensemble that draws it, and its output.
 DRAWN: dict[Want, tuple[str, str]] = {"image": ("generate_image", "IMAGE"), "video": ("generate_video", "VIDEO")}
@@ -101,8 +103,22 @@ class Request:
 
 
 def content(product: Product, media: Media, want: Collection[Want], options: TextOptions | None = None) -> Request:
-    """From a product to everything in `want`: the ``content…`` ensemble of the media it has."""
-    return _encode([product], [media], wanted(want), _text_fields(product, options) if "text" in want else {})
+    """From a product to everything in `want`: the ``content…`` ensemble of the media it has.
+
+    Raises:
+        InvalidInput: ``AUDIO``: a transcript is asked for of a product without a sound, or given of one with.
+    """
+    if "transcript" in want and not heard(media):
+        raise InvalidInput("the product has no sound to be written down", field="AUDIO")
+    if heard(media) and options and options.get("transcript") is not None:
+        raise InvalidInput("is written down from the product's sound; leave one of both out", field="TRANSCRIPT")
+    fields: dict[str, Array] = {}
+    if "text" in want:
+        fields = _text_fields(product, options)
+    elif "moderation" in want:
+        every = _prompt_fields(product, options or {})
+        fields = {name: every[name] for name in ("ATTRIBUTES", "TRANSCRIPT") if name in every}
+    return _encode([product], [media], wanted(want), fields)
 
 
 def embeddings(products: Sequence[Product], media: Sequence[Media]) -> Request:
@@ -214,6 +230,19 @@ def shot(answer: Mapping[str, Array], image_format: ImageFormat) -> StudioShot:
     return StudioShot(bytes(image), f"image/{image_format}", float(subject))
 
 
+def studio_video(image: bytes, background: Background, aspect: Aspect, size: int | None, style: Style) -> Request:
+    """From a photo to its studio shot as a clip: ``studio_video``."""
+    inputs = dict(studio(image, background, aspect, size, "jpeg", style).inputs)
+    del inputs["IMAGE_FORMAT"]
+    return Request("studio_video", inputs, ("STUDIO_VIDEO", "SUBJECT"))
+
+
+def filmed(answer: Mapping[str, Array]) -> StudioVideo:
+    """The answer to a request of :func:`studio_video`."""
+    video, subject = (answer[name].ravel()[0] for name in ("STUDIO_VIDEO", "SUBJECT"))
+    return StudioVideo(bytes(video), float(subject))
+
+
 def post(media: Media, caption: str, captions: Captions, aspect: Aspect) -> Request:
     """From a photo, a clip or both, the copy and perhaps its voice to one post: ``post``."""
     told = {"CAPTION": caption, "CAPTIONS": captions, "ASPECT": aspect}
@@ -251,6 +280,16 @@ def decode(prompt: Mapping[str, Array], options: TextOptions) -> Request:
     """
     sampling = _sampling_fields(options.get("sampling", Sampling()))
     return Request("text_decoder", {**sampling, **prompt}, TEXT_OUTPUTS, timed=True)
+
+
+def heard(media: Media) -> set[Want]:
+    """What is asked for beside a condition, so that a text written from it has what is said in the product's sound."""
+    return {"transcript"} if "AUDIO" in media else set()
+
+
+def told(options: TextOptions, found: Listing) -> TextOptions:
+    """The options with the transcript that was found."""
+    return {**options, "transcript": found.transcript} if found.transcript else options
 
 
 def wanted(want: Collection[Want]) -> tuple[str, ...]:
@@ -328,6 +367,8 @@ def listing(answer: Mapping[str, Array], request: Request) -> Listing:
         values |= {"prompt_tokens": part.prompt_tokens, "completion_tokens": part.completion_tokens}
     if "TAGS" in request.outputs:
         values["tags"] = tags(answer)
+    if "TRANSCRIPT" in request.outputs:
+        values["transcript"] = _text(answer["TRANSCRIPT"])
     if "EMBEDDING" in request.outputs:
         values["embedding"] = np.array(answer["EMBEDDING"][0], np.float32)
     if "CONDITION" in request.outputs:
@@ -417,7 +458,8 @@ def _edit_fields(options: TextOptions) -> dict[str, Array]:
 
 
 def _prompt_fields(product: Product, options: TextOptions) -> dict[str, Array]:
-    fields: dict[str, object] = {key.upper(): options.get(key) for key in ("task", "language", "tone", "question")}
+    texts = ("task", "language", "tone", "question", "transcript")
+    fields: dict[str, object] = {key.upper(): options.get(key) for key in texts}
     for name, value in (("HISTORY", options.get("history")), ("ATTRIBUTES", product.attributes)):
         if value:
             fields[name] = _json(name, list(value) if name == "HISTORY" else dict(cast("Mapping[str, str]", value)))

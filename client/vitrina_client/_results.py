@@ -94,7 +94,8 @@ def plan(
         return made["condition"].condition if "condition" in made else None
 
     def written() -> Flow[Any]:
-        return flows.generate(policy, product, {"text", "tags"}, condition(), options)
+        said = core.told(options, made["condition"]) if "condition" in made else options
+        return flows.generate(policy, product, {"text", "tags"}, condition(), said)
 
     def drawn(what: Output) -> Flow[bytes]:
         assert what in ("image", "video")
@@ -109,6 +110,9 @@ def plan(
     def shot() -> Flow[Any]:
         return (yield from flows.studio(policy, photo(), background, aspect, None, "jpeg", "natural"))
 
+    def filmed() -> Flow[Any]:
+        return (yield from flows.studio_video(policy, photo(), background, aspect, None, "natural"))
+
     def posted() -> Flow[Any]:
         voice = made["speech"].audio if "speech" in made else None
         given = Product(image=product.image, video=product.video, audio=voice)
@@ -122,6 +126,8 @@ def plan(
         steps["text"] = Step(written, first)
     if "studio" in outputs:
         steps["studio"] = Step(shot)
+    if "studio_video" in outputs:
+        steps["studio_video"] = Step(filmed)
     for what in sorted(outputs & {"image", "video"}):
         steps[what] = Step(lambda what=what: drawn(what), first)  # type: ignore[misc]
     if "speech" in outputs:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 #: Arrays that travel: bytes as numpy objects, numbers as their dtype, the batch axis first.
 Array = NDArray[Any]
-Want = Literal["text", "tags", "embedding", "condition", "weights", "moderation", "image", "video"]
-Output = Literal["text", "image", "video", "studio", "speech", "post"]
+Want = Literal["text", "tags", "embedding", "condition", "weights", "moderation", "transcript", "image", "video"]
+Output = Literal["text", "image", "video", "studio", "studio_video", "speech", "post"]
 #: A file's path, or what it holds.
 Media = str | os.PathLike[str] | bytes
 AudioFormat = Literal["wav", "ogg"]
@@ -34,7 +34,8 @@ class Product:
         image: path of a picture file, or its bytes (JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP, TIFF); None for none.
         attributes: name → value, both text (``{"colour": "red"}``); they go into the prompt.
         video: path or bytes of a clip (MP4, MOV, WebM).
-        audio: path or bytes of a spoken note (WAV, FLAC, OGG, MP3, M4A), at most 30 s.
+        audio: path or bytes of a sound or a spoken note (WAV, FLAC, OGG, MP3, M4A), at most 30 s; what is said in it,
+            in English, goes into the prompt.
         events: what the shopper did before, to whom it shall be of interest: a list of
             ``{"item": id, "event": "view" | "click" | "favourite" | "cart" | "buy", "age_s": seconds}``.
     """
@@ -98,6 +99,8 @@ class TextOptions(TypedDict, total=False):
     question: what the shopper asks, for task ``question``.
     history: the chat so far, oldest first, for task ``reply``.
     sampling: how the text is drawn.
+    transcript: what is said of the product, at most 4,096 bytes; a product's ``audio`` needs none, unless the text is
+        written from its condition: pass the listing's.
     max_characters: of the text, 20 to 10,000; whole sentences where they fit. Not for ``stream``.
     banned_words: a sentence with one of them is taken out, whatever its letters' case. Not for ``stream``.
     image_seed: the same seed gives the same picture and clip.
@@ -109,6 +112,7 @@ class TextOptions(TypedDict, total=False):
     question: str
     history: Sequence[Message]
     sampling: Sampling
+    transcript: str
     max_characters: int
     banned_words: Sequence[str]
     image_seed: int
@@ -140,8 +144,8 @@ class Finding(NamedTuple):
     Attributes:
         category: as the policy file names it (``weapons``).
         action: ``flag`` or ``block``.
-        field: where it was found: ``TITLE``, ``IMAGE``, ``VIDEO``, ``TEXT`` (what was written), ``SCRIPT`` or
-            ``CAPTION``.
+        field: where it was found: ``TITLE``, ``ATTRIBUTES``, ``IMAGE``, ``VIDEO``, ``TRANSCRIPT`` (what is said in the
+            sound), ``TEXT`` (what was written), ``SCRIPT`` or ``CAPTION``.
         by: ``words``, ``likeness`` (a sentence reads like the policy's examples) or ``class`` (what the picture shows).
         evidence: the word; the sentence ≈ an example; the class.
         score: 1 for a word, else about 0 to 1.
@@ -176,8 +180,9 @@ class Listing:
         embedding: float32 [384], unit length, for search.
         condition: float32 [36, 384], what decoders take; pass it back as ``condition=`` to write more from it.
         weights: modality → how much it counted, together one; 0 for what was not given.
-        moderation: what the policy says of title and photo, and of the copy where that was asked for; what it blocks is
-            raised as :class:`Blocked` instead of given.
+        moderation: what the policy says of all that was given, and of the copy where that was asked for; what it blocks
+            is raised as :class:`Blocked` instead of given.
+        transcript: what is said in the product's sound, as whisper heard it; empty where nobody speaks.
         image: PNG of a generated picture; it says so in its metadata.
         video: MP4 of a generated turn round the product; it says so in its metadata.
     """
@@ -192,6 +197,7 @@ class Listing:
     condition: NDArray[np.float32] | None = field(default=None, repr=False)
     weights: Mapping[str, float] | None = None
     moderation: Moderation | None = None
+    transcript: str | None = None
     image: bytes | None = field(default=None, repr=False)
     video: bytes | None = field(default=None, repr=False)
 
@@ -244,6 +250,19 @@ class StudioShot:
 
 
 @dataclass(frozen=True)
+class StudioVideo:
+    """A product cut out of its photo, before another ground, swinging to and fro.
+
+    Attributes:
+        video: MP4 (H.264) of four seconds, to be shown in a loop; it says in its metadata that it was made of a photo.
+        subject: as of :class:`StudioShot`; where it is 0 the whole photo comes nearer and goes back.
+    """
+
+    video: bytes = field(repr=False)
+    subject: float
+
+
+@dataclass(frozen=True)
 class Post:
     """One post of a product.
 
@@ -270,15 +289,15 @@ class Result:
     """One output of a product, as ``iter_results`` gives it.
 
     Attributes:
-        output: ``text``, ``image``, ``video``, ``studio``, ``speech`` or ``post``.
+        output: ``text``, ``image``, ``video``, ``studio``, ``studio_video``, ``speech`` or ``post``.
         value: a :class:`Listing` (text: with ``tags`` and ``edits``), bytes (image: PNG, video: MP4), a
-            :class:`StudioShot`, :class:`Speech` or :class:`Post`; None where it failed.
+            :class:`StudioShot`, :class:`StudioVideo`, :class:`Speech` or :class:`Post`; None where it failed.
         error: a :class:`VitrinaError`, why it could not be made; None where it was.
         seconds: from the call until it was there.
     """
 
     output: Output
-    value: Listing | StudioShot | Speech | Post | bytes | None = field(repr=False)
+    value: Listing | StudioShot | StudioVideo | Speech | Post | bytes | None = field(repr=False)
     error: Exception | None
     seconds: float
 

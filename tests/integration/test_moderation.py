@@ -66,6 +66,23 @@ def test_the_check_gives_reasons_and_lets_the_rest_through(vitrina):
     assert (flagged.action, flagged.findings[0].evidence) == ("flag", "wine")
 
 
+def test_attributes_are_judged_before_anything_is_written(vitrina):
+    comb = Product("Comb", attributes={"material": "elephant ivory"})
+    assert {(each.category, each.field) for each in vitrina.check(comb).findings} >= {("wildlife", "ATTRIBUTES")}
+    for make in (lambda: vitrina.generate(comb), lambda: list(vitrina.stream(comb))):
+        with pytest.raises(Blocked, match="wildlife") as caught:
+            make()
+        assert caught.value.field == "ATTRIBUTES"
+
+
+def test_a_given_transcript_is_judged(vitrina):
+    seen = vitrina.generate(TABLE, want={"condition"})
+    for condition in (None, seen.condition):
+        with pytest.raises(Blocked, match="weapons") as caught:
+            vitrina.generate(TABLE, condition=condition, transcript="There is an AK-47 rifle in it.")
+        assert caught.value.field == "TRANSCRIPT"
+
+
 def test_what_is_blocked_does_not_appear_and_says_so(vitrina):
     for make in (
         lambda: vitrina.generate(RIFLE),

@@ -2,6 +2,7 @@
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from vitrina_client import (
     DeadlineExceeded,
     InvalidInput,
     NotReady,
+    Product,
     QueueFull,
+    Sampling,
     Timeout,
     TooLarge,
     Vitrina,
@@ -213,3 +216,43 @@ def test_without_phonemes_everything_is_ready_and_a_script_is_told_how_to_get_th
                     client.speak("A red mug.", speed=9)
                 assert read_aloud(client, "A red mug.") is None
     assert capsys.readouterr().out.count("not read aloud: speech needs piper-tts") == 2
+
+
+NOTE = "Handmade in Portugal from recycled glass."
+
+
+def of_the_note(text):
+    """Whether a copy says something that only the note told it."""
+    return any(word in text.lower() for word in ("recycled", "portug", "handmade", "hand-made"))
+
+
+@pytest.fixture(scope="module")
+def note(spoken):
+    """A spoken note: the voice's own."""
+    with Vitrina(f"grpc://{spoken.grpc_url}") as client:
+        return client.speak(NOTE).audio
+
+
+def test_what_is_said_in_a_note_is_written_down_and_goes_into_the_copy(vitrina, note):
+    carafe = Product("Water carafe, 1 litre", audio=note)
+    sampling = Sampling(seed=7)
+    made = vitrina.generate(carafe, want={"text", "transcript", "condition"}, sampling=sampling)
+    assert of_the_note(made.transcript) and of_the_note(made.text)
+    silent = replace(carafe, audio=None)
+    assert not of_the_note(vitrina.generate(silent, want={"text"}, sampling=sampling).text)
+    told = {"condition": made.condition, "transcript": NOTE}
+    assert of_the_note(vitrina.generate(silent, want={"text"}, sampling=sampling, **told).text)
+
+
+def test_a_note_goes_into_streams_variants_and_results(vitrina, note):
+    carafe, sampling = Product("Water carafe, 1 litre", audio=note), Sampling(seed=7)
+    assert of_the_note("".join(piece.text for piece in vitrina.stream(carafe, sampling=sampling)))
+    made = vitrina.variants(carafe, 3, sampling=sampling, task="description")
+    assert any(of_the_note(each.text) for each in made.listings)
+    (result,) = vitrina.iter_results(carafe, {"text"}, sampling=sampling)
+    assert of_the_note(result.value.text)
+
+
+def test_a_spoken_title_names_the_product(vitrina):
+    said = vitrina.speak("Red leather handbag with a brass buckle.").audio
+    assert "handbag" in vitrina.generate(Product("", audio=said), sampling=Sampling(seed=7)).text.lower()

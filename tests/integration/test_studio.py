@@ -54,6 +54,31 @@ def test_every_field_reaches_the_picture(vitrina):
     assert np.ptp(seen[seen[..., 3] > 250][:, :3], axis=1).max() <= 24  # mono, but for the file's own losses
 
 
+def test_the_clip_shows_the_cup_swinging(vitrina):
+    clip = vitrina.studio_video(CUP, background="shadow", aspect="4:5", size=500, style="mono")
+    with av.open(BytesIO(clip.video)) as file:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in file.decode(video=0)]
+        assert file.streams.video[0].average_rate == 24 and len(frames) == 96
+    assert frames[0].shape == (500, 400, 3) and 0.4 < clip.subject < 0.55
+    assert (frames[24][:20] > 245).all() and np.ptp(frames[24], axis=2).max() <= 24  # mono, on white
+    assert np.abs(frames[24] - frames[0]).mean() > 3 > np.abs(frames[48] - frames[0]).mean()
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "says"),
+    [
+        ({"background": "transparent"}, "BACKGROUND", "a clip knows no transparency"),
+        ({"size": 1_081}, "SIZE", "the 1,080 pixels"),
+        ({"size": 200}, "SIZE", "200 is outside"),
+        ({"style": "loud"}, "STYLE", "'loud' is unknown"),
+    ],
+)
+def test_what_no_clip_can_be_is_refused(vitrina, asked, field, says):
+    with pytest.raises(InvalidInput, match=says) as caught:
+        vitrina.studio_video(CUP, **asked)
+    assert caught.value.field == field
+
+
 @pytest.mark.parametrize(
     ("asked", "kind", "field", "says"),
     [
@@ -80,6 +105,8 @@ def test_a_fault_is_typed_and_harms_nobody_beside_it(vitrina, asked, kind, field
 async def test_it_can_be_awaited(server, protocol):
     async with AsyncVitrina(f"{protocol}://{getattr(server, f'{protocol}_url')}") as client:
         assert Image.open(BytesIO((await client.studio(CUP, size=300)).image)).size == (300, 300)
+        clip = await client.studio_video(CUP, size=256)
+        assert b"ftyp" in clip.video[:12] and clip.subject > 0.4
 
 
 def test_the_command_writes_the_file(server, tmp_path, capsys):
@@ -87,6 +114,12 @@ def test_the_command_writes_the_file(server, tmp_path, capsys):
     arguments = ["studio", "--image", str(CUP), "--out", str(out), "--background", "studio", "--aspect", "16:9"]
     assert _command.main([*arguments, "--url", server.grpc_url]) == 0
     assert Image.open(out).size == (1200, 675)
+    assert "the product covered 4" in capsys.readouterr().err
+    clip = out.with_suffix(".mp4")
+    arguments[4] = str(clip)
+    assert _command.main([*arguments, "--size", "320", "--url", server.grpc_url]) == 0
+    with av.open(str(clip)) as file:
+        assert (file.streams.video[0].width, file.streams.video[0].height) == (320, 180)
     assert "the product covered 4" in capsys.readouterr().err
 
 

@@ -34,6 +34,7 @@ NAMES = [
     "Speech",
     "Status",
     "StudioShot",
+    "StudioVideo",
     "Tag",
     "TextOptions",
     "TextStream",

@@ -17,6 +17,7 @@ from vitrina_client import (
     ServerError,
     Speech,
     StudioShot,
+    StudioVideo,
     Tag,
     TooLarge,
 )
@@ -200,6 +201,15 @@ def test_a_studio_shot_is_asked_for_and_read():
     assert caught.value.field == "SIZE"
     answer = {"STUDIO_IMAGE": np.array([[b"RIFF"]], object), "SUBJECT": np.array([[0.25]], np.float32)}
     assert core.shot(answer, "webp") == StudioShot(b"RIFF", "image/webp", 0.25)
+    clip = core.studio_video(b"JPEG", "shadow", "4:5", 900, "warm")
+    assert (clip.model, clip.outputs) == ("studio_video", ("STUDIO_VIDEO", "SUBJECT"))
+    assert "IMAGE_FORMAT" not in clip.inputs
+    assert {name: words(clip.inputs[name]) for name in ("BACKGROUND", "STYLE")} == {
+        "BACKGROUND": ["shadow"],
+        "STYLE": ["warm"],
+    }
+    answer = {"STUDIO_VIDEO": np.array([[b"ftyp"]], object), "SUBJECT": np.array([[0.25]], np.float32)}
+    assert core.filmed(answer) == StudioVideo(b"ftyp", 0.25)
 
 
 def test_a_post_is_asked_for_and_read():
@@ -388,3 +398,30 @@ def test_every_tensor_sent_is_one_the_graph_has(request_):
         dims = inputs[name].shape
         assert len(array.shape) == len(dims) + 1
         assert all(dim in (-1, size) for size, dim in zip(array.shape[1:], dims, strict=True))
+
+
+def test_a_transcript_is_asked_for_of_a_sound_and_given_without_one():
+    request = core.content(MUG, {"AUDIO": b"RIFF"}, {"transcript", "tags"})
+    assert "TRANSCRIPT" in request.outputs and "TRANSCRIPT" not in request.inputs
+    answer = {"TRANSCRIPT": np.array([["Ein Becher. 😀".encode()]], object)}
+    answer |= {"TAGS": np.array([[b"mug"]], object), "TAG_SCORES": np.array([[0.5]], np.float32)}
+    found = core.listing(answer, request)
+    assert found.transcript == "Ein Becher. 😀" and core.told({}, found) == {"transcript": "Ein Becher. 😀"}
+    assert core.told({"task": "ad"}, Listing(transcript="")) == {"task": "ad"}
+    assert core.heard({"AUDIO": b"RIFF"}) == {"transcript"} and core.heard({"IMAGE": b"JPEG"}) == set()
+    given = core.from_condition(MUG, np.zeros((36, 384), np.float32), {"text"}, {"transcript": "A mug."})
+    assert words(given.inputs["TRANSCRIPT"]) == ["A mug."]
+    for media, want, options, field in (
+        ({}, {"transcript"}, {}, "AUDIO"),
+        ({"AUDIO": b"RIFF"}, {"text"}, {"transcript": "A mug."}, "TRANSCRIPT"),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            core.content(MUG, media, want, options)
+        assert caught.value.field == field
+
+
+def test_what_the_policy_is_asked_about_goes_along():
+    shelf = Product("Shelf", attributes={"material": "oak"})
+    request = core.content(shelf, {}, {"moderation"}, {"transcript": "An oak shelf.", "task": "ad"})
+    assert request.inputs.keys() == {"TITLE", "ATTRIBUTES", "TRANSCRIPT"}
+    assert core.content(shelf, {}, {"embedding"}).inputs.keys() == {"TITLE"}

@@ -24,7 +24,7 @@ def work(*want, product=CUP):
 
 def test_everything_begins_as_soon_as_what_it_is_made_of_is_there():
     steps = work(*OUTPUTS)
-    assert begun(steps) == {"condition", "studio"}
+    assert begun(steps) == {"condition", "studio", "studio_video"}
     assert steps.end("condition", Listing(condition=object()), None) == []
     assert begun(steps) == {"text", "image", "video"}
     copy = Listing(text="A cup.")
@@ -39,6 +39,7 @@ def test_everything_begins_as_soon_as_what_it_is_made_of_is_there():
     [
         ("text", "text"),
         ("studio", "studio"),
+        ("studio_video", "studio_video"),
         ("image", "image"),
         ("video", "video"),
         ("post", "text"),
@@ -70,7 +71,7 @@ def test_a_failure_takes_along_what_is_made_of_it_alone():
 def test_without_a_condition_all_that_begins_from_it_fails():
     steps, error = work(*OUTPUTS), QueueFull("full")
     begun(steps)
-    assert given(steps.end("condition", None, error)).keys() == set(OUTPUTS) - {"studio"}
+    assert given(steps.end("condition", None, error)).keys() == set(OUTPUTS) - {"studio", "studio_video"}
 
 
 def test_a_post_goes_on_without_its_voice():

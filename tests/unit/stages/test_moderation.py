@@ -225,3 +225,11 @@ def test_any_text_is_judged(text):
     policy = Policy.load(moderation.POLICY)
     assert all(finding.evidence for finding in policy.worded(text, "TITLE"))
     assert len(moderation.comparable(text)) <= moderation.MAX_SENTENCES
+
+
+def test_attributes_are_read_as_what_they_say():
+    said = moderation.readable(b'{"material": "elephant ivory", "made_in": "Kenya"}', "ATTRIBUTES")
+    assert said == "material: elephant ivory. made_in: Kenya"
+    for broken in (b"[1]", b"{", b"\xff", b'{"a": {"b": "ivory"}}'):
+        assert moderation.readable(broken, "ATTRIBUTES")
+    assert moderation.readable(b'{"a": "b"}', "TITLE") == '{"a": "b"}'

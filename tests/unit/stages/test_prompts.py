@@ -61,6 +61,27 @@ def test_facts_question_and_chat_are_in_the_prompt() -> None:
     )
 
 
+SAYING = "Red leather bag. Handmade in Portugal."
+
+
+@pytest.mark.parametrize("title", ["", "IMG_0042.jpg"])
+def test_what_is_said_names_a_product_whose_title_does_not(title: str) -> None:
+    said = ask(title=title, tags=SOFA, transcript=SAYING)
+    assert "Product: Red leather bag\n" in said and "Details: Handmade in Portugal." in said
+    assert "商品：Red leather bag\n" in ask(title=title, language="zh", transcript=SAYING)
+
+
+def test_what_is_said_stands_beside_a_title_that_does_and_has_its_limits() -> None:
+    said = ask(title="Oak chair", transcript=SAYING, attributes=(("colour", "red"),))
+    assert "Product: Oak chair\n" in said and f"Colour: red\nDetails: {SAYING}" in said
+    assert "Details" not in ask(title="Oak chair")
+    long = "It is " + "very " * 1000 + "red."
+    assert len(ask(title="Oak chair", transcript=long)) < 500
+    assert "Product: sofa\n" in ask(title="", tags=SOFA, transcript=long)  # no name is as long
+    assert refusal(TRANSCRIPT=b"a" * 4_097).startswith("vitrina/too_large TRANSCRIPT")
+    assert "<|im_end|>" not in ask(transcript="A mug.<|im_end|>")
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_sampling_suits_every_task(task: str) -> None:
     options = prompts.sampling(task)

@@ -3,6 +3,7 @@
 from io import BytesIO
 from itertools import product
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +12,9 @@ from PIL import Image, ImageDraw
 
 from stages import studio
 from stages.errors import StageError
-from stages.studio import ASPECTS, BACKGROUNDS, FORMATS, Order, read_order, shoot
+from stages.marked import ENHANCED
+from stages.motion import PERIOD
+from stages.studio import ASPECTS, BACKGROUNDS, FORMATS, Order, film, read_order, shoot
 
 PRODUCT = (200, 40, 30)
 
@@ -156,7 +159,6 @@ def test_the_file_says_what_was_done(file_format):
         ({"size": 100_000}, "SIZE", "100000 is outside"),
         ({"file_format": b"gif"}, "IMAGE_FORMAT", "'gif' is unknown"),
         ({"file_format": b"\xff" * 99}, "IMAGE_FORMAT", "is unknown"),
-        ({"background": b"transparent"}, "IMAGE_FORMAT", "jpeg knows no transparency; send png or webp"),
     ],
 )
 def test_a_bad_order_names_field_value_and_limit(fields, field, says):
@@ -166,7 +168,7 @@ def test_a_bad_order_names_field_value_and_limit(fields, field, says):
 
 
 def test_what_is_left_out_has_its_default():
-    assert read_order() == Order("white", "1:1", 1200, "jpeg")
+    assert read_order() == Order("white", "1:1", None, "jpeg")
     assert read_order(b"Studio", b"9:16", 300, b"PNG") == Order("studio", "9:16", 300, "png")
 
 
@@ -188,3 +190,50 @@ def test_any_photo_with_any_opacity_gives_a_picture_or_a_typed_error(size, seed,
         assert error.field == "IMAGE" and background == "transparent"
     else:
         assert max(opened(data).size) == 256 and 0 <= share <= 1
+
+
+def watched(data):
+    """A clip's frames, int [T, H, W, 3], and its comment."""
+    with av.open(BytesIO(data)) as container:
+        comment = container.metadata["comment"]
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(int), comment
+
+
+@pytest.mark.parametrize("aspect", ASPECTS)
+def test_a_clip_shows_the_product_swinging_in_a_loop(aspect):
+    pixels, opacity, mask = photo()
+    data, share = film(pixels, opacity, Order("shadow", aspect, 301))
+    frames, comment = watched(data)
+    assert len(frames) == PERIOD and ENHANCED in comment
+    assert share == pytest.approx(mask.mean(), abs=0.01)
+    assert all(side % 2 == 0 for side in frames.shape[1:3]) and 298 <= max(frames.shape[1:3]) <= 301
+    assert frames.shape[2] * ASPECTS[aspect][1] == pytest.approx(frames.shape[1] * ASPECTS[aspect][0], abs=20)
+    red = frames[..., 0] - frames[..., 1] > 60
+    widths = red.any(1).sum(1)
+    assert widths[PERIOD // 4] < 0.97 * widths[0]  # turned, it is narrower
+    assert abs(int(widths[0]) - int(widths[PERIOD // 2])) <= 2
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_a_clip_of_a_photo_without_a_product_comes_nearer():
+    pixels, opacity, _ = photo()
+    data, share = film(pixels, np.zeros_like(opacity), Order("white", "1:1", 256))
+    frames, _ = watched(data)
+    assert share == 0 and len(frames) == PERIOD
+    red = (frames[..., 0] - frames[..., 1] > 60).sum((1, 2))
+    assert red[PERIOD // 2] > 1.08 * red[0] and red[-1] == pytest.approx(red[0], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("order", "field"), [(Order("transparent", file_format="png"), "BACKGROUND"), (Order(size=1081), "SIZE")]
+)
+def test_what_a_clip_cannot_have_is_refused(order, field):
+    with pytest.raises(StageError) as refused:
+        film(*photo()[:2], order)
+    assert refused.value.field == field
+
+
+def test_jpeg_knows_no_transparency():
+    with pytest.raises(StageError, match="send png or webp") as refused:
+        shoot(*photo()[:2], Order("transparent"))
+    assert refused.value.field == "IMAGE_FORMAT"

@@ -16,10 +16,11 @@ from PIL import Image
 from stages import moderation
 from stages.image import for_encoder
 from stages.text import TitleTokenizer
+from stages.transcript import UNHEARD
 from stages.triton import call, field, respond
 
 #: Input → the field that a finding names.
-TEXTS = {"TITLE": "TITLE", "WRITTEN": "TEXT", "SCRIPT": "SCRIPT", "CAPTION": "CAPTION"}
+TEXTS = {name: name for name in ("TITLE", "ATTRIBUTES", "TRANSCRIPT", "SCRIPT", "CAPTION")} | {"WRITTEN": "TEXT"}
 KEPT = Path(os.environ.get("VITRINA_CACHE") or Path.home() / ".cache" / "vitrina") / "moderation"
 ROWS = 8  # that text_encoder and image_encoder take at once
 SEEN = 3  # frames of a clip that are looked at
@@ -67,7 +68,9 @@ class TritonPythonModel:
         said, places = [], []
         for name, rows in texts.items():
             for row, data in enumerate(rows):
-                text = data.decode("utf-8", "replace")
+                text = moderation.readable(data, name)
+                if text == UNHEARD:
+                    raise RuntimeError("the sound could not be listened to")
                 found[row] += self.policy.worded(text, TEXTS[name])
                 sentences = moderation.comparable(text)
                 places.append((row, TEXTS[name], slice(len(said), len(said) + len(sentences))))

@@ -1,0 +1,28 @@
+"""Whisper as a CTranslate2 folder: what is said in a sound."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from export.recipe import Slot
+
+FILES = ("model.bin", "config.json", "vocabulary.txt", "tokenizer.json")
+#: The recipe's precision → CTranslate2's, which converts the weights as it reads them.
+PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+
+
+def build(checkpoint: Path, slot: Slot, out: Path) -> None:
+    """Copies the folder's files; ``transcriber.json`` says in which precision they run.
+
+    Raises:
+        ValueError: one is missing, or the precision is another.
+    """
+    if slot.precision not in PRECISIONS:
+        raise ValueError(f"transcriber: precision {slot.precision!r} is unknown; use {', '.join(PRECISIONS)}")
+    if missing := [name for name in FILES if not (checkpoint / name).is_file()]:
+        raise ValueError(f"{checkpoint} lacks {', '.join(missing)}; it is no CTranslate2 folder of whisper")
+    for name in FILES:
+        shutil.copy(checkpoint / name, out / name)
+    (out / "transcriber.json").write_text(json.dumps({"precision": PRECISIONS[slot.precision]}))

@@ -1,0 +1,34 @@
+"""LOG_MEL → TRANSCRIPT, what is said, empty where nobody speaks; and a copy of it for the next steps.
+
+This step never fails, because others of its request are under way beside it, which Triton 24.10 does not bear: a sound
+that could not be listened to says so, and the moderator blocks it.
+"""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from stages.transcript import UNHEARD, Transcriber
+from stages.triton import respond
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        folder = Path(args["model_repository"]) / args["model_version"]
+        self.transcribe = Transcriber(folder, threads=2, **json.loads((folder / "transcriber.json").read_text("utf-8")))
+
+    def execute(self, requests):
+        return respond(requests, self.answer)
+
+    def answer(self, request):
+        sounds = pb_utils.get_input_tensor_by_name(request, "LOG_MEL").as_numpy()
+        try:
+            said = self.transcribe(sounds)
+        except Exception:
+            logging.getLogger("vitrina").exception("a sound could not be listened to")
+            said = [UNHEARD] * len(sounds)
+        rows = np.array([each.encode() for each in said], object).reshape(-1, 1)
+        return [pb_utils.Tensor(name, rows) for name in request.requested_output_names()]

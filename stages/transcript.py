@@ -1,0 +1,83 @@
+"""What is said in a sound: whisper (Radford et al. 2022, arXiv:2212.04356), run by CTranslate2.
+
+Whisper was trained on thirty seconds at a time, and on less it repeats itself: every sound is set into thirty seconds
+of silence first, so a short one costs nearly as much as a long one.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import ctranslate2
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+FRAMES = 3_000  # of log-mel that whisper hears at once
+MAX_TOKENS = 200  # thirty seconds of quick speech
+#: Whisper's own limits: no speech where it is likelier than this and the words are unlikelier than that.
+NO_SPEECH, UNLIKELY = 0.6, -1.0
+REPEATED = 2.4  # how much a text can be compressed; more, and it goes in circles
+#: What stands for a sound that could not be listened to.
+UNHEARD = "\N{REPLACEMENT CHARACTER}"
+
+
+class Transcriber:
+    """Whisper of a CTranslate2 folder: greedy, without timestamps, in the language that its prompt names.
+
+    Args:
+        folder: ``model.bin``, ``config.json``, ``vocabulary.txt`` and ``tokenizer.json``.
+        threads: of each run.
+        precision: ``int8``, or ``float32`` as it was trained.
+    """
+
+    def __init__(self, folder: Path, threads: int = 1, precision: str = "int8") -> None:
+        self._model = ctranslate2.models.Whisper(str(folder), compute_type=precision, intra_threads=threads)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        named = ("startoftranscript", *(("en", "transcribe") if self._model.is_multilingual else ()), "notimestamps")
+        self._prompt = [self._tokenizer.token_to_id(f"<|{name}|>") for name in named]
+
+    def __call__(self, log_mels: NDArray[np.float32]) -> list[str]:
+        """What is said in each of some sounds; ``""`` where nobody speaks.
+
+        Args:
+            log_mels: float32 [sounds, 80, frames], as `stages.audio` gives them, at most 3,000 frames; of zeros
+                altogether, a sound is none.
+        """
+        said = [""] * len(log_mels)
+        there = [place for place, sound in enumerate(log_mels) if sound.any()]
+        if not there:
+            return said
+        sounds = np.stack([_in_silence(log_mels[place]) for place in there])
+        states = self._model.encode(ctranslate2.StorageView.from_array(sounds))
+        found = self._model.generate(
+            states,
+            [self._prompt] * len(there),
+            beam_size=1,
+            max_length=MAX_TOKENS,
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        for place, result in zip(there, found, strict=True):
+            nobody = result.no_speech_prob > NO_SPEECH and result.scores[0] < UNLIKELY
+            said[place] = "" if nobody else once(self._tokenizer.decode(result.sequences_ids[0]).strip())
+        return said
+
+
+def once(text: str) -> str:
+    """A text that goes in circles up to where it begins to repeat itself; any other as it is."""
+    data = text.encode()
+    if len(data) < REPEATED * len(zlib.compress(data)):
+        return text
+    words = text.split()
+    for length in range(1, len(words) // 2 + 1):
+        for begin in range(len(words) - 2 * length + 1):
+            if words[begin : begin + length] == words[begin + length : begin + 2 * length]:
+                return " ".join(words[: begin + length])
+    return text
+
+
+def _in_silence(log_mel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A log-mel spectrogram with silence after it, as whisper's scale has it: eight decades below the loudest."""
+    return np.pad(log_mel, ((0, 0), (0, FRAMES - log_mel.shape[1])), constant_values=log_mel.max() - 2)

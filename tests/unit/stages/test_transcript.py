@@ -1,0 +1,86 @@
+"""What is said in sounds: a voice's own words, and nothing where nobody speaks."""
+
+import jiwer
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+from export import recipe
+from export.sources import fetch
+from stages.audio import RATE, log_mel
+from stages.transcript import Transcriber, once
+
+SAID = {
+    "Red leather handbag with a brass buckle.": 0.0,
+    "This lamp is forty centimeters high, and its shade is made of linen.": 0.2,
+}
+
+
+@pytest.fixture(scope="module")
+def transcribe():
+    slot = recipe.load("offline").slot("transcriber")
+    return Transcriber(fetch(slot.source, slot.sha256), threads=2)
+
+
+@pytest.fixture(scope="module")
+def voice(bundle):
+    """The recipe's voice: text → float32 samples of 16 kHz."""
+    pytest.importorskip("piper", reason="`make speech` installs what phonemes come from")
+    from scipy.signal import resample_poly
+
+    from benchmarks.speech import FOLDER, Voice
+
+    speak = Voice(FOLDER, 1)
+    return lambda text: resample_poly(speak(text), RATE, speak.rate).astype(np.float32)
+
+
+def wrong(said: str, heard: str) -> float:
+    normalise = EnglishTextNormalizer({})
+    return jiwer.wer(normalise(said), normalise(heard))
+
+
+def test_the_words_are_written_down_alone_and_together(transcribe, voice):
+    frames = 500
+    sounds = [log_mel(voice(said)) for said in SAID]
+    alone = [transcribe(sound[None])[0] for sound in sounds]
+    for (said, allowed), heard in zip(SAID.items(), alone, strict=True):
+        assert wrong(said, heard) <= allowed, heard
+    padded = [np.pad(s, ((0, 0), (0, frames - s.shape[1])), constant_values=s.max() - 2) for s in sounds]
+    together = transcribe(np.stack([*padded, np.zeros((80, frames), np.float32)]))
+    assert together[2] == ""
+    for one, other in zip(alone, together, strict=False):
+        assert wrong(one, other) < 0.2
+
+
+def test_a_short_sound_is_not_said_twice(transcribe, voice):
+    (heard,) = transcribe(log_mel(voice("Replica of a watch."))[None])
+    assert 0 < len(heard.split()) < 7
+
+
+@pytest.mark.parametrize("kind", ["silence", "noise", "tone", "tune"])
+def test_where_nobody_speaks_nothing_is_heard(transcribe, kind):
+    time = np.arange(3 * RATE) / RATE
+    notes = np.array([440.0, 554.0, 660.0])[(time * 4).astype(int) % 3]
+    sounds = {
+        "silence": 0 * time,
+        "noise": np.random.default_rng(0).normal(0, 0.05, len(time)),
+        "tone": 0.3 * np.sin(2 * np.pi * 300 * time),
+        "tune": 0.2 * np.sin(2 * np.pi * notes * time),
+    }
+    assert transcribe(log_mel(sounds[kind].astype(np.float32))[None]) == [""]
+
+
+def test_no_sound_at_all_is_not_listened_to(transcribe):
+    assert transcribe(np.zeros((2, 80, 200), np.float32)) == ["", ""]
+
+
+def test_a_text_that_goes_in_circles_is_said_once():
+    assert once("Replica of a watch. " * 12) == "Replica of a watch."
+    assert once("It is a lamp " + "with a linen shade " * 20) == "It is a lamp with a linen shade"
+
+
+@given(st.text(max_size=300))
+def test_once_only_shortens(text):
+    assert text == once(text) or text.split()[: len(once(text).split())] == once(text).split()
