@@ -148,7 +148,7 @@ def outputs(client: Vitrina, product: Product) -> dict[str, Callable[[], list[fl
         return times
 
     text = Sampling(seed=7)
-    everything = {"text", "image", "video", "studio", "speech", "post"}
+    everything = {"text", "image", "video", "studio", "studio_video", "speech", "post"}
     found: dict[str, Callable[[], list[float] | None]] = {
         "embedding": made(lambda: client.embed(product)),
         "moderation": made(lambda: client.check(product)),
@@ -157,11 +157,13 @@ def outputs(client: Vitrina, product: Product) -> dict[str, Callable[[], list[fl
         "image": made(lambda: client.generate(product, want={"image"}, condition=condition)),
         "video": made(lambda: client.generate(product, want={"video"}, condition=condition)),
         "studio shot": made(lambda: client.studio(photo)),
+        "studio clip": made(lambda: client.studio_video(photo)),
         "post, silent": made(lambda: client.post(photo, COPY)),
         "speech": made(lambda: client.speak(COPY)),
     }
     try:
-        client.speak("A cup.")
+        note = Product(TITLE, audio=client.speak("Handmade in Portugal, it holds seventy millilitres.").audio)
+        found["text of a title and a spoken note"] = made(lambda: client.generate(note, want={"text"}, sampling=text))
     except NotReady as error:
         console.print(f"[yellow]no speech: {error.message}")
         del found["speech"]

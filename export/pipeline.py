@@ -39,6 +39,7 @@ DETAIL_TOKENS = 8  # of video, audio and history
 SPATIAL = 320  # features of a spatial token
 THUMBNAIL_ROWS = 25  # as networks/thumbnail.py lays them out
 TAGS = 5
+MOST_KEYWORDS = 20  # as stages/keywords.py has them
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,11 @@ TITLE = Tensor("TITLE", "BYTES", (1,))
 IMAGE = Tensor("IMAGE", "BYTES", (1,))
 VIDEO = Tensor("VIDEO", "BYTES", (1,))
 AUDIO = Tensor("AUDIO", "BYTES", (1,))
-MUSIC = Tensor("MUSIC", "BYTES", (1,))  # under a post
+MUSIC = Tensor("MUSIC", "BYTES", (1,), optional=True)  # under a film
 LOGO_SOUND = Tensor("LOGO_SOUND", "BYTES", (1,))  # at its end
 EVENTS = Tensor("EVENTS", "BYTES", (1,))  # what the shopper did
 FRAMES = Tensor("FRAMES", "UINT8", ("frames", 112, 112, 3))  # of a clip
+LOG_MEL = Tensor("LOG_MEL", "FP32", (80, "mel_frames"))  # of a sound
 SCRIPT = Tensor("SCRIPT", "BYTES", (1,))  # what is to be spoken
 TRANSCRIPT = Tensor("TRANSCRIPT", "BYTES", (1,))  # what is said of the product
 CONDITION = Tensor("CONDITION", "FP32", (CONDITION_TOKENS, WIDTH))
@@ -176,6 +178,7 @@ EDIT_FIELDS = (
     Tensor("MAX_CHARACTERS", "INT32", (1,), optional=True),
     Tensor("BANNED_WORDS", "BYTES", ("words",), optional=True),
 )
+KEYWORDS = Tensor("KEYWORDS", "BYTES", (MOST_KEYWORDS,))  # that a product is searched by
 EDITS = Tensor("EDITS", "BYTES", (1,))
 #: What the shop's policy says, as JSON: of what the request carries, and of that and the text that was written.
 MODERATION = Tensor("MODERATION", "BYTES", (1,))
@@ -195,16 +198,17 @@ SPEECH_FIELDS = (
     Tensor("AUDIO_FORMAT", "BYTES", (1,), optional=True),
     Tensor("TIMEOUT_MS", "INT32", (1,), optional=True),
 )
+IMAGE_FORMAT = Tensor("IMAGE_FORMAT", "BYTES", (1,), optional=True)
 #: What a studio shot is made by; every one may be left out.
 STUDIO_FIELDS = (
     Tensor("BACKGROUND", "BYTES", (1,), optional=True),
     Tensor("ASPECT", "BYTES", (1,), optional=True),
     Tensor("SIZE", "INT32", (1,), optional=True),
-    Tensor("IMAGE_FORMAT", "BYTES", (1,), optional=True),
+    IMAGE_FORMAT,
     Tensor("STYLE", "BYTES", (1,), optional=True),
 )
 #: And a clip of it.
-FILM_FIELDS = tuple(tensor for tensor in STUDIO_FIELDS if tensor.name != "IMAGE_FORMAT")
+FILM_FIELDS = (*(tensor for tensor in STUDIO_FIELDS if tensor is not IMAGE_FORMAT), MUSIC)
 IS_FRAME = Tensor("IS_FRAME", "BOOL", (1,))  # the photo is one of the clip's
 PHOTO = Tensor("PHOTO", "UINT8", ("height", "width", 3))
 OPACITY_DIMS = (320, 320)  # as the cutout network reads and gives
@@ -338,6 +342,11 @@ def _drawer(name: str, output: Tensor) -> Model:
     )
 
 
+def _finisher(name: str, drawn: Tensor, field: Tensor, output: Tensor) -> Model:
+    """From what a decoder drew to a file; its optional field differs from request to request."""
+    return Model(name, "python", (drawn, field), (output,), batches=False)
+
+
 MODELS: tuple[Model, ...] = (
     Model(
         "canary",
@@ -360,7 +369,7 @@ MODELS: tuple[Model, ...] = (
             Tensor("ATTENTION_MASK", "INT64", ("length",)),
             Tensor("PIXELS", "UINT8", (224, 224, 3)),
             FRAMES,
-            Tensor("LOG_MEL", "FP32", (80, "mel_frames")),
+            LOG_MEL,
             *(replace(t, name=t.name.upper()) for t in EVENT_TENSORS),
             Tensor("PRESENCE", "FP32", FUSION_WEIGHTS.dims),
             Tensor("NO_IMAGE_EMBEDDING", "FP32", (1280,)),
@@ -399,12 +408,12 @@ MODELS: tuple[Model, ...] = (
         files={"model.onnx": "image_encoder"},
     ),
     _encoder("video", (replace(FRAMES, name="frames"),)),
-    _encoder("audio", (Tensor("log_mel", "FP32", (80, "mel_frames")),)),
+    _encoder("audio", (replace(LOG_MEL, name="log_mel"),)),
     _encoder("behavior", EVENT_TENSORS),
     Model(
         "transcriber",
         "python",
-        (Tensor("LOG_MEL", "FP32", (80, "mel_frames")),),
+        (LOG_MEL,),
         (TRANSCRIPT, replace(TRANSCRIPT, name="TRANSCRIPT_COPY")),
         max_queue=0,
         files=dict.fromkeys(
@@ -437,8 +446,8 @@ MODELS: tuple[Model, ...] = (
     _drawer("image_decoder", Tensor("picture", "UINT8", PICTURE_DIMS)),
     _drawer("video_decoder", Tensor("frames", "UINT8", FRAME_DIMS)),
     Model("seeder", "python", (CONDITION, IMAGE_SEED), (NOISE,), batches=False),
-    Model("image_optimizer", "python", (Tensor("PICTURE", "UINT8", PICTURE_DIMS),), (IMAGE,)),
-    Model("video_optimizer", "python", (Tensor("DRAWN", "UINT8", FRAME_DIMS),), (VIDEO,)),
+    _finisher("image_optimizer", Tensor("PICTURE", "UINT8", PICTURE_DIMS), IMAGE_FORMAT, IMAGE),
+    _finisher("video_optimizer", Tensor("DRAWN", "UINT8", FRAME_DIMS), MUSIC, VIDEO),
     Model(
         "tagger",
         "python",
@@ -460,6 +469,7 @@ MODELS: tuple[Model, ...] = (
         ),
         (
             Tensor("PROMPT", "BYTES", (1,)),
+            KEYWORDS,
             *(replace(t, optional=False) for t in SAMPLING_FIELDS if t.name in TASK_SAMPLING),
         ),
         batches=False,  # optional fields differ from request to request
@@ -531,11 +541,12 @@ MODELS: tuple[Model, ...] = (
     Model(
         "photo_reader",
         "python",
-        (replace(IMAGE, optional=True), replace(VIDEO, optional=True), *STUDIO_FIELDS),
+        (*(replace(media, optional=True) for media in (IMAGE, VIDEO, AUDIO)), *STUDIO_FIELDS),
         (
             PHOTO,
             IS_FRAME,
             FRAMES,
+            LOG_MEL,
             Tensor("PIXELS", "UINT8", (*OPACITY_DIMS, 3)),
             Tensor("VIEW", "UINT8", (224, 224, 3)),
         ),
@@ -689,19 +700,19 @@ def _write(condition: str, told: dict[str, str], checked: dict[str, str]) -> lis
     early = {"MODERATION": checked["EARLIER"]} if "EARLIER" in checked else {}
     let_through = {"MODERATION": "TEXT_MODERATION"} | same("TEXT", "FINISH_REASON")
     return [
-        *_prompted("text_collector", condition, written, same("TAGS", "TAG_SCORES"), told | limits | early),
+        *_prompted("text_collector", condition, written, same("TAGS", "TAG_SCORES", "KEYWORDS"), told | limits | early),
         Step("text_optimizer", taken, {"TEXT": "edited"} | same("EDITS")),
         Step("moderator", {"WRITTEN": "edited", "FINISHED": "finished"} | checked, let_through),
     ]
 
 
 def _prompted(
-    decoder: str, condition: str, written: dict[str, str], tags: dict[str, str], told: dict[str, str]
+    decoder: str, condition: str, written: dict[str, str], shown: dict[str, str], told: dict[str, str]
 ) -> list[Step]:
     """From the tensor `condition` and the text fields to what a decoder writes.
 
     Args:
-        written: the decoder's outputs → the ensemble's tensors; `tags` those of the tagger that are outputs.
+        written: the decoder's outputs → the ensemble's tensors; `shown` those of tagger and prompter that are outputs.
         told: the prompter's fields, as :func:`_told` gives them; also those that it refuses early where they are wrong,
             and what the policy says so far, which has it wait until nothing but itself can fail (see :func:`_encode`).
     """
@@ -709,21 +720,23 @@ def _prompted(
     sampling = {tensor.name: chosen.get(tensor.name, tensor.name) for tensor in SAMPLING_FIELDS}
     copies = {"TAGS_COPY": "tags", "TAG_SCORES_COPY": "tag_scores"}
     asked = told | same(*TASK_SAMPLING)
+    words = {name: tensor for name, tensor in shown.items() if name == KEYWORDS.name}
+    tags = {name: tensor for name, tensor in shown.items() if name not in words}
     return [
         Step(decoder, {"PROMPT": "prompt"} | sampling, written),
         Step("tagger", {"CONDITION": condition}, copies | tags),
-        Step("prompter", {"TAGS": "tags", "TAG_SCORES": "tag_scores", **asked}, {"PROMPT": "prompt"} | chosen),
+        Step("prompter", {"TAGS": "tags", "TAG_SCORES": "tag_scores", **asked}, {"PROMPT": "prompt"} | chosen | words),
     ]
 
 
-def _draw(name: str, decoder: str, drawn: str, optimizer: str, taken: str, output: Tensor) -> Ensemble:
+def _draw(name: str, decoder: str, drawn: str, optimizer: str, taken: str, field: Tensor, output: Tensor) -> Ensemble:
     """From a condition to a picture or a clip: a chain of its own, which no other output waits for or fails with."""
     steps = (
         Step("seeder", same("CONDITION", "IMAGE_SEED"), {"NOISE": "noise"}),
         Step(decoder, {"condition": "CONDITION", "noise": "noise"}, {drawn: "drawn"}),
-        Step(optimizer, {taken: "drawn"}, same(output.name)),
+        Step(optimizer, {taken: "drawn"} | same(field.name), same(output.name)),
     )
-    return Ensemble(name, (CONDITION, IMAGE_SEED), (output,), steps)
+    return Ensemble(name, (CONDITION, IMAGE_SEED, field), (output,), steps)
 
 
 def ensembles() -> Iterator[Ensemble]:
@@ -738,18 +751,18 @@ def ensembles() -> Iterator[Ensemble]:
                 (TITLE, *(m.edge for m in present), *(t for t in fields if not (heard and t.name == TRANSCRIPT.name))),
                 (
                     *(*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, CONDITION, EMBEDDING, FUSION_WEIGHTS, *TAG_OUTPUTS),
-                    *(MODERATION, *((TRANSCRIPT,) if heard else ())),
+                    *(KEYWORDS, MODERATION, *((TRANSCRIPT,) if heard else ())),
                 ),
                 (*_write("condition", _told(present), {"EARLIER": "moderation"}), *_encode(present)),
             )
     yield Ensemble(
         "generate",
         (CONDITION, TITLE, *fields),
-        (*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, *TAG_OUTPUTS),
+        (*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, *TAG_OUTPUTS, KEYWORDS),
         tuple(_write("CONDITION", _told(()), _judged(()))),
     )
-    yield _draw("generate_image", "image_decoder", "picture", "image_optimizer", "PICTURE", IMAGE)
-    yield _draw("generate_video", "video_decoder", "frames", "video_optimizer", "DRAWN", VIDEO)
+    yield _draw("generate_image", "image_decoder", "picture", "image_optimizer", "PICTURE", IMAGE_FORMAT, IMAGE)
+    yield _draw("generate_video", "video_decoder", "frames", "video_optimizer", "DRAWN", MUSIC, VIDEO)
     read = {"PHOTO": "photo", "PIXELS": "pixels", "VIEW": "view"}
     seen = (
         Step("cutout", same("pixels"), same("opacity")),
@@ -768,7 +781,7 @@ def ensembles() -> Iterator[Ensemble]:
             (IMAGE, *fields),
             (replace(made, name=f"STUDIO_{made.name}"), SUBJECT),
             (
-                Step("photo_reader", same("IMAGE") | order, read),
+                Step("photo_reader", same("IMAGE") | {n: t for n, t in order.items() if n != "MUSIC"}, read),
                 *seen,
                 Step("moderator", judged, verdict),
                 Step(last, shown | order, {made.name: f"STUDIO_{made.name}"} | same("SUBJECT")),
@@ -785,9 +798,14 @@ def ensembles() -> Iterator[Ensemble]:
         ),
         POST_OUTPUTS,
         (
-            Step("photo_reader", same("IMAGE", "VIDEO", "ASPECT"), read | {"IS_FRAME": "is_frame", "FRAMES": "frames"}),
+            Step(
+                "photo_reader",
+                same("IMAGE", "VIDEO", "AUDIO", "ASPECT"),
+                read | {"IS_FRAME": "is_frame", "FRAMES": "frames", "LOG_MEL": "log_mel"},
+            ),
             *seen,
-            Step("moderator", same("CAPTION") | judged | {"FRAMES": "frames"}, verdict),
+            Step("transcriber", {"LOG_MEL": "log_mel"}, {"TRANSCRIPT": "transcript"}),
+            Step("moderator", same("CAPTION") | judged | {"FRAMES": "frames", "TRANSCRIPT": "transcript"}, verdict),
             Step(
                 "post_composer",
                 shown

@@ -36,6 +36,9 @@ QUIET = 1e-4  # -80 dB of full scale: a clip no louder than this is silent
 TRIM_BELOW = 10 ** (-40 / 20)  # of the loudest frame; what is quieter at either end is cut off
 TRIM_MARGIN = 0.1  # seconds kept before and after
 
+#: What stands for the spectrogram of a sound that is not there: Triton sends no tensor without elements.
+NO_SOUND = np.zeros((MELS, BUCKETS[0]), np.float32)
+
 ACCEPTED = "send WAV, FLAC, OGG, MP3 or M4A"
 _OTHER_MAGICS = {
     b"\x1aE\xdf\xa3": "a Matroska or WebM file",

@@ -1,4 +1,4 @@
-"""The decoders of pictures, before and after: noise from a seed; PNG and MP4 that say that they are generated."""
+"""The decoders of pictures, before and after: noise from a seed; files that say that they are generated."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from PIL import Image
 
 from stages.errors import invalid
 from stages.marked import GENERATED, film_file, picture_file
+from stages.soundtrack import tune
+from stages.text import choice
 
 NOISE_SHAPE = (3, 64, 64)
 MAX_SEED = 2**63 - 1
@@ -17,6 +19,7 @@ CLIP_PX = 384
 FRAMES_A_SECOND = 12
 LAPS = 2  # turns that a clip shows
 SOURCE = GENERATED
+FORMATS = ("png", "jpeg", "webp")
 
 
 def noise(seed: int | None) -> np.ndarray:
@@ -31,14 +34,30 @@ def noise(seed: int | None) -> np.ndarray:
     return rng.standard_normal(NOISE_SHAPE, np.float32)
 
 
-def png(pixels: np.ndarray) -> bytes:
-    """uint8 [H, W, 3] → a PNG of 512 pixels a side, marked as generated in its XMP."""
-    picture = Image.fromarray(pixels).resize((PICTURE_PX, PICTURE_PX), Image.Resampling.LANCZOS)
-    return picture_file(picture, "PNG", SOURCE)
+def picture(pixels: np.ndarray, file_format: bytes | None = None) -> bytes:
+    """uint8 [H, W, 3] → a picture's file of 512 pixels a side, marked as generated in its XMP.
+
+    Args:
+        file_format: one of :data:`FORMATS`; the first where it is left out.
+
+    Raises:
+        StageError: ``invalid_input`` on ``IMAGE_FORMAT``.
+    """
+    kind = choice("IMAGE_FORMAT", file_format, FORMATS)
+    enlarged = Image.fromarray(pixels).resize((PICTURE_PX, PICTURE_PX), Image.Resampling.LANCZOS)
+    return picture_file(enlarged, kind.upper(), SOURCE)
 
 
-def mp4(frames: np.ndarray) -> bytes:
-    """uint8 [T, H, W, 3] → two turns as MP4 (H.264, 12 frames a second, index first), marked as generated."""
+def mp4(frames: np.ndarray, music: bytes | None = None) -> bytes:
+    """uint8 [T, H, W, 3] → two turns as MP4 (H.264, 12 frames a second, index first), marked as generated.
+
+    Args:
+        music: a sound file that is heard, as AAC.
+
+    Raises:
+        StageError: on field ``MUSIC``.
+    """
     enlarged = [Image.fromarray(frame).resize((CLIP_PX, CLIP_PX), Image.Resampling.LANCZOS) for frame in frames]
     comment = f"generated; DigitalSourceType {SOURCE}"
-    return film_file(enlarged * LAPS, (CLIP_PX, CLIP_PX), FRAMES_A_SECOND, 18, comment)
+    sound = tune(music, LAPS * len(frames) / FRAMES_A_SECOND)
+    return film_file(enlarged * LAPS, (CLIP_PX, CLIP_PX), FRAMES_A_SECOND, 18, comment, sound)

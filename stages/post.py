@@ -15,24 +15,22 @@ from functools import partial
 
 import numpy as np
 from PIL import Image, ImageFilter
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from stages import captions
 from stages.audio import read_voice
 from stages.captions import Card, sentences
-from stages.errors import invalid, too_large
+from stages.errors import too_large
 from stages.footage import EXCERPTS, best_moments
 from stages.marked import COMPOSED, film_file
 from stages.motion import zoomed
-from stages.spoken import PEAK, level
+from stages.soundtrack import LOGO_AFTER, RATE, heard_together, mixed
+from stages.spoken import level
 from stages.studio import ASPECTS, FRAMES_A_SECOND, Order, Shot, arranged
-from stages.text import clean, decode_utf8
+from stages.text import choice, clean, decode_utf8
 
 #: Aspect → width and height in pixels, the shorter one 720.
 SIZES = {name: tuple(720 * side // min(sides) for side in sides) for name, sides in ASPECTS.items()}
 SECONDS = (6.0, 20.0)  # of a post without a voice; with one it lasts as long as the voice, which may take 30 s
-MUSIC_DB, DUCKED_DB = -6.0, -18.0  # of music beside a voice: between its words, and under them
-DUCKING_S = 0.25  # in which music gives way
 CHARACTERS_A_SECOND = 15.0  # that a reader takes in
 LEAD_OUT = 0.8  # seconds after the last word
 MAX_CAPTION = 1_000  # characters
@@ -41,11 +39,9 @@ PHOTO_SHARE, PHOTO_MOST = 0.35, 4.0  # of the post, in seconds, for the photo
 CLIP_SHARE, EXCERPT_MOST = 0.45, 2.5  # of the post for the clip; seconds of each of its moments
 FREE = 0.2  # of the height, below the product, for the captions
 AHEAD = 4  # frames that wait for the encoder
-AUDIO_RATE = 48_000  # samples a second
 #: How the copy is shown: on the pictures, or as a track of text that a player shows or not.
 CAPTIONS = ("burnt", "track")
 LOGO_SECONDS = 6.0  # of a logo's sound at most
-LOGO_AFTER = 0.25  # seconds of silence before and after it
 
 
 @dataclass(frozen=True)
@@ -69,19 +65,12 @@ def read_brief(caption: bytes | None, aspect: bytes | None = None, captions: byt
     Raises:
         StageError: on ``CAPTION``, ``ASPECT`` or ``CAPTIONS``.
     """
-    name = _one_of("ASPECT", aspect, tuple(ASPECTS), "9:16")
-    shown = _one_of("CAPTIONS", captions, CAPTIONS, "burnt")
+    name = choice("ASPECT", aspect, tuple(ASPECTS), "9:16")
+    shown = choice("CAPTIONS", captions, CAPTIONS)
     text = clean(decode_utf8(caption or b"", "CAPTION", 4 * MAX_CAPTION))
     if len(text) > MAX_CAPTION:
         raise too_large("CAPTION", f"{len(text):,} characters, the limit is {MAX_CAPTION:,}; shorten the text")
     return Brief(sentences(text), name, shown)
-
-
-def _one_of(field: str, value: bytes | None, names: tuple[str, ...], default: str) -> str:
-    name = default if value is None else value.decode("utf-8", "replace")
-    if name not in names:
-        raise invalid(field, f"{name[:40]!r} is unknown; send one of {', '.join(names)}")
-    return name
 
 
 @dataclass(frozen=True)
@@ -119,15 +108,15 @@ def compose(
     Raises:
         StageError: on field ``AUDIO``, ``MUSIC``, ``LOGO_SOUND`` or ``VIDEO``.
     """
-    samples = None if voice is None else read_voice(voice, AUDIO_RATE)
-    tune = None if music is None else read_voice(music, AUDIO_RATE, field="MUSIC")
+    samples = None if voice is None else read_voice(voice, RATE)
+    tune = None if music is None else read_voice(music, RATE, field="MUSIC")
     sign = None if logo is None else _logo(logo)
     letters = sum(map(len, brief.sentences))
     if samples is None:
         seconds = float(np.clip(letters / CHARACTERS_A_SECOND, *SECONDS))
     else:
-        after = LEAD_OUT if sign is None else max(LEAD_OUT, 2 * LOGO_AFTER + len(sign) / AUDIO_RATE)
-        seconds = max(SECONDS[0], len(samples) / AUDIO_RATE + after)
+        after = LEAD_OUT if sign is None else max(LEAD_OUT, 2 * LOGO_AFTER + len(sign) / RATE)
+        seconds = max(SECONDS[0], len(samples) / RATE + after)
     size = SIZES[brief.aspect]
     burnt = brief.sentences and brief.captions == "burnt"
     shot = arranged(photo, opacity, Order("studio", brief.aspect), size, FREE if burnt else 0)
@@ -142,13 +131,13 @@ def compose(
             at += max(CROSSFADE, len(excerpt.frames) / FRAMES_A_SECOND - CROSSFADE)
     if shot.share or not scenes:  # else nothing was cut out: the studio shot would be the photo again
         scenes.append(_swinging(at, shot, seconds))
-    spoken = seconds if samples is None else len(samples) / AUDIO_RATE
+    spoken = seconds if samples is None else len(samples) / RATE
     said = captions.timed(brief.sentences, size, spoken)
     frames = _frames(scenes, [captions.card(caption, size) for caption in said] if burnt else [], seconds)
-    length = round(seconds * AUDIO_RATE)
+    length = round(seconds * RATE)
     heard = heard_together(samples, sign, length)
     heard = heard if tune is None else mixed(heard, tune, length)
-    sound = None if heard is None else (heard, AUDIO_RATE)
+    sound = None if heard is None else (heard, RATE)
     track = [] if burnt else [("\n".join(caption.lines), caption.begins, caption.ends) for caption in said]
     comment = f"composed of a photo and generated parts; DigitalSourceType {COMPOSED}"
     return film_file(frames, size, FRAMES_A_SECOND, 20, comment, sound, track), seconds
@@ -156,45 +145,11 @@ def compose(
 
 def _logo(data: bytes) -> np.ndarray:
     """A logo's sound, as loud as a voice: float32 [samples]."""
-    sound = read_voice(data, AUDIO_RATE, field="LOGO_SOUND")
-    if len(sound) > LOGO_SECONDS * AUDIO_RATE:
-        took = len(sound) / AUDIO_RATE
+    sound = read_voice(data, RATE, field="LOGO_SOUND")
+    if len(sound) > LOGO_SECONDS * RATE:
+        took = len(sound) / RATE
         raise too_large("LOGO_SOUND", f"{took:.1f} s, the limit is {LOGO_SECONDS:.0f} s; send a shorter one")
-    return level(sound, AUDIO_RATE)
-
-
-def heard_together(voice: np.ndarray | None, logo: np.ndarray | None, length: int) -> np.ndarray | None:
-    """The voice from the beginning, the logo's sound at the end: float32 [length]; None where there is neither."""
-    if voice is None and logo is None:
-        return None
-    heard = np.zeros(length, np.float32)
-    if voice is not None:
-        heard[: len(voice)] = voice[:length]
-    if logo is not None:
-        begins = max(0, length - len(logo) - round(LOGO_AFTER * AUDIO_RATE))
-        heard[begins : begins + len(logo)] += logo[: length - begins]
-    return heard
-
-
-def mixed(voice: np.ndarray | None, music: np.ndarray, length: int) -> np.ndarray:
-    """Music for the whole post, under whatever else is heard, fading out at its end: float32 [length]."""
-    tune = level(music, AUDIO_RATE)
-    fade = min(len(tune) // 4, round(0.1 * AUDIO_RATE))
-    if fade:  # so that it does not click where it begins again
-        tune = tune.copy()
-        ramp = np.linspace(0, 1, fade, dtype=np.float32)
-        tune[:fade] *= ramp
-        tune[-fade:] *= ramp[::-1]
-    tune = np.resize(tune, length)
-    end = min(length, AUDIO_RATE)
-    tune[-end:] *= np.linspace(1, 0, end, dtype=np.float32)
-    if voice is None:
-        return tune
-    width = round(DUCKING_S * AUDIO_RATE)
-    speaking = uniform_filter1d(maximum_filter1d(np.abs(voice), 2 * width) > 0.02, width, output=np.float32)
-    gain = 10 ** ((MUSIC_DB + (DUCKED_DB - MUSIC_DB) * speaking) / 20)
-    both = voice[:length] + tune * gain
-    return (both / max(1.0, float(np.abs(both).max()) / PEAK)).astype(np.float32)
+    return level(sound, RATE)
 
 
 # ----------------------------------------------------------------------------------------------------------- pictures

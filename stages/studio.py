@@ -18,6 +18,8 @@ from scipy import ndimage
 from stages import motion
 from stages.errors import invalid
 from stages.marked import ENHANCED, film_file, picture_file
+from stages.soundtrack import tune
+from stages.text import choice
 
 #: The request's tensors, as :func:`read_order` takes them.
 FIELDS = ("BACKGROUND", "ASPECT", "SIZE", "IMAGE_FORMAT", "STYLE")
@@ -84,22 +86,15 @@ def read_order(
         StageError: ``invalid_input`` on ``BACKGROUND``, ``ASPECT``, ``SIZE``, ``IMAGE_FORMAT`` or ``STYLE``.
     """
     order = Order(
-        background=_choice("BACKGROUND", background, BACKGROUNDS),
-        aspect=_choice("ASPECT", aspect, tuple(ASPECTS)),
+        background=choice("BACKGROUND", background, BACKGROUNDS),
+        aspect=choice("ASPECT", aspect, tuple(ASPECTS)),
         size=size,
-        file_format=_choice("IMAGE_FORMAT", file_format, tuple(FORMATS)),
-        style=_choice("STYLE", style, tuple(STYLES)),
+        file_format=choice("IMAGE_FORMAT", file_format, tuple(FORMATS)),
+        style=choice("STYLE", style, tuple(STYLES)),
     )
     if size is not None and not SIZES[0] <= size <= SIZES[1]:
         raise invalid("SIZE", f"{size} is outside {SIZES[0]} to {SIZES[1]:,} pixels of the longer side")
     return order
-
-
-def _choice(field: str, value: bytes | None, known: tuple[str, ...]) -> str:
-    name = known[0] if value is None else value.decode("utf-8", "replace").lower()
-    if name not in known:
-        raise invalid(field, f"{name[:40]!r} is unknown; send {', '.join(known[:-1])} or {known[-1]}")
-    return name
 
 
 def for_network(photo: Image.Image) -> np.ndarray:
@@ -120,16 +115,19 @@ def shoot(photo: np.ndarray, opacity: np.ndarray, order: Order) -> tuple[bytes, 
     return picture_file(shot.picture(), FORMATS[order.file_format], ENHANCED), shot.share
 
 
-def film(photo: np.ndarray, opacity: np.ndarray, order: Order) -> tuple[bytes, float]:
+def film(photo: np.ndarray, opacity: np.ndarray, order: Order, music: bytes | None = None) -> tuple[bytes, float]:
     """The studio shot as a clip of four seconds that can be shown in a loop, and the share as :class:`Shot` has it.
 
     The product swings to and fro (see `stages.motion`); a photo that is shown whole comes nearer and goes back.
 
+    Args:
+        music: a sound file that is heard.
+
     Returns:
-        An MP4 (H.264, index first) that says in its metadata what was done.
+        An MP4 (H.264, AAC where anything is heard, index first) that says in its metadata what was done.
 
     Raises:
-        StageError: ``invalid_input`` on ``SIZE`` or ``BACKGROUND``: more than a clip can have.
+        StageError: ``invalid_input`` on ``SIZE`` or ``BACKGROUND``: more than a clip can have; or on ``MUSIC``.
     """
     size = order.size or CLIP_SIZES[0]
     if size > CLIP_SIZES[1]:
@@ -140,7 +138,8 @@ def film(photo: np.ndarray, opacity: np.ndarray, order: Order) -> tuple[bytes, f
     shot = arranged(photo, opacity, order, size)
     frames = map(shot.frame, range(motion.PERIOD))
     comment = f"made of a photo; DigitalSourceType {ENHANCED}"
-    return film_file(frames, size, FRAMES_A_SECOND, 20, comment), shot.share
+    sound = tune(music, motion.PERIOD / FRAMES_A_SECOND)
+    return film_file(frames, size, FRAMES_A_SECOND, 20, comment, sound), shot.share
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,20 @@ def decode_utf8(data: bytes, field: str, max_bytes: int) -> str:
         ) from error
 
 
+def choice(field: str, value: bytes | None, known: Sequence[str], default: str | None = None) -> str:
+    """One of the `known` names, in any case of letters; `default`, or else the first, where the field is left out.
+
+    Raises:
+        StageError: ``invalid_input`` on `field`.
+    """
+    if value is None:
+        return default or known[0]
+    name = value.decode("utf-8", "replace").lower()
+    if name not in known:
+        raise invalid(field, f"{name[:40]!r} is unknown; send {', '.join(known[:-1])} or {known[-1]}")
+    return name
+
+
 def read_title(data: bytes) -> str:
     """The clean title of a product; ``""`` is allowed and means that there is none.
 

@@ -294,6 +294,7 @@ def _outputs(
         made[result.output] = _file(result.value)
         if isinstance(listing := result.value, Listing):
             known["tags"] = [{"name": tag.name, "score": round(tag.score, 4)} for tag in listing.tags or ()]
+            known["keywords"] = list(listing.keywords or ())
             known["finish_reason"] = listing.finish_reason
             if listing.moderation is not None:
                 known["moderation"] = [finding._asdict() for finding in listing.moderation.findings]

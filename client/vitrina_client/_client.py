@@ -131,8 +131,8 @@ class Vitrina(_Client):
         """What is in `want`, made of a product: one request, and one more for each of a picture and a clip.
 
         Args:
-            want: any of ``text``, ``tags``, ``embedding``, ``condition``, ``weights``, ``moderation``, ``transcript``
-                (of a product with a sound), ``image`` and ``video``; the server computes nothing else.
+            want: any of ``text``, ``tags``, ``keywords``, ``embedding``, ``condition``, ``weights``, ``moderation``,
+                ``transcript`` (of a product with a sound), ``image`` and ``video``; the server computes nothing else.
             condition: float32 [36, 384] of an earlier listing: all but embedding and weights are made from
                 it, nothing is sent or encoded again.
             options: ``task``, ``language``, ``tone``, ``question``, ``history``, ``sampling``, ``image_seed``; see
@@ -262,6 +262,7 @@ class Vitrina(_Client):
         aspect: Aspect = "1:1",
         size: int | None = None,
         style: Style = "natural",
+        music: Media | None = None,
         timeout: Timeout | None = None,
     ) -> StudioVideo:
         """The studio shot as a clip: the photo's own product swings to and fro. Four seconds, to be shown in a loop.
@@ -274,8 +275,9 @@ class Vitrina(_Client):
             background: ``white``, ``shadow`` or ``studio``.
             aspect, style: as for :meth:`studio`.
             size: pixels of the longer side, 256 to 1080; 720 if left out.
+            music: path or bytes of a tune that is heard with it, at most 30 s.
         """
-        return self._run(flows.studio_video(self._policy(timeout), image, background, aspect, size, style))
+        return self._run(flows.studio_video(self._policy(timeout), image, background, aspect, size, style, music))
 
     def post(
         self,
@@ -532,10 +534,11 @@ class AsyncVitrina(_Client):
         aspect: Aspect = "1:1",
         size: int | None = None,
         style: Style = "natural",
+        music: Media | None = None,
         timeout: Timeout | None = None,
     ) -> StudioVideo:
         """See :meth:`Vitrina.studio_video`."""
-        return await self._run(flows.studio_video(self._policy(timeout), image, background, aspect, size, style))
+        return await self._run(flows.studio_video(self._policy(timeout), image, background, aspect, size, style, music))
 
     async def post(
         self,

@@ -133,7 +133,8 @@ def generate(
         made = core.listing((yield from _send(policy, deadline, request)), request)
     for each in drawn:
         assert condition is not None  # it was asked for above
-        request = core.draw(each, condition, options)
+        tune = (yield from _sounds(MUSIC=options.get("music"))) if each == "video" else {}
+        request = core.draw(each, condition, options, tune.get("MUSIC"))
         file = core.drawn((yield from _send(policy, deadline, request)), request)
         made = replace(made, image=file) if each == "image" else replace(made, video=file)
     if not {"text", "moderation"} & set(want):
@@ -288,13 +289,20 @@ def studio(
 
 
 def studio_video(
-    policy: Policy, image: Media, background: Background, aspect: Aspect, size: int | None, style: Style
+    policy: Policy,
+    image: Media,
+    background: Background,
+    aspect: Aspect,
+    size: int | None,
+    style: Style,
+    music: Media | None,
 ) -> Flow[StudioVideo]:
     """One request."""
     deadline = Deadline("total", policy.timeout.total)
     core.check_product(Product(image=image))
-    data = (yield from _media(Product(image=image)))["IMAGE"]
-    request = core.studio_video(data, background, aspect, size, style)
+    media = yield from _media(Product(image=image))
+    media |= yield from _sounds(MUSIC=music)
+    request = core.studio_video(media, background, aspect, size, style)
     return core.filmed((yield from _send(policy, deadline, request)))
 
 
@@ -311,11 +319,7 @@ def post(
     deadline = Deadline("total", policy.timeout.total)
     core.check_product(given)
     media = yield from _media(given)
-    for name, sound in (("MUSIC", music), ("LOGO_SOUND", logo_sound)):
-        if sound is not None:
-            heard = Product(audio=sound)
-            core.check_product(heard)
-            media[name] = (yield from _media(heard))["AUDIO"]
+    media |= yield from _sounds(MUSIC=music, LOGO_SOUND=logo_sound)
     request = core.post(media, caption, captions, aspect)
     return core.posted((yield from _send(policy, deadline, request)))
 
@@ -349,6 +353,17 @@ def _media(product: Product) -> Flow[dict[str, bytes]]:
     for name, given in core.files(product).items():
         data = given if isinstance(given, bytes) else (yield from _read(name, given))
         media[name] = core.check_size(name, data)
+    return media
+
+
+def _sounds(**given: Media | None) -> Flow[dict[str, bytes]]:
+    """Sounds by the server's tensor, read; what is None is left out."""
+    media = {}
+    for name, sound in given.items():
+        if sound is not None:
+            heard = Product(audio=sound)
+            core.check_product(heard)
+            media[name] = (yield from _media(heard))["AUDIO"]
     return media
 
 

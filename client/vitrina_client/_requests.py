@@ -54,6 +54,7 @@ TEXT_OUTPUTS = ("TEXT", "FINISH_REASON", "PROMPT_TOKENS", "COMPLETION_TOKENS")
 OUTPUTS: dict[Want, tuple[str, ...]] = {
     "text": (*TEXT_OUTPUTS, "EDITS", "TEXT_MODERATION"),
     "tags": ("TAGS", "TAG_SCORES"),
+    "keywords": ("KEYWORDS",),
     "embedding": ("EMBEDDING",),
     "condition": ("CONDITION",),
     "weights": ("FUSION_WEIGHTS",),
@@ -115,9 +116,8 @@ def content(product: Product, media: Media, want: Collection[Want], options: Tex
     fields: dict[str, Array] = {}
     if "text" in want:
         fields = _text_fields(product, options)
-    elif "moderation" in want:
-        every = _prompt_fields(product, options or {})
-        fields = {name: every[name] for name in ("ATTRIBUTES", "TRANSCRIPT") if name in every}
+    elif {"moderation", "keywords"} & set(want):
+        fields = _told(product, options)
     return _encode([product], [media], wanted(want), fields)
 
 
@@ -129,11 +129,13 @@ def embeddings(products: Sequence[Product], media: Sequence[Media]) -> Request:
 def from_condition(product: Product, condition: Array, want: Collection[Want], options: TextOptions) -> Request:
     """From a condition to text and tags, nothing encoded again: ``generate``."""
     outputs = wanted(want)
-    if beyond := sorted(set(want) - {"text", "tags"}):
-        made = "text, tags, image, video"
+    if beyond := sorted(set(want) - {"text", "tags", "keywords"}):
+        made = "text, tags, keywords, image, video"
         raise InvalidInput(f"{', '.join(beyond)} cannot be made from a condition; ask for {made}", field="want")
     inputs = {"CONDITION": _condition(condition), "TITLE": _texts("TITLE", [product.title])}
     fields = _text_fields(product, options) if "text" in want else {}
+    if "keywords" in want and not fields:
+        fields = _told(product, options)
     return Request("generate", inputs | fields, outputs, timed="text" in want)
 
 
@@ -170,12 +172,16 @@ def most_diverse(vectors: NDArray[np.float32], product: NDArray[np.float32], cou
     return chosen, float(pairs.mean()) if len(pairs) else 0.0
 
 
-def draw(what: Want, condition: Array, options: TextOptions) -> Request:
+def draw(what: Want, condition: Array, options: TextOptions, music: bytes | None = None) -> Request:
     """From a condition to a picture or a clip."""
     model, output = DRAWN[what]
     inputs: dict[str, Array] = {"CONDITION": _condition(condition)}
     if (seed := options.get("image_seed")) is not None:
         inputs["IMAGE_SEED"] = np.array([[_integer("IMAGE_SEED", seed, np.int64)]], np.int64)
+    if what == "image" and (kind := options.get("image_format")) is not None:
+        inputs["IMAGE_FORMAT"] = _texts("IMAGE_FORMAT", [kind])
+    if what == "video" and music is not None:
+        inputs["MUSIC"] = _rows([music])
     return Request(model, inputs, (output,))
 
 
@@ -230,10 +236,12 @@ def shot(answer: Mapping[str, Array], image_format: ImageFormat) -> StudioShot:
     return StudioShot(bytes(image), f"image/{image_format}", float(subject))
 
 
-def studio_video(image: bytes, background: Background, aspect: Aspect, size: int | None, style: Style) -> Request:
-    """From a photo to its studio shot as a clip: ``studio_video``."""
-    inputs = dict(studio(image, background, aspect, size, "jpeg", style).inputs)
+def studio_video(media: Media, background: Background, aspect: Aspect, size: int | None, style: Style) -> Request:
+    """From a photo, and perhaps a tune, to its studio shot as a clip: ``studio_video``."""
+    inputs = dict(studio(media["IMAGE"], background, aspect, size, "jpeg", style).inputs)
     del inputs["IMAGE_FORMAT"]
+    if "MUSIC" in media:
+        inputs["MUSIC"] = _rows([media["MUSIC"]])
     return Request("studio_video", inputs, ("STUDIO_VIDEO", "SUBJECT"))
 
 
@@ -369,6 +377,8 @@ def listing(answer: Mapping[str, Array], request: Request) -> Listing:
         values["tags"] = tags(answer)
     if "TRANSCRIPT" in request.outputs:
         values["transcript"] = _text(answer["TRANSCRIPT"])
+    if "KEYWORDS" in request.outputs:
+        values["keywords"] = tuple(word.decode() for word in answer["KEYWORDS"].ravel() if word)
     if "EMBEDDING" in request.outputs:
         values["embedding"] = np.array(answer["EMBEDDING"][0], np.float32)
     if "CONDITION" in request.outputs:
@@ -464,6 +474,12 @@ def _prompt_fields(product: Product, options: TextOptions) -> dict[str, Array]:
         if value:
             fields[name] = _json(name, list(value) if name == "HISTORY" else dict(cast("Mapping[str, str]", value)))
     return {name: _texts(name, [value]) for name, value in fields.items() if value is not None}
+
+
+def _told(product: Product, options: TextOptions | None) -> dict[str, Array]:
+    """What is said of the product beside its title."""
+    every = _prompt_fields(product, options or {})
+    return {name: every[name] for name in ("ATTRIBUTES", "TRANSCRIPT") if name in every}
 
 
 def _sampling_fields(sampling: Sampling) -> dict[str, Array]:

@@ -95,7 +95,7 @@ def plan(
 
     def written() -> Flow[Any]:
         said = core.told(options, made["condition"]) if "condition" in made else options
-        return flows.generate(policy, product, {"text", "tags"}, condition(), said)
+        return flows.generate(policy, product, {"text", "tags", "keywords"}, condition(), said)
 
     def drawn(what: Output) -> Flow[bytes]:
         assert what in ("image", "video")
@@ -111,7 +111,7 @@ def plan(
         return (yield from flows.studio(policy, photo(), background, aspect, None, "jpeg", "natural"))
 
     def filmed() -> Flow[Any]:
-        return (yield from flows.studio_video(policy, photo(), background, aspect, None, "natural"))
+        return (yield from flows.studio_video(policy, photo(), background, aspect, None, "natural", None))
 
     def posted() -> Flow[Any]:
         voice = made["speech"].audio if "speech" in made else None

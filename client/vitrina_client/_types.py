@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 #: Arrays that travel: bytes as numpy objects, numbers as their dtype, the batch axis first.
 Array = NDArray[Any]
-Want = Literal["text", "tags", "embedding", "condition", "weights", "moderation", "transcript", "image", "video"]
+Want = Literal[
+    "text", "tags", "keywords", "embedding", "condition", "weights", "moderation", "transcript", "image", "video"
+]
 Output = Literal["text", "image", "video", "studio", "studio_video", "speech", "post"]
 #: A file's path, or what it holds.
 Media = str | os.PathLike[str] | bytes
@@ -104,6 +106,8 @@ class TextOptions(TypedDict, total=False):
     max_characters: of the text, 20 to 10,000; whole sentences where they fit. Not for ``stream``.
     banned_words: a sentence with one of them is taken out, whatever its letters' case. Not for ``stream``.
     image_seed: the same seed gives the same picture and clip.
+    image_format: of the picture, ``png`` (default), ``jpeg`` or ``webp``.
+    music: path or bytes of a tune that is heard with the clip, at most 30 s.
     """
 
     task: str
@@ -116,6 +120,8 @@ class TextOptions(TypedDict, total=False):
     max_characters: int
     banned_words: Sequence[str]
     image_seed: int
+    image_format: ImageFormat
+    music: Media
 
 
 class Tag(NamedTuple):
@@ -177,13 +183,15 @@ class Listing:
         finish_reason: ``eos`` (it came to its end), ``length`` (max_tokens) or ``stop`` (a stop text).
         prompt_tokens, completion_tokens: counts of the text decoder.
         tags: best first, at most 5.
+        keywords: words that the product is searched by, at most 20: of title, attributes, what is said and what the
+            photo surely shows, without stop words.
         embedding: float32 [384], unit length, for search.
         condition: float32 [36, 384], what decoders take; pass it back as ``condition=`` to write more from it.
         weights: modality → how much it counted, together one; 0 for what was not given.
         moderation: what the policy says of all that was given, and of the copy where that was asked for; what it blocks
             is raised as :class:`Blocked` instead of given.
         transcript: what is said in the product's sound, as whisper heard it; empty where nobody speaks.
-        image: PNG of a generated picture; it says so in its metadata.
+        image: file of a generated picture, a PNG unless ``image_format`` says otherwise; it says so in its metadata.
         video: MP4 of a generated turn round the product; it says so in its metadata.
     """
 
@@ -193,6 +201,7 @@ class Listing:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     tags: tuple[Tag, ...] | None = None
+    keywords: tuple[str, ...] | None = None
     embedding: NDArray[np.float32] | None = field(default=None, repr=False)
     condition: NDArray[np.float32] | None = field(default=None, repr=False)
     weights: Mapping[str, float] | None = None

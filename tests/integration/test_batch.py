@@ -129,7 +129,7 @@ def test_every_output_of_a_product_and_one_that_fails_takes_no_other_along(serve
     lamp = tmp_path / "out" / "000004"
     assert {path.name for path in lamp.iterdir()} == {"record.json", "copy.txt", "drawn.png", "drawn.mp4"}
     errors = json.loads((lamp / "record.json").read_text(encoding="utf-8"))["errors"]
-    assert errors.keys() == {"studio", "post"} and "the product has no photo" in errors["studio"]
+    assert errors.keys() == {"studio", "studio_video", "post"} and "the product has no photo" in errors["studio"]
     faults = {outcome.row.number: outcome.error for outcome in told if outcome.state == "failed"}
     assert faults.keys() == {1, 2, 4} and faults[1].startswith("is not JSON") and faults[2] == "is not a JSON object"
 

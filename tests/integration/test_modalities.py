@@ -80,7 +80,7 @@ def test_every_subset_is_fused_from_what_is_there(vitrina, media, present):
     assert listing.condition[11:].any() == ("image" in present)
 
 
-WANTS = ("text", "tags", "embedding", "condition", "weights", "moderation", "image", "video")
+WANTS = ("text", "tags", "keywords", "embedding", "condition", "weights", "moderation", "image", "video")
 
 
 def pictures(file: bytes) -> np.ndarray:
@@ -98,7 +98,7 @@ def same(alone: object, whole: object) -> bool:
     if isinstance(whole, bytes):
         return np.abs(pictures(alone) - pictures(whole)).mean() < 0.5
     if isinstance(whole, tuple):
-        return [tag.name for tag in alone] == [tag.name for tag in whole]
+        return [getattr(each, "name", each) for each in alone] == [getattr(each, "name", each) for each in whole]
     return getattr(alone, "action", alone) == getattr(whole, "action", whole)
 
 
@@ -201,3 +201,34 @@ def test_text_and_picture_come_of_one_call(vitrina, media):
     listing = vitrina.generate(product(media, MODALITIES), want={"text", "image"}, image_seed=0)
     assert listing.text and listing.image.startswith(b"\x89PNG")
     assert json.dumps(listing.finish_reason) and listing.condition is None
+
+
+def test_keywords_are_given_with_and_without_a_text(vitrina):
+    shelf = Product("Shelf for your kitchen", attributes={"material": "oak"})
+    alone = vitrina.generate(shelf, want={"keywords"}).keywords
+    assert alone[:3] == ("shelf", "kitchen", "oak")  # the tags follow
+    both = vitrina.generate(shelf, want={"keywords", "text", "condition"}, sampling=Sampling(max_tokens=4))
+    assert both.keywords == alone and both.text
+    later = vitrina.generate(shelf, want={"keywords"}, condition=both.condition)
+    assert later.keywords == both.keywords and later.text is None
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+def test_a_picture_comes_in_the_format_asked_for(vitrina, kind):
+    drawn = vitrina.generate(Product("Chair"), want={"image"}, image_format=kind).image
+    assert Image.open(BytesIO(drawn)).format == kind.upper()
+
+
+def test_an_unknown_format_is_typed(vitrina):
+    with pytest.raises(InvalidInput, match="'gif' is unknown") as caught:
+        vitrina.generate(Product("Chair"), want={"image"}, image_format="gif")
+    assert caught.value.field == "IMAGE_FORMAT"
+
+
+def test_a_clip_has_the_tune_it_is_given(vitrina):
+    drawn = vitrina.generate(Product("Chair"), want={"video"}, music=sound()).video
+    with av.open(BytesIO(drawn)) as container:
+        assert {stream.codec_context.name for stream in container.streams} == {"h264", "aac"}
+    with pytest.raises(InvalidInput) as caught:
+        vitrina.generate(Product("Chair"), want={"video"}, music=b"no sound")
+    assert caught.value.field == "MUSIC"

@@ -46,7 +46,8 @@ def own(bundle, tmp_path_factory):
     """A server with a policy of its own."""
     path = tmp_path_factory.mktemp("policy") / "own.yaml"
     path.write_text(yaml.safe_dump(OWN))
-    models = ["content", "content_image", "content_video", "content_image_video", "studio", "post", "speak"]
+    models = ["content", "content_image", "content_video", "content_image_video", "content_audio"]
+    models += ["studio", "studio_video", "post", "speak"]
     with (
         Server(ServerOptions(http_port=0, grpc_port=0, metrics_port=0, models=models, policy=path)) as running,
         Vitrina(f"grpc://{running.grpc_url}") as client,
@@ -210,6 +211,7 @@ def test_a_policy_of_one_s_own_by_words_likeness_and_class(own):
 def test_a_photo_is_not_shown_and_a_script_not_spoken(own):
     for make, field in (
         (lambda: own.studio(CUP), "IMAGE"),
+        (lambda: own.studio_video(CUP), "IMAGE"),
         (lambda: own.post(CUP, "A red lamp."), "IMAGE"),
         (lambda: own.generate(Product("thing", image=CUP)), "IMAGE"),
         (lambda: own.speak("A parrot sits on my shoulder."), "SCRIPT"),
@@ -230,3 +232,21 @@ def test_a_server_with_a_wrong_policy_does_not_start(bundle, tmp_path):
         pass
     with pytest.raises(ValueError, match=r"none\.yaml' is no file"):
         ServerOptions(policy=tmp_path / "none.yaml")
+
+
+def test_what_is_said_in_a_sound_is_checked(server, own):
+    pytest.importorskip("piper", reason="`make speech` installs what phonemes come from")
+    with Vitrina(f"grpc://{server.grpc_url}") as anybody:
+        parrot, pigeon = (
+            anybody.speak(f"A {bird} sits on the roof of the house.").audio for bird in ("parrot", "pigeon")
+        )
+    assert own.check(Product("Roof", audio=pigeon)).action == "allow"
+    for make in (
+        lambda: own.generate(Product("Roof", audio=parrot)),
+        lambda: list(own.stream(Product("Roof", audio=parrot))),
+        lambda: own.post(TULIPS, "A bunch of tulips.", audio=parrot, aspect="1:1"),
+    ):
+        with pytest.raises(Blocked, match="parrot") as caught:
+            make()
+        assert caught.value.field == "TRANSCRIPT"
+    assert own.post(TULIPS, "A bunch of tulips.", audio=pigeon, aspect="1:1").video

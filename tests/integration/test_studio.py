@@ -64,9 +64,18 @@ def test_the_clip_shows_the_cup_swinging(vitrina):
     assert np.abs(frames[24] - frames[0]).mean() > 3 > np.abs(frames[48] - frames[0]).mean()
 
 
+def test_the_clip_has_the_tune_it_is_given(vitrina):
+    tone = BytesIO()
+    soundfile.write(tone, (0.2 * np.sin(np.arange(22_050) * 0.1)).astype(np.float32), 22_050, format="WAV")
+    clip = vitrina.studio_video(CUP, size=256, music=tone.getvalue())
+    with av.open(BytesIO(clip.video)) as file:
+        assert [stream.codec_context.name for stream in file.streams] == ["h264", "aac"]
+
+
 @pytest.mark.parametrize(
     ("asked", "field", "says"),
     [
+        ({"music": b"no sound"}, "MUSIC", "is no sound"),
         ({"background": "transparent"}, "BACKGROUND", "a clip knows no transparency"),
         ({"size": 1_081}, "SIZE", "the 1,080 pixels"),
         ({"size": 200}, "SIZE", "200 is outside"),

@@ -114,7 +114,7 @@ def test_what_no_tensor_can_hold_is_refused_here_by_name(options, field):
 
 @pytest.mark.parametrize("want", [set(), {"text", "speech"}, "text", ["embeding"]])
 def test_an_unknown_want_is_refused(want):
-    with pytest.raises(InvalidInput, match="text, tags, embedding, condition"):
+    with pytest.raises(InvalidInput, match="text, tags, keywords, embedding, condition"):
         core.content(MUG, {}, want)
 
 
@@ -201,9 +201,9 @@ def test_a_studio_shot_is_asked_for_and_read():
     assert caught.value.field == "SIZE"
     answer = {"STUDIO_IMAGE": np.array([[b"RIFF"]], object), "SUBJECT": np.array([[0.25]], np.float32)}
     assert core.shot(answer, "webp") == StudioShot(b"RIFF", "image/webp", 0.25)
-    clip = core.studio_video(b"JPEG", "shadow", "4:5", 900, "warm")
+    clip = core.studio_video({"IMAGE": b"JPEG", "MUSIC": b"RIFF"}, "shadow", "4:5", 900, "warm")
     assert (clip.model, clip.outputs) == ("studio_video", ("STUDIO_VIDEO", "SUBJECT"))
-    assert "IMAGE_FORMAT" not in clip.inputs
+    assert "IMAGE_FORMAT" not in clip.inputs and words(clip.inputs["MUSIC"]) == ["RIFF"]
     assert {name: words(clip.inputs[name]) for name in ("BACKGROUND", "STYLE")} == {
         "BACKGROUND": ["shadow"],
         "STYLE": ["warm"],
@@ -425,3 +425,13 @@ def test_what_the_policy_is_asked_about_goes_along():
     request = core.content(shelf, {}, {"moderation"}, {"transcript": "An oak shelf.", "task": "ad"})
     assert request.inputs.keys() == {"TITLE", "ATTRIBUTES", "TRANSCRIPT"}
     assert core.content(shelf, {}, {"embedding"}).inputs.keys() == {"TITLE"}
+
+
+def test_keywords_go_with_what_is_said_of_the_product():
+    shelf = Product("Shelf", attributes={"material": "oak"})
+    request = core.content(shelf, {}, {"keywords"})
+    assert request.inputs.keys() == {"TITLE", "ATTRIBUTES"} and request.outputs == ("KEYWORDS",)
+    answer = {"KEYWORDS": np.array([[b"shelf", "木".encode(), b""]], object)}
+    assert core.listing(answer, request).keywords == ("shelf", "木")
+    later = core.from_condition(shelf, np.zeros((36, 384), np.float32), {"keywords"}, {})
+    assert later.inputs.keys() == {"CONDITION", "TITLE", "ATTRIBUTES"}

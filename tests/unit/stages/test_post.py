@@ -103,7 +103,7 @@ def test_music_lasts_as_long_as_the_post_and_gives_way_to_the_voice():
     alone = loud(heard(data))
     assert len(alone) == pytest.approx(4 * seconds, abs=1) and alone[:-5].min() > 0.3 * alone.max()
     assert alone[-1] < 0.3 * alone.max()  # faded out
-    rate = post.AUDIO_RATE
+    rate = post.RATE
     said = np.zeros(8 * rate, np.float32)
     said[3 * rate : 5 * rate] = np.random.default_rng(0).normal(0, 0.2, 2 * rate)
     tune = np.sin(np.arange(3 * rate) * 0.05).astype(np.float32) * 0.5
@@ -181,11 +181,11 @@ def test_a_logo_is_heard_at_the_end_after_the_voice():
         (b"x" * 1001, None, "too_large", "CAPTION", "1,001 characters, the limit is 1,000"),
         (b"x" * 9999, None, "too_large", "CAPTION", "9,999 bytes"),
         (b"\xff", None, "invalid_input", "CAPTION", "is not UTF-8"),
-        (b"x", b"3:2", "invalid_input", "ASPECT", "'3:2' is unknown; send one of 1:1, 4:5, 9:16, 16:9"),
+        (b"x", b"3:2", "invalid_input", "ASPECT", "'3:2' is unknown; send 1:1, 4:5, 9:16 or 16:9"),
     ],
 )
 def test_a_bad_brief_names_field_value_and_limit(caption, aspect, code, field, says):
-    with pytest.raises(StageError, match="'karaoke' is unknown; send one of burnt, track") as caught:
+    with pytest.raises(StageError, match="'karaoke' is unknown; send burnt or track") as caught:
         read_brief(b"x", None, b"karaoke")
     assert caught.value.field == "CAPTIONS"
     with pytest.raises(StageError) as caught:

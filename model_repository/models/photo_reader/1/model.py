@@ -1,4 +1,6 @@
-"""IMAGE, or VIDEO's best frame → PHOTO, upright, PIXELS for the cutout network, VIEW for the encoder; VIDEO's FRAMES.
+"""IMAGE, or VIDEO's best frame → PHOTO, upright, PIXELS for the cutout network, VIEW for the encoder.
+
+Also what is checked of the rest: VIDEO's FRAMES, AUDIO's LOG_MEL.
 
 A bad order is refused here already.
 """
@@ -6,6 +8,7 @@ A bad order is refused here already.
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from stages.audio import NO_SOUND, RATE, log_mel, read_voice
 from stages.errors import invalid
 from stages.footage import best_frame
 from stages.image import for_encoder, read_photo
@@ -27,11 +30,13 @@ class TritonPythonModel:
             photo, frames = best_frame(clip)
         else:
             photo, frames = read_photo(image, PHOTO_PX), NO_FRAMES if clip is None else read_video(clip)
+        sound = value(request, "AUDIO")
         tensors = {
             "PHOTO": np.asarray(photo)[None],
             "PIXELS": for_network(photo)[None],
             "VIEW": for_encoder(photo)[None],
             "FRAMES": frames[None],
+            "LOG_MEL": (NO_SOUND if sound is None else log_mel(read_voice(sound, RATE)))[None],
             "IS_FRAME": np.array([[image is None]]),
         }
         asked = request.requested_output_names()

@@ -1,4 +1,4 @@
-"""Title, tags and what else the request says → PROMPT for the text decoder, and the sampling that suits the task."""
+"""Title, tags and what else the request says → PROMPT for the text decoder, sampling that suits the task; KEYWORDS."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from stages import editing
+from stages.keywords import MOST, keywords
 from stages.moderation import action
 from stages.prompts import OPTIONAL_FIELDS, SAMPLING_FIELDS, messages, read_request, render, sampling
 from stages.triton import each_row, field, lists, respond, text_rows
@@ -27,11 +28,16 @@ class TritonPythonModel:
         def read(row):
             editing.read_orders(*(column[row] for column in edits))  # refused here, before anything is written
             asked = read_request(tags[row], scores[row], rows[row])
-            return asked.task, render(messages(asked), self.chat_template).encode()
+            words = [word.encode() for word in keywords(asked)]
+            prompt = render(messages(asked), self.chat_template).encode()
+            return asked.task, prompt, words + [b""] * (MOST - len(words))
 
         stopped = [action(said) == "block" for said in field(request, "MODERATION") or []]
-        tasks, prompts = zip(*each_row(range(len(rows)), read), strict=True)
-        tensors = [pb_utils.Tensor("PROMPT", np.array(prompts, object).reshape(-1, 1))]
+        tasks, prompts, words = zip(*each_row(range(len(rows)), read), strict=True)
+        tensors = [
+            pb_utils.Tensor("PROMPT", np.array(prompts, object).reshape(-1, 1)),
+            pb_utils.Tensor("KEYWORDS", np.array(words, object)),
+        ]
         for name, key in SAMPLING_FIELDS.items():
             given = pb_utils.get_input_tensor_by_name(request, name)
             dtype = np.int32 if name == "MAX_TOKENS" else np.float32

@@ -18,6 +18,7 @@ class TritonPythonModel:
             pb_utils.get_input_tensor_by_name(request, name).as_numpy()[0] for name in ("PHOTO", "OPACITY")
         )
         background, aspect, size, style = (value(request, name) for name in ("BACKGROUND", "ASPECT", "SIZE", "STYLE"))
-        data, share = film(photo, opacity, read_order(background, aspect, size, style=style))
+        order = read_order(background, aspect, size, style=style)
+        data, share = film(photo, opacity, order, value(request, "MUSIC"))
         tensors = {"VIDEO": np.array([[data]], object), "SUBJECT": np.array([[share]], np.float32)}
         return [pb_utils.Tensor(name, tensors[name]) for name in request.requested_output_names()]

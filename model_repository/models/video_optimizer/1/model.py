@@ -4,7 +4,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from stages.drawn import mp4
-from stages.triton import respond
+from stages.triton import each_row, field, respond
 
 
 class TritonPythonModel:
@@ -13,4 +13,6 @@ class TritonPythonModel:
 
     def answer(self, request):
         clips = pb_utils.get_input_tensor_by_name(request, "DRAWN").as_numpy()
-        return [pb_utils.Tensor("VIDEO", np.array([[mp4(clip)] for clip in clips], object))]
+        music = field(request, "MUSIC") or [None] * len(clips)
+        files = each_row(zip(clips, music, strict=True), lambda row: mp4(*row))
+        return [pb_utils.Tensor("VIDEO", np.array(files, object).reshape(-1, 1))]
