@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from stages import captions
 from stages.audio import read_voice
@@ -157,10 +157,7 @@ def _logo(data: bytes) -> np.ndarray:
 
 def _framed(photo: Image.Image, size: tuple[int, int]) -> Image.Image:
     """The whole photo over a blurred enlargement of itself."""
-    cover = max(size[0] / photo.width, size[1] / photo.height)
-    wide = photo.resize([max(side, round(length * cover)) for side, length in zip(size, photo.size, strict=True)])
-    left, top = ((length - side) // 2 for length, side in zip(wide.size, size, strict=True))
-    ground = wide.crop((left, top, left + size[0], top + size[1])).filter(ImageFilter.GaussianBlur(max(size) / 40))
+    ground = ImageOps.fit(photo, size).filter(ImageFilter.GaussianBlur(max(size) / 40))
     ground = Image.blend(ground, Image.new("RGB", size), 0.35)
     _paste(photo, ground)
     return ground

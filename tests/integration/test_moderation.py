@@ -162,8 +162,10 @@ def test_one_row_s_verdict_is_its_own(server):
     with triton.InferenceServerClient(server.grpc_url) as client:
         sent = triton.InferInput("TITLE", [3, 1], "BYTES")
         sent.set_data_from_numpy(np.array([[row.encode()] for row in rows], object))
+        greedy = triton.InferInput("TEMPERATURE", [3, 1], "FP32")  # what is drawn may be edited away
+        greedy.set_data_from_numpy(np.zeros((3, 1), np.float32))
         names = ["TEXT", "FINISH_REASON", "COMPLETION_TOKENS", "MODERATION", "TEXT_MODERATION"]
-        answer = client.infer("content", [sent], outputs=[triton.InferRequestedOutput(name) for name in names])
+        answer = client.infer("content", [sent, greedy], outputs=[triton.InferRequestedOutput(name) for name in names])
     got = {name: answer.as_numpy(name).ravel().tolist() for name in names}
     assert [json.loads(said)["action"] for said in got["MODERATION"]] == ["allow", "block", "allow"]
     assert [json.loads(said)["action"] for said in got["TEXT_MODERATION"]] == ["allow", "block", "allow"]

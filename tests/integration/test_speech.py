@@ -28,9 +28,8 @@ from vitrina_client import (
     _command,
 )
 
-from export import build, recipe, report
+from export import build
 from export.configs import ENSEMBLES_ROOT, MODELS_ROOT
-from export.parity import check
 from samples.demo import read_aloud
 from server import Server, ServerOptions
 from stages.audio import log_mel, read_audio
@@ -177,13 +176,6 @@ def test_the_server_stops_at_the_deadline_by_itself(spoken):
     limit.set_data_from_numpy(np.array([[300]], np.int32))
     with triton.InferenceServerClient(spoken.grpc_url) as client, pytest.raises(Exception, match="deadline_exceeded"):
         client.infer("speak", [script, limit], outputs=[triton.InferRequestedOutput("AUDIO")])
-
-
-def test_served_is_what_was_exported(spoken):
-    offline = recipe.load("offline")
-    rows = report.served(build.build("speech_decoder", offline), spoken.grpc_url)
-    assert len(rows) == 3 and all("onnx_served" in row for row in rows)
-    check(offline.slot("speech_decoder"), rows, "speech_decoder")
 
 
 def test_without_phonemes_everything_is_ready_and_a_script_is_told_how_to_get_them(bundle, tmp_path, capsys):

@@ -11,8 +11,6 @@ import soundfile
 from PIL import Image
 from vitrina_client import AsyncVitrina, InvalidInput, TooLarge, Vitrina, _command
 
-from export import build, recipe, report
-from export.parity import check
 from tests.unit.stages.test_footage import filmed, pan, scene
 from tests.unit.stages.test_video import clip
 
@@ -206,10 +204,3 @@ def test_the_command_writes_a_silent_post(server, tmp_path, capsys):
     with av.open(str(out)) as file:
         assert [stream.codec_context.name for stream in file.streams] == ["h264"]
     assert "(6.0 s)" in capsys.readouterr().err
-
-
-def test_the_served_network_is_the_exported_one(server):
-    offline = recipe.load("offline")
-    rows = report.served(build.build("cutout", offline), server.grpc_url)
-    assert len(rows) == 4 and all("onnx_served" in row for row in rows)
-    check(offline.slot("cutout"), rows, "cutout")
