@@ -186,6 +186,8 @@ TEXT_MODERATION = Tensor("TEXT_MODERATION", "BYTES", (1,))
 #: How many products are recommended.
 COUNT = Tensor("COUNT", "INT32", (1,), optional=True)
 #: Row of the product of the latest event, and how many others are asked for.
+#: Texts that the moderator reads; FINISHED is why one of them ended, EARLIER what the policy has said already.
+JUDGED = ("TITLE", "ATTRIBUTES", "TRANSCRIPT", "WRITTEN", "FINISHED", "SCRIPT", "CAPTION", "EARLIER")
 RANKING = (Tensor("LATEST", "INT64", (1,)), Tensor("SHOWN", "INT32", (1,)))
 RECOMMENDED = (
     Tensor("ITEMS", "BYTES", ("ranked",)),
@@ -507,12 +509,7 @@ MODELS: tuple[Model, ...] = (
         "moderator",
         "python",
         (
-            *(
-                Tensor(name, "BYTES", (1,), optional=True)
-                for name in (
-                    *("TITLE", "ATTRIBUTES", "TRANSCRIPT", "WRITTEN", "FINISHED", "SCRIPT", "CAPTION", "EARLIER"),
-                )
-            ),
+            *(Tensor(name, "BYTES", (1,), optional=True) for name in JUDGED),
             Tensor("IMAGE_SCORES", "FP32", (1000,), optional=True),
             replace(FRAMES, optional=True),
         ),

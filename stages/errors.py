@@ -17,6 +17,8 @@ TRITON_CODE = {
     "cancelled": "CANCELLED",  # the caller went away
     "internal": "INTERNAL",
 }
+#: What a step that may not fail gives in place of what is said in a sound, where it could not be listened to.
+UNHEARD = "\N{REPLACEMENT CHARACTER}"
 
 
 class StageError(Exception):

@@ -19,8 +19,6 @@ MAX_TOKENS = 200  # thirty seconds of quick speech
 #: Whisper's own limits: no speech where it is likelier than this and the words are unlikelier than that.
 NO_SPEECH, UNLIKELY = 0.6, -1.0
 REPEATED = 2.4  # how much a text can be compressed; more, and it goes in circles
-#: What stands for a sound that could not be listened to.
-UNHEARD = "\N{REPLACEMENT CHARACTER}"
 
 
 class Transcriber:

@@ -57,6 +57,13 @@ def value(request: Any, name: str) -> Any:
     return None if tensor is None else tensor.as_numpy().item()
 
 
+def row(request: Any, *names: str) -> list[np.ndarray]:
+    """The one row of each of these tensors, which must be there."""
+    import triton_python_backend_utils as pb_utils
+
+    return [pb_utils.get_input_tensor_by_name(request, name).as_numpy()[0] for name in names]
+
+
 def call(model: str, inputs: dict[str, np.ndarray], output: str) -> np.ndarray:
     """One output of another model, called from inside a step (BLS): for runs whose number no ensemble can count out.
 

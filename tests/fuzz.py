@@ -7,6 +7,7 @@ S seconds.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -68,8 +69,12 @@ def main(reader: str, options: list[str]) -> None:
     with tempfile.TemporaryDirectory() as corpus:
         for number, seed in enumerate(seeds(reader)):
             (Path(corpus) / str(number)).write_bytes(seed)
-        atheris.Setup([f"fuzz {reader}", corpus, "-timeout=20", "-rss_limit_mb=3000", *options], one)
-        atheris.Fuzz()
+        child = os.fork()  # libFuzzer ends its process at once: somebody else has to clear away
+        if not child:
+            atheris.Setup([f"fuzz {reader}", corpus, "-timeout=20", "-rss_limit_mb=3000", *options], one)
+            atheris.Fuzz()
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ import triton_python_backend_utils as pb_utils
 from PIL import Image
 
 from stages import moderation
+from stages.errors import UNHEARD
 from stages.image import for_encoder
 from stages.text import TitleTokenizer
-from stages.transcript import UNHEARD
 from stages.triton import call, field, respond
 
 #: Input → the field that a finding names.

@@ -5,7 +5,7 @@ import triton_python_backend_utils as pb_utils
 
 from stages.moderation import refuse_blocked
 from stages.post import compose, read_brief
-from stages.triton import respond, value
+from stages.triton import respond, row, value
 
 
 class TritonPythonModel:
@@ -14,9 +14,7 @@ class TritonPythonModel:
 
     def answer(self, request):
         refuse_blocked(value(request, "MODERATION"))
-        photo, opacity = (
-            pb_utils.get_input_tensor_by_name(request, name).as_numpy()[0] for name in ("PHOTO", "OPACITY")
-        )
+        photo, opacity = row(request, "PHOTO", "OPACITY")
         brief = read_brief(*(value(request, name) for name in ("CAPTION", "ASPECT", "CAPTIONS")))
         files = (value(request, name) for name in ("AUDIO", "VIDEO", "IS_FRAME", "MUSIC", "LOGO_SOUND"))
         data, seconds = compose(photo, opacity, brief, *files)

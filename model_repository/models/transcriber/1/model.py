@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from stages.transcript import UNHEARD, Transcriber
+from stages.errors import UNHEARD
+from stages.transcript import Transcriber
 from stages.triton import respond
 
 
