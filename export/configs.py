@@ -36,7 +36,7 @@ def _add_tensors(config: ModelConfig, inputs: tuple[Tensor, ...], outputs: tuple
 
 def _add_warmup(config: ModelConfig, model: Model) -> None:
     """One batch of one and one full batch of zeros, so that ready means warm; one run where there are no batches."""
-    for batch in dict.fromkeys((1, max(1, model.max_batch_size))):
+    for batch in dict.fromkeys((1, max(1, config.max_batch_size))):
         warmup = config.model_warmup.add(name=f"batch of {batch}", batch_size=batch)
         for tensor in model.inputs:
             warmup.inputs[tensor.name].data_type = (
@@ -56,9 +56,10 @@ def model_config(model: Model, target: str = "cpu") -> ModelConfig:
         target: ``cpu`` (config.pbtxt), ``cuda`` or ``tensorrt`` (configs/<target>.pbtxt).
     """
     backend = "tensorrt" if target == "tensorrt" else model.backend
-    config = ModelConfig(name=model.name, backend=backend, max_batch_size=model.max_batch_size)
-    _add_tensors(config, model.inputs, model.outputs)
     gpu = target != "cpu"
+    rows = model.max_batch_size if gpu or model.cpu_batch is None else model.cpu_batch
+    config = ModelConfig(name=model.name, backend=backend, max_batch_size=rows)
+    _add_tensors(config, model.inputs, model.outputs)
     kind = ModelInstanceGroup.KIND_GPU if gpu else ModelInstanceGroup.KIND_CPU
     config.instance_group.add(count=1 if gpu else model.instances, kind=kind)
     if model.batches:

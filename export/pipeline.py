@@ -72,6 +72,7 @@ class Model:
         backend: ``python`` or ``onnxruntime``; an onnxruntime model also gets `configs/cuda.pbtxt`, and one with
             `engine` a `configs/tensorrt.pbtxt`.
         instances: how many run at once on CPU; on GPU it is one.
+        cpu_batch: rows of one run on CPU, where more take memory and no less time; None: as many as on GPU.
         max_queue: requests that may wait, one more being refused; 0 for any number. A step that runs beside another one
             must never refuse: Triton 24.10 then hangs for good (see :func:`_encode`).
         parameters: `parameters` of the config.
@@ -85,6 +86,7 @@ class Model:
     outputs: tuple[Tensor, ...]
     max_batch_size: int = MAX_BATCH
     instances: int = 1
+    cpu_batch: int | None = None
     decoupled: bool = False
     batches: bool = True
     engine: bool = False
@@ -332,13 +334,14 @@ def _encoder(name: str, inputs: tuple[Tensor, ...]) -> Model:
     )
 
 
-def _drawer(name: str, output: Tensor) -> Model:
+def _drawer(name: str, output: Tensor, cpu_batch: int | None = None) -> Model:
     """A decoder of pictures: from the condition and noise, of which the same gives the same."""
     return Model(
         name,
         "onnxruntime",
         (replace(CONDITION, name="condition"), replace(NOISE, name="noise")),
         (output,),
+        cpu_batch=cpu_batch,
         engine=True,
         files={"model.onnx": name},
     )
@@ -446,7 +449,7 @@ MODELS: tuple[Model, ...] = (
         files={"model.onnx": "fusion"},
     ),
     _drawer("image_decoder", Tensor("picture", "UINT8", PICTURE_DIMS)),
-    _drawer("video_decoder", Tensor("frames", "UINT8", FRAME_DIMS)),
+    _drawer("video_decoder", Tensor("frames", "UINT8", FRAME_DIMS), cpu_batch=1),
     Model("seeder", "python", (CONDITION, IMAGE_SEED), (NOISE,), batches=False),
     _finisher("image_optimizer", Tensor("PICTURE", "UINT8", PICTURE_DIMS), IMAGE_FORMAT, IMAGE),
     _finisher("video_optimizer", Tensor("DRAWN", "UINT8", FRAME_DIMS), MUSIC, VIDEO),
@@ -556,6 +559,7 @@ MODELS: tuple[Model, ...] = (
         (Tensor("pixels", "UINT8", (*OPACITY_DIMS, 3)),),
         (Tensor("opacity", "FP32", OPACITY_DIMS),),
         max_queue=0,
+        cpu_batch=1,
         engine=True,
         files={"model.onnx": "cutout"},
     ),
@@ -586,7 +590,7 @@ MODELS: tuple[Model, ...] = (
             IS_FRAME,
             *(replace(media, optional=True) for media in (AUDIO, VIDEO, MUSIC, LOGO_SOUND)),
             CAPTIONS,
-            STUDIO_FIELDS[1],
+            *STUDIO_FIELDS[:2],
         ),
         POST_OUTPUTS,
         max_batch_size=1,
@@ -726,14 +730,23 @@ def _prompted(
     ]
 
 
-def _draw(name: str, decoder: str, drawn: str, optimizer: str, taken: str, field: Tensor, output: Tensor) -> Ensemble:
+def _draw(
+    name: str,
+    decoder: str,
+    drawn: str,
+    optimizer: str,
+    taken: str,
+    field: Tensor,
+    output: Tensor,
+    rows: int = MAX_BATCH,
+) -> Ensemble:
     """From a condition to a picture or a clip: a chain of its own, which no other output waits for or fails with."""
     steps = (
         Step("seeder", same("CONDITION", "IMAGE_SEED"), {"NOISE": "noise"}),
         Step(decoder, {"condition": "CONDITION", "noise": "noise"}, {drawn: "drawn"}),
         Step(optimizer, {taken: "drawn"} | same(field.name), same(output.name)),
     )
-    return Ensemble(name, (CONDITION, IMAGE_SEED, field), (output,), steps)
+    return Ensemble(name, (CONDITION, IMAGE_SEED, field), (output,), steps, max_batch_size=rows)
 
 
 def ensembles() -> Iterator[Ensemble]:
@@ -759,7 +772,7 @@ def ensembles() -> Iterator[Ensemble]:
         tuple(_write("CONDITION", _told(()), _judged(()))),
     )
     yield _draw("generate_image", "image_decoder", "picture", "image_optimizer", "PICTURE", IMAGE_FORMAT, IMAGE)
-    yield _draw("generate_video", "video_decoder", "frames", "video_optimizer", "DRAWN", MUSIC, VIDEO)
+    yield _draw("generate_video", "video_decoder", "frames", "video_optimizer", "DRAWN", MUSIC, VIDEO, rows=1)
     read = {"PHOTO": "photo", "PIXELS": "pixels", "VIEW": "view"}
     seen = (
         Step("cutout", same("pixels"), same("opacity")),
@@ -791,7 +804,7 @@ def ensembles() -> Iterator[Ensemble]:
             *(replace(media, optional=True) for media in (IMAGE, VIDEO, AUDIO, MUSIC, LOGO_SOUND)),
             CAPTION,
             CAPTIONS,
-            STUDIO_FIELDS[1],
+            *STUDIO_FIELDS[:2],
         ),
         POST_OUTPUTS,
         (
@@ -807,7 +820,7 @@ def ensembles() -> Iterator[Ensemble]:
                 "post_composer",
                 shown
                 | {"IS_FRAME": "is_frame"}
-                | same("CAPTION", "CAPTIONS", "AUDIO", "VIDEO", "MUSIC", "LOGO_SOUND", "ASPECT"),
+                | same("CAPTION", "CAPTIONS", "AUDIO", "VIDEO", "MUSIC", "LOGO_SOUND", "ASPECT", "BACKGROUND"),
                 same("POST", "SECONDS"),
             ),
         ),

@@ -21,15 +21,19 @@ def served(built: Built, url: str) -> list[dict]:
         url: gRPC address, ``host:port``.
 
     Returns:
-        Rows of ``case``, ``output``, ``torch_onnx`` (as at export) and ``onnx_served``.
+        Rows of ``case``, ``output``, ``torch_onnx`` (as at export) and ``onnx_served``, which a case of more rows than
+        the server takes at once does not have.
     """
     model = pipeline.model(built.slot)
     reference = built.reference()
     rows = {(row["case"], row["output"]): dict(row) for row in built.parity()}
     run = session(built.folder / "model.onnx")
     with triton.InferenceServerClient(url) as client:
+        most = client.get_model_config(model.name).config.max_batch_size
         for case in dict.fromkeys(name.split("|")[0] for name in reference):
             inputs = {t.name: reference[f"{case}|{t.name}"] for t in model.inputs}
+            if 0 < most < len(inputs[model.inputs[0].name]):
+                continue
             answer = client.infer(model.name, [_tensor(t, inputs[t.name]) for t in model.inputs])
             names = [t.name for t in model.outputs]
             for name, want in zip(names, run.run(names, inputs), strict=True):

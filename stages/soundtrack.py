@@ -1,12 +1,13 @@
-"""What is heard of a film: a voice, a tune that gives way to it, a logo's sound at the end."""
+"""What is heard of a film: a voice, a tune that gives way to it, a logo's sound at the end.
+
+What reads and levels sounds is imported where a film has one: it takes a second, and a process that makes silent films
+and pictures never needs it.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
-
-from stages.audio import read_voice
-from stages.spoken import PEAK, level
 
 RATE = 48_000  # samples a second
 MUSIC_DB, DUCKED_DB = -6.0, -18.0  # of music beside a voice: between its words, and under them
@@ -22,6 +23,8 @@ def tune(music: bytes | None, seconds: float) -> tuple[np.ndarray, int] | None:
     """
     if music is None:
         return None
+    from stages.audio import read_voice
+
     return mixed(None, read_voice(music, RATE, field="MUSIC"), round(seconds * RATE)), RATE
 
 
@@ -40,6 +43,8 @@ def heard_together(voice: np.ndarray | None, logo: np.ndarray | None, length: in
 
 def mixed(voice: np.ndarray | None, music: np.ndarray, length: int) -> np.ndarray:
     """Music for the whole post, under whatever else is heard, fading out at its end: float32 [length]."""
+    from stages.spoken import PEAK, level
+
     tune = level(music, RATE)
     fade = min(len(tune) // 4, round(0.1 * RATE))
     if fade:  # so that it does not click where it begins again
