@@ -39,7 +39,7 @@ INPUTS: dict[str, tuple[str, str]] = {
     "MAX_CHARACTERS": ("of the text, 20 to 10,000; whole sentences where they fit", "no limit"),
     "BANNED_WORDS": ("a sentence with one of them is taken out", "none"),
     "IMAGE_SEED": ("the same seed gives the same picture and clip", "another each time"),
-    "BACKGROUND": ("white, shadow, studio or transparent", "white"),
+    "BACKGROUND": ("white, shadow, studio, transparent, or photo: nothing is cut out", "white; of a post studio"),
     "ASPECT": ("1:1, 4:5, 9:16 or 16:9, width to height", "1:1; of a post 9:16"),
     "SIZE": ("pixels of the longer side, 256 to 2,048; of a clip to 1,080", "1,200; of a clip 720"),
     "IMAGE_FORMAT": ("jpeg, png or webp", "jpeg; of a generated picture png"),

@@ -54,10 +54,11 @@ def show(vitrina: Vitrina, entry: dict[str, str]) -> dict[str, str]:
         console.print(f"[dim]{what:<17} {OUT / file}  {seconds:.2f} s", soft_wrap=True)
 
     started = time.perf_counter()
-    shot = vitrina.studio(photo, background="shadow")
+    ground = entry.get("background", "shadow")
+    shot = vitrina.studio(photo, background=ground)
     write("studio shot", f"{name}-studio.jpg", shot.image, time.perf_counter() - started)
     started = time.perf_counter()
-    clip = vitrina.studio_video(photo, background="shadow")
+    clip = vitrina.studio_video(photo, background=ground)
     write("studio clip", f"{name}-studio.mp4", clip.video, time.perf_counter() - started)
     started = time.perf_counter()
     drawn = vitrina.generate(product, condition=seen.condition, want={"image"}, image_seed=7).image or b""
@@ -67,7 +68,7 @@ def show(vitrina: Vitrina, entry: dict[str, str]) -> dict[str, str]:
     if voice is not None:
         write("generated speech", f"{name}.wav", voice, time.perf_counter() - started)
     started = time.perf_counter()
-    post = vitrina.post(photo, copy, audio=voice, aspect="4:5")
+    post = vitrina.post(photo, copy, audio=voice, background=entry.get("background", "studio"), aspect="4:5")
     write("post", f"{name}.mp4", post.video, time.perf_counter() - started)
     console.print()
     said = ", ".join(tag.name for tag in seen.tags or ())

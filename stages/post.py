@@ -25,7 +25,7 @@ from stages.marked import COMPOSED, film_file
 from stages.motion import zoomed
 from stages.soundtrack import LOGO_AFTER, RATE, heard_together, mixed
 from stages.spoken import level
-from stages.studio import ASPECTS, FRAMES_A_SECOND, Order, Shot, arranged
+from stages.studio import ASPECTS, BACKGROUNDS, FRAMES_A_SECOND, Order, Shot, arranged, refuse_transparent
 from stages.text import choice, clean, decode_utf8
 
 #: Aspect → width and height in pixels, the shorter one 720.
@@ -52,25 +52,34 @@ class Brief:
         sentences: of the copy, in order; none for a post without words.
         aspect: one of :data:`stages.studio.ASPECTS`, width to height.
         captions: one of :data:`CAPTIONS`.
+        background: one of :data:`stages.studio.BACKGROUNDS`, of the product alone.
     """
 
     sentences: tuple[str, ...]
     aspect: str = "9:16"
     captions: str = "burnt"
+    background: str = "studio"
 
 
-def read_brief(caption: bytes | None, aspect: bytes | None = None, captions: bytes | None = None) -> Brief:
+def read_brief(
+    caption: bytes | None,
+    aspect: bytes | None = None,
+    captions: bytes | None = None,
+    background: bytes | None = None,
+) -> Brief:
     """The request's fields.
 
     Raises:
-        StageError: on ``CAPTION``, ``ASPECT`` or ``CAPTIONS``.
+        StageError: on ``CAPTION``, ``ASPECT``, ``CAPTIONS`` or ``BACKGROUND``.
     """
+    ground = choice("BACKGROUND", background, BACKGROUNDS, "studio")
+    refuse_transparent(ground)
     name = choice("ASPECT", aspect, tuple(ASPECTS), "9:16")
     shown = choice("CAPTIONS", captions, CAPTIONS)
     text = clean(decode_utf8(caption or b"", "CAPTION", 4 * MAX_CAPTION))
     if len(text) > MAX_CAPTION:
         raise too_large("CAPTION", f"{len(text):,} characters, the limit is {MAX_CAPTION:,}; shorten the text")
-    return Brief(sentences(text), name, shown)
+    return Brief(sentences(text), name, shown, ground)
 
 
 @dataclass(frozen=True)
@@ -119,7 +128,7 @@ def compose(
         seconds = max(SECONDS[0], len(samples) / RATE + after)
     size = SIZES[brief.aspect]
     burnt = brief.sentences and brief.captions == "burnt"
-    shot = arranged(photo, opacity, Order("studio", brief.aspect), size, FREE if burnt else 0)
+    shot = arranged(photo, opacity, Order(brief.background, brief.aspect), size, FREE if burnt else 0)
     scenes, at = [], 0.0
     if not is_frame:
         scenes.append(_still(0, _framed(Image.fromarray(photo), size)))

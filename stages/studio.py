@@ -23,7 +23,7 @@ from stages.text import choice
 
 #: The request's tensors, as :func:`read_order` takes them.
 FIELDS = ("BACKGROUND", "ASPECT", "SIZE", "IMAGE_FORMAT", "STYLE")
-BACKGROUNDS = ("white", "shadow", "studio", "transparent")
+BACKGROUNDS = ("white", "shadow", "studio", "transparent", "photo")
 ASPECTS = {"1:1": (1, 1), "4:5": (4, 5), "9:16": (9, 16), "16:9": (16, 9)}
 #: Style → saturation, contrast, brightness, and gains of red and blue.
 STYLES = {
@@ -59,7 +59,7 @@ class Order:
     """How the picture shall be made, checked.
 
     Args:
-        background: one of :data:`BACKGROUNDS`.
+        background: one of :data:`BACKGROUNDS`; ``photo`` keeps the photo's own: nothing is cut out.
         aspect: one of :data:`ASPECTS`, width to height.
         size: pixels of the longer side; None for what suits a picture or a clip.
         file_format: one of :data:`FORMATS`.
@@ -132,8 +132,7 @@ def film(photo: np.ndarray, opacity: np.ndarray, order: Order, music: bytes | No
     size = order.size or CLIP_SIZES[0]
     if size > CLIP_SIZES[1]:
         raise invalid("SIZE", f"{size:,} is more than the {CLIP_SIZES[1]:,} pixels that a clip's longer side may have")
-    if order.background == "transparent":
-        raise invalid("BACKGROUND", "a clip knows no transparency; send white, shadow or studio")
+    refuse_transparent(order.background)
     size = tuple(side // 2 * 2 for side in sides(order.aspect, size))  # H.264 halves colours
     shot = arranged(photo, opacity, order, size)
     frames = map(shot.frame, range(motion.PERIOD))
@@ -142,12 +141,22 @@ def film(photo: np.ndarray, opacity: np.ndarray, order: Order, music: bytes | No
     return film_file(frames, size, FRAMES_A_SECOND, 20, comment, sound), shot.share
 
 
+def refuse_transparent(background: str) -> None:
+    """Of a film.
+
+    Raises:
+        StageError: ``invalid_input`` on ``BACKGROUND``.
+    """
+    if background == "transparent":
+        raise invalid("BACKGROUND", "a film knows no transparency; send white, shadow, studio or photo")
+
+
 @dataclass(frozen=True)
 class Shot:
     """A product, mode RGBA, its left upper corner's `place` on the `ground`, mode RGB or RGBA.
 
-    `share`: of the photo that the product covers; 0 where nothing stands out or the photo is a close-up: it is then
-    shown whole.
+    `share`: of the photo that the product covers; 0 where nothing stands out, the photo is a close-up, or nothing shall
+    be cut out: it is then shown whole.
     """
 
     product: Image.Image
@@ -198,7 +207,7 @@ def arranged(photo: np.ndarray, opacity: np.ndarray, order: Order, size: tuple[i
     colours = photo.astype(np.float32) / 255
     alpha = largest_parts(refine(opacity, colours))
     share = float((alpha > SEEN).mean())
-    if reason := _whole(alpha, share):
+    if reason := _whole(alpha, share, order.background):
         if order.background == "transparent":
             raise invalid("IMAGE", f"{reason}, so there is nothing to cut out; send a photo of the whole product")
         share, alpha = 0.0, np.ones_like(alpha)
@@ -207,8 +216,9 @@ def arranged(photo: np.ndarray, opacity: np.ndarray, order: Order, size: tuple[i
     rows, columns = slice(box[1], box[3]), slice(box[0], box[2])
     colours, alpha, spread = colours[rows, columns], alpha[rows, columns], max(photo.shape[:2]) / NETWORK_PX
     product = np.dstack([own_colours(colours, alpha, spread), alpha])
-    if share:
-        product[..., :3] = styled(developed(product[..., :3], product[..., 3]), order.style)
+    if share:  # a scene keeps its light
+        product[..., :3] = developed(product[..., :3], product[..., 3])
+    product[..., :3] = styled(product[..., :3], order.style)
     touching = box[3] == len(photo)  # cut by the photo's edge, it stands on nothing
     return Shot(*_placed(product, size, order.background, bool(share) and not touching, free), share)
 
@@ -243,8 +253,10 @@ def largest_parts(alpha: np.ndarray) -> np.ndarray:
     return alpha * ndimage.uniform_filter(ndimage.binary_dilation(kept, iterations=2 * edge).astype(np.float32), edge)
 
 
-def _whole(alpha: np.ndarray, share: float) -> str:
+def _whole(alpha: np.ndarray, share: float, background: str) -> str:
     """Why the photo is to be shown whole; empty if the product is to be cut out."""
+    if background == "photo":
+        return "the photo shall keep its ground"
     if share < SHARE[0]:
         return "nothing stands out"
     if share > SHARE[1]:

@@ -72,7 +72,7 @@ class Order:
 
     want: Collection[Output]
     options: TextOptions
-    background: Background = "white"
+    background: Background | None = None
     aspect: Aspect = "4:5"
 
 

@@ -246,7 +246,8 @@ class Vitrina(_Client):
         Args:
             image: path of a picture file, or its bytes (JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP, TIFF).
             background: ``white``; ``shadow``, white with a shadow; ``studio``, light grey with a shadow; or
-                ``transparent``, which jpeg cannot hold.
+                ``transparent``, which jpeg cannot hold. ``photo`` keeps the photo as it is, for a poster or a print of
+                which nothing shall be cut out.
             aspect: width to height.
             size: pixels of the longer side, 256 to 2048; 1200 if left out.
             image_format: of the file that comes back.
@@ -272,7 +273,7 @@ class Vitrina(_Client):
 
         Args:
             image: as for :meth:`studio`.
-            background: ``white``, ``shadow`` or ``studio``.
+            background: ``white``, ``shadow``, ``studio`` or ``photo``.
             aspect, style: as for :meth:`studio`.
             size: pixels of the longer side, 256 to 1080; 720 if left out.
             music: path or bytes of a tune that is heard with it, at most 30 s.
@@ -289,6 +290,7 @@ class Vitrina(_Client):
         music: Media | None = None,
         logo_sound: Media | None = None,
         captions: Captions = "burnt",
+        background: Background = "studio",
         aspect: Aspect = "9:16",
         timeout: Timeout | None = None,
     ) -> Post:
@@ -306,17 +308,20 @@ class Vitrina(_Client):
                 have the right to.
             logo_sound: path or bytes of the shop's own sound, at most 6 s, heard once at the end.
             captions: ``burnt`` into the pictures, or ``track``, text that a player shows or not.
+            background: of the product alone, at the end; with ``photo`` nothing is cut out.
             aspect: width to height.
         """
         given = Product(image=image, video=video, audio=audio)
-        return self._run(flows.post(self._policy(timeout), given, caption, music, logo_sound, captions, aspect))
+        return self._run(
+            flows.post(self._policy(timeout), given, caption, music, logo_sound, captions, background, aspect)
+        )
 
     def iter_results(
         self,
         product: Product,
         want: Collection[Output],
         *,
-        background: Background = "white",
+        background: Background | None = None,
         aspect: Aspect = "4:5",
         timeout: Timeout | None = None,
         **options: Unpack[TextOptions],
@@ -329,7 +334,7 @@ class Vitrina(_Client):
         Args:
             want: any of ``text``, ``image``, ``video``, ``studio``, ``studio_video``, ``speech`` and ``post``. A post
                 is aloud where ``speech`` is asked for too.
-            background, aspect: of studio shots, and of studio shots and posts.
+            background, aspect: of studio shots and posts; ``white`` and ``studio`` where no background is given.
             timeout: of each call; there is one for each output.
             options: as for :meth:`generate`.
 
@@ -550,19 +555,22 @@ class AsyncVitrina(_Client):
         music: Media | None = None,
         logo_sound: Media | None = None,
         captions: Captions = "burnt",
+        background: Background = "studio",
         aspect: Aspect = "9:16",
         timeout: Timeout | None = None,
     ) -> Post:
         """See :meth:`Vitrina.post`."""
         given = Product(image=image, video=video, audio=audio)
-        return await self._run(flows.post(self._policy(timeout), given, caption, music, logo_sound, captions, aspect))
+        return await self._run(
+            flows.post(self._policy(timeout), given, caption, music, logo_sound, captions, background, aspect)
+        )
 
     def iter_results(
         self,
         product: Product,
         want: Collection[Output],
         *,
-        background: Background = "white",
+        background: Background | None = None,
         aspect: Aspect = "4:5",
         timeout: Timeout | None = None,
         **options: Unpack[TextOptions],

@@ -241,6 +241,7 @@ def _post(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int
         music=arguments.music,
         logo_sound=arguments.logo_sound,
         captions=arguments.captions,
+        background=arguments.background,
         aspect=arguments.aspect,
     )
     return _kept(arguments.out, post.video, f"{post.seconds:.1f} s", began, told)
@@ -474,7 +475,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="write it there, a name in .jpg, .png, .webp, or .mp4 for a clip in which it swings",
     )
-    studio.add_argument("--background", choices=get_args(Background), default="white")
+    studio.add_argument("--background", choices=get_args(Background), default="white", help="photo: not cut out")
     studio.add_argument("--aspect", choices=get_args(Aspect), default="1:1", help="width to height")
     studio.add_argument("--style", choices=get_args(Style), default="natural")
     studio.add_argument("--size", type=int, metavar="PX", help="of the longer side, 256 to 2048")
@@ -488,6 +489,9 @@ def _parser() -> argparse.ArgumentParser:
     post.add_argument("--text", required=True, help="the copy, at most 1,000 characters")
     post.add_argument(
         "--out", type=_named(".mp4"), required=True, metavar="FILE", help="write it there, a name in .mp4"
+    )
+    post.add_argument(
+        "--background", choices=get_args(Background), default="studio", help="of the product alone; photo: not cut out"
     )
     post.add_argument("--aspect", choices=get_args(Aspect), default="9:16", help="width to height")
     post.add_argument("--silent", action="store_true", help="captions only, nothing read aloud")
@@ -506,7 +510,9 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument(
         "--ban", action="append", dest="banned_words", metavar="WORD", help="no sentence with it; may be repeated"
     )
-    many.add_argument("--background", choices=get_args(Background), default="white", help="of studio shots")
+    many.add_argument(
+        "--background", choices=get_args(Background), help="of studio shots and posts; photo: not cut out"
+    )
     many.add_argument("--aspect", choices=get_args(Aspect), default="4:5", help="of studio shots and posts")
     status = commands.add_parser("status", parents=[server], help="what the server says of itself and its models")
     status.set_defaults(run=_status)

@@ -313,6 +313,7 @@ def post(
     music: Media | None,
     logo_sound: Media | None,
     captions: Captions,
+    background: Background,
     aspect: Aspect,
 ) -> Flow[Post]:
     """One request of a product's photo, clip and voice."""
@@ -320,7 +321,7 @@ def post(
     core.check_product(given)
     media = yield from _media(given)
     media |= yield from _sounds(MUSIC=music, LOGO_SOUND=logo_sound)
-    request = core.post(media, caption, captions, aspect)
+    request = core.post(media, caption, captions, background, aspect)
     return core.posted((yield from _send(policy, deadline, request)))
 
 

@@ -251,9 +251,9 @@ def filmed(answer: Mapping[str, Array]) -> StudioVideo:
     return StudioVideo(bytes(video), float(subject))
 
 
-def post(media: Media, caption: str, captions: Captions, aspect: Aspect) -> Request:
+def post(media: Media, caption: str, captions: Captions, background: Background, aspect: Aspect) -> Request:
     """From a photo, a clip or both, the copy and perhaps its voice to one post: ``post``."""
-    told = {"CAPTION": caption, "CAPTIONS": captions, "ASPECT": aspect}
+    told = {"CAPTION": caption, "CAPTIONS": captions, "BACKGROUND": background, "ASPECT": aspect}
     inputs = {name: _texts(name, [value]) for name, value in told.items()}
     inputs |= {name: _rows([data]) for name, data in media.items()}
     return Request("post", inputs, ("POST", "SECONDS"))

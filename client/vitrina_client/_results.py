@@ -75,7 +75,7 @@ def plan(
     product: Product,
     want: Collection[Output],
     options: TextOptions,
-    background: Background,
+    background: Background | None,
     aspect: Aspect,
 ) -> Work:
     """The calls that `want` takes.
@@ -108,15 +108,17 @@ def plan(
         return product.image
 
     def shot() -> Flow[Any]:
-        return (yield from flows.studio(policy, photo(), background, aspect, None, "jpeg", "natural"))
+        return (yield from flows.studio(policy, photo(), background or "white", aspect, None, "jpeg", "natural"))
 
     def filmed() -> Flow[Any]:
-        return (yield from flows.studio_video(policy, photo(), background, aspect, None, "natural", None))
+        return (yield from flows.studio_video(policy, photo(), background or "white", aspect, None, "natural", None))
 
     def posted() -> Flow[Any]:
         voice = made["speech"].audio if "speech" in made else None
         given = Product(image=product.image, video=product.video, audio=voice)
-        return (yield from flows.post(policy, given, made["text"].text, None, None, "burnt", aspect))
+        return (
+            yield from flows.post(policy, given, made["text"].text, None, None, "burnt", background or "studio", aspect)
+        )
 
     first: frozenset[Name] = frozenset()
     if len(outputs & {"text", "image", "video"}) > 1:  # encoded once for all

@@ -19,7 +19,7 @@ Output = Literal["text", "image", "video", "studio", "studio_video", "speech", "
 #: A file's path, or what it holds.
 Media = str | os.PathLike[str] | bytes
 AudioFormat = Literal["wav", "ogg"]
-Background = Literal["white", "shadow", "studio", "transparent"]
+Background = Literal["white", "shadow", "studio", "transparent", "photo"]
 Aspect = Literal["1:1", "4:5", "9:16", "16:9"]
 #: How a post shows its copy: on the pictures, or as a track of text that a player shows or not.
 Captions = Literal["burnt", "track"]

@@ -74,7 +74,7 @@ def test_the_clip_has_the_tune_it_is_given(vitrina):
     ("asked", "field", "says"),
     [
         ({"music": b"no sound"}, "MUSIC", "is no sound"),
-        ({"background": "transparent"}, "BACKGROUND", "a clip knows no transparency"),
+        ({"background": "transparent"}, "BACKGROUND", "a film knows no transparency"),
         ({"size": 1_081}, "SIZE", "the 1,080 pixels"),
         ({"size": 200}, "SIZE", "200 is outside"),
         ({"style": "loud"}, "STYLE", "'loud' is unknown"),
@@ -182,6 +182,7 @@ def test_a_post_of_a_clip_alone_begins_with_it_and_ends_with_its_product(vitrina
     [
         ({"music": b"no tune"}, InvalidInput, "MUSIC", "is no sound"),
         ({"logo_sound": b"no tune"}, InvalidInput, "LOGO_SOUND", "is no sound"),
+        ({"background": "transparent"}, InvalidInput, "BACKGROUND", "a film knows no transparency"),
         ({"captions": "karaoke"}, InvalidInput, "CAPTIONS", "'karaoke' is unknown"),
         ({"video": b"no film"}, InvalidInput, "VIDEO", "is no video"),
         ({"image": None, "video": film_without_index()}, InvalidInput, "VIDEO", "before its index"),

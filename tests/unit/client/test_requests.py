@@ -213,13 +213,18 @@ def test_a_studio_shot_is_asked_for_and_read():
 
 
 def test_a_post_is_asked_for_and_read():
-    request = core.post({"IMAGE": b"JPEG", "AUDIO": b"RIFF"}, "A mug.", "track", "1:1")
+    request = core.post({"IMAGE": b"JPEG", "AUDIO": b"RIFF"}, "A mug.", "track", "photo", "1:1")
     assert (request.model, request.outputs) == ("post", ("POST", "SECONDS"))
-    said = {name: words(request.inputs[name]) for name in ("IMAGE", "CAPTION", "CAPTIONS", "AUDIO", "ASPECT")}
-    wanted = {"IMAGE": ["JPEG"], "CAPTION": ["A mug."], "CAPTIONS": ["track"], "AUDIO": ["RIFF"], "ASPECT": ["1:1"]}
-    assert said == wanted
-    fields = core.post({"VIDEO": b"ftyp"}, "", "burnt", "1:1").inputs.keys()
-    assert fields == {"VIDEO", "CAPTION", "CAPTIONS", "ASPECT"}
+    assert {name: words(array) for name, array in request.inputs.items()} == {
+        "IMAGE": ["JPEG"],
+        "AUDIO": ["RIFF"],
+        "CAPTION": ["A mug."],
+        "CAPTIONS": ["track"],
+        "BACKGROUND": ["photo"],
+        "ASPECT": ["1:1"],
+    }
+    fields = core.post({"VIDEO": b"ftyp"}, "", "burnt", "studio", "1:1").inputs.keys()
+    assert fields == {"VIDEO", "CAPTION", "CAPTIONS", "BACKGROUND", "ASPECT"}
     answer = {"POST": np.array([[b"ftyp"]], object), "SECONDS": np.array([[7.5]], np.float32)}
     assert core.posted(answer) == Post(b"ftyp", 7.5)
 
@@ -378,7 +383,7 @@ def requests_of_every_kind():
     yield core.speak("A mug", 1.5, "ogg")
     yield core.recommend([{"item": "a", "event": "view", "age_s": 1}], 5)
     yield core.studio(b"JPEG", "white", "1:1", 900, "jpeg", "warm")
-    yield core.post({"IMAGE": b"JPEG", "VIDEO": b"ftyp", "AUDIO": b"RIFF"}, "A mug.", "burnt", "9:16")
+    yield core.post({"IMAGE": b"JPEG", "VIDEO": b"ftyp", "AUDIO": b"RIFF"}, "A mug.", "burnt", "studio", "9:16")
     yield core.tags_of(condition)
     yield core.prompt(full, tags, options)
     yield core.decode({"PROMPT": np.array([[b"prompt"]], object)}, options)

@@ -71,6 +71,13 @@ def test_the_photo_comes_first_then_the_product_alone():
     assert frames[-1][360, 640, 0] > 2 * frames[-1][360, 640, 2]  # the red product
 
 
+def test_nothing_is_cut_out_where_the_photo_shall_keep_its_ground():
+    pixels, opacity, _ = photo()
+    endings = [played(compose(pixels, opacity, Brief((), "1:1", background=b))[0])[1][-1] for b in ("photo", "white")]
+    mottled = [np.ptp(ending[300:420, 10:40].astype(int), axis=(0, 1)).max() for ending in endings]
+    assert mottled[0] > 20 and mottled[1] < 8
+
+
 def test_the_clip_s_moments_come_between_and_alone_they_come_first():
     pixels, opacity, _ = photo()
     film = clip(filmed(scene("rocket-poster.jpg"), pan(60)))
@@ -188,6 +195,9 @@ def test_a_bad_brief_names_field_value_and_limit(caption, aspect, code, field, s
     with pytest.raises(StageError, match="'karaoke' is unknown; send burnt or track") as caught:
         read_brief(b"x", None, b"karaoke")
     assert caught.value.field == "CAPTIONS"
+    with pytest.raises(StageError, match="a film knows no transparency") as caught:
+        read_brief(b"x", None, None, b"transparent")
+    assert caught.value.field == "BACKGROUND"
     with pytest.raises(StageError) as caught:
         read_brief(caption, aspect)
     assert (caught.value.code, caught.value.field) == (code, field) and says in caught.value.message

@@ -15,7 +15,7 @@ class TritonPythonModel:
     def answer(self, request):
         refuse_blocked(value(request, "MODERATION"))
         photo, opacity = row(request, "PHOTO", "OPACITY")
-        brief = read_brief(*(value(request, name) for name in ("CAPTION", "ASPECT", "CAPTIONS")))
+        brief = read_brief(*(value(request, name) for name in ("CAPTION", "ASPECT", "CAPTIONS", "BACKGROUND")))
         files = (value(request, name) for name in ("AUDIO", "VIDEO", "IS_FRAME", "MUSIC", "LOGO_SOUND"))
         data, seconds = compose(photo, opacity, brief, *files)
         tensors = {"POST": np.array([[data]], object), "SECONDS": np.array([[seconds]], np.float32)}
