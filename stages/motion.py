@@ -1,8 +1,8 @@
 """How still pictures move: a cut-out product swings to and fro, a whole photo comes nearer.
 
 What a product's outline encloses is taken for a smooth relief, highest in the middle, as a balloon of that outline
-would be (a Poisson equation inside it, as in Tankus, Sochen and Yeshurun's and many later inflations); the photo is
-turned with that relief. So every pixel is the photo's own, its detail is kept, and nothing that the photo does not show
+would be (a Poisson equation inside it; the idea of Repoussé, Joshi and Carr 2008, SBIM); the photo is turned with that
+relief. So every pixel is the photo's own, its detail is kept, and nothing that the photo does not show
 comes into sight: for the few degrees of a swing that is what an eye takes for depth.
 """
 
