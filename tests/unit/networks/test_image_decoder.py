@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from networks import image_decoder
 from networks.image_decoder import (
     CONDITION_WIDTH,
     SIZE,
@@ -107,8 +108,11 @@ def test_the_noise_chooses_among_products_that_are_alike_and_which_way_they_look
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:# The axis name")  # torch's exporter warns of itself
-def test_onnx_draws_the_same_for_photos_and_words(decoder, memory, tmp_path):
+@pytest.mark.parametrize("decoder", ["vae", "flow"], indirect=True)  # the gan's is the vae's network
+def test_onnx_draws_the_same_for_photos_and_words(decoder, memory, tmp_path, monkeypatch):
     import onnxruntime as ort
+
+    monkeypatch.setattr(image_decoder, "FLOW_STEPS", 2)  # the graph has them one after the other
 
     path = tmp_path / "decoder.onnx"
     batch = torch.export.Dim("batch", min=1, max=8)
