@@ -1,8 +1,9 @@
-"""Edits what the text decoder wrote, before a shop shows it: each edit is told, nothing is added.
+"""Edits what the text decoder wrote, before a shop shows it: each edit is told, nothing is made up.
 
 What may not stay goes by whole sentences: an unfinished end, a repetition, a price that the request does not name, a
 fact of the prompt's own examples (a coupon's code), a banned word, what is beyond the channel's length. Grammar and
-spelling of English are mended by Harper (harper-py), but no word that the request itself uses.
+spelling of English are mended by Harper (harper-py), but no word that the request itself uses. Where a task has to name
+every attribute (a delivery's carrier and number), those that are not named are put behind, as they were given.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from price_parser import Price
 
 from stages.errors import invalid, too_large
-from stages.prompts import Request, example_facts
+from stages.prompts import Request, example_facts, states_facts
 from stages.text import clean, decode_utf8, sentences
 
 if TYPE_CHECKING:
@@ -47,9 +48,10 @@ _ANY_NUMBER = re.compile(r"\d(?:[\d.,]*\d)?(?:\s?%)?")
 
 
 class Edit(NamedTuple):
-    """What was done: ``unfinished``, ``repetition``, ``price``, ``invented``, ``banned``, ``grammar`` or ``length``.
+    """What was done.
 
-    `after` stands where `before` stood; it is empty where that was taken out.
+    ``unfinished``, ``repetition``, ``price``, ``invented``, ``banned``, ``grammar``, ``length`` or ``stated``. `after`
+    stands where `before` stood; it is empty where that was taken out, `before` where something was put behind.
     """
 
     kind: str
@@ -108,14 +110,35 @@ def edited(written: str, finish: str, request: Request, orders: Orders) -> tuple
         else:
             kept.append(sentence)
             said.append(words)
-    text, cut = _shortened("".join(kept).strip(), orders.max_characters)
-    return text, edits + cut
+    text, room = "".join(kept).strip(), orders.max_characters
+    stated = _stated(text, request, orders) if states_facts(request.task) else ""
+    if room is not None and stated:
+        room -= len(stated) + 1
+        if room < MAX_CHARACTERS[0]:
+            stated, room = "", orders.max_characters
+    text, cut = _shortened(text, room)
+    if not stated:
+        return text, edits + cut
+    gap = "" if request.language == "zh" else " "
+    return f"{text}{gap}{stated}".strip(), [*edits, *cut, Edit("stated", "", stated)]
 
 
 def _facts(request: Request) -> str:
     """All that the request says."""
     pairs = (part for pair in (*request.attributes, *request.history) for part in pair)
     return " ".join((request.title, *pairs, request.question, request.transcript))
+
+
+def _stated(text: str, request: Request, orders: Orders) -> str:
+    """The attributes that a text does not name, a sentence each, but none with a banned word."""
+    colon, stop = ("：", "。") if request.language == "zh" else (": ", ".")
+    missing = (
+        f"{name[:1].upper()}{name[1:]}{colon}{value.rstrip('.。')}{stop}"
+        for name, value in request.attributes
+        if value.casefold() not in text.casefold()
+    )
+    kept = (sentence for sentence in missing if not any(_has(sentence, word) for word in orders.banned))
+    return ("" if request.language == "zh" else " ").join(kept)
 
 
 def _unwanted(

@@ -207,6 +207,11 @@ def example_facts(task: str, language: str) -> frozenset[str]:
     return frozenset(word.casefold() for word in words if word[0].isupper() or re.search(r"\d", word))
 
 
+def states_facts(task: str) -> bool:
+    """Whether a task's text has to name every attribute."""
+    return bool(_wording()["tasks"][task].get("states_facts"))
+
+
 def sampling(task: str) -> dict[str, float]:
     """What suits a task: ``max_tokens``, ``temperature``, ``top_p`` and ``repetition_penalty``."""
     return dict(_wording()["tasks"][task]["sampling"])

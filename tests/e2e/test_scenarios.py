@@ -24,7 +24,7 @@ def test_a_scenario_says_something(vitrina, name):
         "question": ("350",),
         "customer_service": ("sorry",),
         "promotion": ("cup5",),
-        "delivery_notice": ("cup",),
+        "delivery_notice": ("cup", "blue pigeon", "bp-20417", "monday"),
         "content_check": ("allow", "flag", "block", "weapons"),
     }
     assert all(word in said for word in words.get(name, ())), lines

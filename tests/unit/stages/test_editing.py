@@ -1,5 +1,7 @@
 """Edits of what the decoder wrote: what goes, what stays, and that every edit is told."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,6 +100,22 @@ def test_a_limit_keeps_whole_sentences_and_cuts_only_the_first():
         edit("这款茶壶采用优质白瓷烧制而成壶身圆润釉面光滑", max_characters=20)[0]
         == "这款茶壶采用优质白瓷烧制而成壶身圆润釉…"
     )
+
+
+def test_a_delivery_notice_names_every_attribute_as_it_was_given():
+    told = (("carrier", "DHL"), ("tracking number", "JD 01.46"), ("arrives", "on Monday"))
+    order = Request(task="delivery", title="Tea pot", attributes=told)
+    written = "Good news! Your tea pot left our warehouse today with DHL. You can follow it in your account."
+    stated = "Tracking number: JD 01.46. Arrives: on Monday."
+    assert edit(written, request=order) == (f"{written} {stated}", [("stated", "", stated)])
+    text, edits = edit(written, request=order, max_characters=110)
+    assert text == f"Good news! Your tea pot left our warehouse today with DHL. {stated}"
+    assert [kind for kind, _, _ in edits] == ["length", "stated"]
+    assert edit(written, request=order, max_characters=60)[0] == written[:58]  # no room for them
+    assert "Monday" not in edit(written, request=order, banned=("Monday",))[0]
+    assert edit(written, request=replace(order, task="description")) == (written, [])
+    chinese = Request(task="delivery", title="茶壶", language="zh", attributes=(("承运", "顺丰"),))
+    assert edit("您的茶壶今天已经发货。", request=chinese)[0] == "您的茶壶今天已经发货。承运：顺丰。"
 
 
 def test_nothing_may_be_left():
