@@ -75,7 +75,9 @@ def promotion(vitrina: Vitrina) -> Lines:
 
 def delivery_notice(vitrina: Vitrina) -> Lines:
     """That the parcel is on its way, with everything that is known of it."""
-    parcel = Product(CUP.title, attributes={"carrier": "Blue Pigeon", "tracking number": "BP-20417", "arrives": "Monday"})
+    parcel = Product(
+        CUP.title, attributes={"carrier": "Blue Pigeon", "tracking number": "BP-20417", "arrives": "Monday"}
+    )
     yield vitrina.generate(parcel, task="delivery", sampling=SAME).text or ""
 
 
