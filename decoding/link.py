@@ -32,8 +32,12 @@ CONNECT_S = 10.0
 
 
 def meeting_place(model: str) -> Path:
-    """The socket that two models of one tritonserver, the parent of both their processes, find each other at."""
-    return Path(tempfile.gettempdir()) / f"vitrina-{os.getuid()}-{os.getppid()}" / f"{model}.sock"
+    """The socket that two models of one tritonserver, the parent of both their processes, find each other at.
+
+    What a killed tritonserver leaves of it, the next start removes (`server.leftovers`).
+    """
+    namespace = Path("/proc/self/ns/pid").stat().st_ino  # containers may share the folder
+    return Path(tempfile.gettempdir()) / f"vitrina-{os.getuid()}-{namespace}-{os.getppid()}" / f"{model}.sock"
 
 
 class LinkServer:

@@ -1,4 +1,4 @@
-"""What a killed server leaves: its log, segments in shared memory, at times a stub; named so that they can be told.
+"""What a killed server leaves, named so that it can be told: log, sockets, segments in shared memory, at times a stub.
 
 Triton removes its segments when it exits in order, the launcher its log when it stops. A stub sees that tritonserver
 is gone and exits, unless it waits for a lock that tritonserver held when it was killed.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -38,9 +40,12 @@ def remove_stale(prefix: str) -> list[Path]:
 
     A server is alive as long as any process names its prefix: tritonserver and every stub have it in their arguments.
     """
+    sockets = [folder for folder in _socket_folders() if not psutil.pid_exists(int(folder.name.rpartition("-")[2]))]
+    for folder in sockets:
+        shutil.rmtree(folder, ignore_errors=True)
     files = [path for path in _files(_family(prefix)) if _owner(path) == os.getuid()]
     if not files:
-        return []
+        return sockets
     orphans = [process for process in psutil.process_iter() if _is_orphan(process, _family(prefix))]
     for orphan in orphans:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -48,11 +53,20 @@ def remove_stale(prefix: str) -> list[Path]:
     psutil.wait_procs(orphans, timeout=5)
     commands = "\0".join(" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
     length = len(unique_prefix(prefix))
-    return [path for path in files if path.name[:length] not in commands and _unlink(path)]
+    return sockets + [path for path in files if path.name[:length] not in commands and _unlink(path)]
 
 
 def _family(prefix: str) -> str:
-    return f"{prefix}_{Path('/proc/self/ns/pid').stat().st_ino}_"
+    return f"{prefix}_{_namespace()}_"
+
+
+def _namespace() -> int:
+    return Path("/proc/self/ns/pid").stat().st_ino
+
+
+def _socket_folders() -> Iterator[Path]:
+    """Where models of one tritonserver meet (`decoding.link.meeting_place`): its process's number comes last."""
+    return Path(tempfile.gettempdir()).glob(f"vitrina-{os.getuid()}-{_namespace()}-*")
 
 
 def _is_orphan(process: psutil.Process, family: str) -> bool:

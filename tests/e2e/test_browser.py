@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import os
 import queue
 import shutil
 import subprocess
@@ -71,7 +72,8 @@ def test_a_post_plays_with_both_tracks(tmp_path):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = f"http://127.0.0.1:{server.server_port}/page.html"
         command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", page]
-        browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        own = {**os.environ, "TMPDIR": str(tmp_path)}
+        browser = subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             how, *numbers = said.get(timeout=90).split()
         finally:

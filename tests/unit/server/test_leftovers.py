@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 import uuid
 from pathlib import Path
 
 import psutil
+import pytest
 
+from decoding.link import meeting_place
 from server import leftovers
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    """A folder for temporary files that no other test's server leaves anything in."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def segment(prefix: str) -> Path:
@@ -46,6 +56,19 @@ def test_removes_the_dead_and_spares_the_living_and_strangers():
         stub.wait()
         other_namespace.unlink()
     assert not any(path.exists() for path in left | used)
+
+
+def test_sockets_of_the_dead_go_and_those_of_the_living_stay(monkeypatch):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    places = {}
+    for pid in (gone.pid, os.getpid()):
+        monkeypatch.setattr(os, "getppid", lambda pid=pid: pid)
+        places[pid] = meeting_place("text_decoder")
+        places[pid].parent.mkdir()
+        places[pid].touch()
+    assert leftovers.remove_stale(f"t{uuid.uuid4().hex[:8]}") == [places[gone.pid].parent]
+    assert not places[gone.pid].parent.exists() and places[os.getpid()].exists()
 
 
 SLEEP = "import time; time.sleep(60)"
