@@ -12,9 +12,9 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from vitrina_client._client import Vitrina
 from vitrina_client._errors import ConnectionFailed, InvalidInput
@@ -43,7 +43,7 @@ FILES: dict[Output, str] = {
     "post": "post.mp4",
 }
 #: Columns that are not attributes.
-COLUMNS = ("id", "title", "image", "video", "audio")
+COLUMNS = ("id", "title", "image", "video", "audio", "background")
 PARQUET_ROWS = 16  # read at a time; they may hold pictures
 RECORD, REPORT = "record.json", "report.csv"
 #: How often a call that the server was too busy for is tried again.
@@ -58,12 +58,14 @@ class Row:
     Args:
         number: of the row, from 1.
         key: its folder's name.
+        background: of its studio shots and post; None for the order's.
     """
 
     number: int
     key: str
     product: Product
     fault: str = ""
+    background: Background | None = None
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ def rows(table: Path) -> Iterator[Row]:
     """The products of a CSV file with a header line, a JSONL or a Parquet file, in order; only ids are kept in memory.
 
     Columns: ``id`` (names the folder; else the row's number), ``title``, ``image``, ``video``, ``audio`` (paths, from
-    the table's folder on; in Parquet also the bytes, plain or as a struct with a field ``bytes``); every other one that
-    is not empty is an attribute.
+    the table's folder on; in Parquet also the bytes, plain or as a struct with a field ``bytes``), ``background`` (of
+    this product's studio shots and post); every other one that is not empty is an attribute.
 
     Raises:
         InvalidInput: the file cannot be read, is neither, or has no column that a product needs.
@@ -172,13 +174,15 @@ def _row(number: int, entry: dict[str, Any] | str, folder: Path, seen: set[str])
         key, fault = f"{number:06d}", f"has an id that names no folder: {key!r:.60}"
     elif key in seen:
         fault = f"has the id {key!r} of an earlier row"
+    elif values.get("background", "white") not in get_args(Background):
+        fault = f"has the background {values['background']!r:.60}; send {', '.join(get_args(Background))}"
     elif not any(values.get(name) for name in ("title", *_MEDIA)):
         fault = "has neither title nor image, video or audio"
     seen.add(key)
     image, video, audio = (_media(folder, values.get(name)) for name in _MEDIA)
     attributes = {name: str(value) for name, value in values.items() if name not in COLUMNS}
     product = Product(str(values.get("title", "")), image, attributes, video, audio)
-    return Row(number, key, product, fault)
+    return Row(number, key, product, fault, values.get("background"))
 
 
 # ------------------------------------------------------------------------------------------------------------- work
@@ -254,7 +258,7 @@ def _asked(order: Order) -> dict[str, Any]:
 def _make(vitrina: Vitrina, row: Row, out: Path, order: Order) -> Outcome:
     if row.fault:
         return Outcome(row, "failed", error=row.fault)
-    folder = out / row.key
+    folder, order = out / row.key, replace(order, background=row.background or order.background)
     if is_made(folder, order):
         return Outcome(row, "kept")
     began = time.monotonic()

@@ -498,7 +498,10 @@ def _parser() -> argparse.ArgumentParser:
     many = commands.add_parser("batch", parents=[server], help="a table of products; goes on where it was stopped")
     many.set_defaults(run=_batch, retries=batch.RETRIES)
     many.add_argument(
-        "table", type=Path, metavar="TABLE", help="CSV, JSONL or Parquet: title, image, video, audio, id, attributes"
+        "table",
+        type=Path,
+        metavar="TABLE",
+        help="CSV, JSONL or Parquet: title, image, video, audio, id, background, attributes",
     )
     many.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder a product, and report.csv")
     many.add_argument("--want", type=_outputs, default=("text",), metavar="LIST", help=f"of {', '.join(batch.FILES)}")

@@ -114,7 +114,7 @@ def test_good_rows_are_made_bad_ones_are_told_and_a_second_run_keeps_what_is_the
 
 def test_every_output_of_a_product_and_one_that_fails_takes_no_other_along(server, tmp_path):
     shutil.copy(CUP, tmp_path / "cup.jpg")
-    entries = [{"id": 7, "title": "Espresso cup", "image": "cup.jpg"}, {"title": "Desk lamp"}]
+    entries = [{"id": 7, "title": "Espresso cup", "image": "cup.jpg", "background": "photo"}, {"title": "Desk lamp"}]
     text = "\n".join(["no JSON", "[]", *map(json.dumps, entries)])
     (tmp_path / "shop.jsonl").write_text(text, encoding="utf-8")
     told = []
@@ -125,7 +125,8 @@ def test_every_output_of_a_product_and_one_that_fails_takes_no_other_along(serve
     assert counts == {"made": 1, "kept": 0, "failed": 3}
     cup = tmp_path / "out" / "7"
     assert {path.name for path in cup.iterdir()} == {"record.json", *(FILES[output] for output in want)}
-    assert Image.open(BytesIO((cup / "studio.jpg").read_bytes())).size == (1200, 1200)
+    shot = Image.open(BytesIO((cup / "studio.jpg").read_bytes()))
+    assert shot.size == (1200, 1200) and max(shot.getpixel((40, 600))) < 200  # the row's own background: the table
     lamp = tmp_path / "out" / "000004"
     assert {path.name for path in lamp.iterdir()} == {"record.json", "copy.txt", "drawn.png", "drawn.mp4"}
     errors = json.loads((lamp / "record.json").read_text(encoding="utf-8"))["errors"]
@@ -190,9 +191,11 @@ def test_a_table_that_cannot_be_read_says_why(tmp_path, name, content, says):
 
 def test_rows_are_read_as_they_come(tmp_path):
     (tmp_path / "shop.csv").write_text(
-        '\ufefftitle,image,material\n"A, B",a.jpg,oak\nC,,\nD,,,extra\n', encoding="utf-8"
+        '\ufefftitle,image,material,background\n"A, B",a.jpg,oak,photo\nC,,,\nD,,,,extra\nE,,,pink\n', encoding="utf-8"
     )
-    first, second, third = rows(tmp_path / "shop.csv")
+    first, second, third, fourth = rows(tmp_path / "shop.csv")
+    assert (first.background, second.background) == ("photo", None)
+    assert fourth.fault == "has the background 'pink'; send white, shadow, studio, transparent, photo"
     assert (first.key, first.product.title, first.product.image) == ("000001", "A, B", tmp_path / "a.jpg")
     assert first.product.attributes == {"material": "oak"} and second.product.image is None
     assert third.fault == "has more columns than the first line"
