@@ -4,9 +4,9 @@ From the cut-out, `Camera` tells how it was taken: from how high and how near, a
 then gives every pixel a column of places along its line of sight, each with its opacity, and how their colour differs
 from the pixel's. That volume is seen by a camera that goes round it, 24 times, by alpha compositing (the idea of neural
 volumes, Lombardi et al. 2019, arXiv:1906.07751); a small network that is the same for all frames sharpens what comes
-out and lights it anew. So the turn is even and its frames agree by construction; what the network has to guess is what
-the picture does not show. A volume is sampled as its slices, one below the other in one picture, because engines sample
-four-dimensional tensors only.
+out and lights it anew. Its shadow falls on the floor that it stands on. So the turn is even and its frames agree by
+construction; what the network has to guess is what the picture does not show. A volume is sampled as its slices, one
+below the other in one picture, because engines sample four-dimensional tensors only.
 
 Frame 0 is the side that the picture shows; from one frame to the next the camera goes on by 15 degrees.
 """
@@ -31,6 +31,9 @@ FINE = 24
 AT_ONCE = 4  # frames that are seen together: a frame takes ten megabytes on its way
 SHARPNESS = 2.0  # of the volume's edges, beside what it was taught to be sure of
 NEARNESS = 0.27  # of the camera that goes round: one over its distance, the volume's half side being one
+#: The light stands to the camera's right and above, and its shadow on white is so dark; as the catalogue has it.
+LIGHT_ASIDE, LIGHT_ABOVE, SHADOW = math.radians(35), math.radians(65), 0.25
+LIGHT_STEPS = 12  # from the floor towards the light, where the volume is looked at
 SEEN = 0.3  # opacity from which a pixel counts as the product's
 MARGIN = 1.1  # of the square round the product, in its larger side
 
@@ -205,20 +208,46 @@ def seen(volume: Tensor) -> Tensor:
     return (torch.cat([front_first, near], 1) * through).sum(2)
 
 
+def floor(there: Tensor, taken: Taken) -> Tensor:
+    """How far down the lowest filled place of volumes [B, 1, Z, Y, X] is: [B, 1]."""
+    down = sight(taken.elevation, taken.nearness, there.shape[2], there.shape[3])[..., 1]
+    # What is less than half filled counts for less, the emptier: no place decides by a hair.
+    return (down - 4 * (0.5 - there[:, 0]).clamp(min=0)).flatten(1).amax(1, keepdim=True)
+
+
+def towards_light(elevation: Tensor, nearness: Tensor, floor: Tensor, side: int) -> Tensor:
+    """From where lines of sight meet the floor [B, 1] towards the light: [B, LIGHT_STEPS, side, side, 3], upright."""
+    line = torch.linspace(-1, 1, side, device=floor.device)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    sin, cos, nearness, floor = (each[:, :, None] for each in (elevation.sin(), elevation.cos(), nearness, floor))
+    z = (y * cos - floor) / (y * cos * nearness + sin).clamp(min=0.05)
+    scale = 1 - z * nearness
+    met = torch.stack([x * scale, floor.expand_as(z), y * scale * sin + z * cos], -1)
+    far = torch.linspace(0.03, 2, LIGHT_STEPS, device=floor.device)[:, None, None, None]
+    aside = math.cos(LIGHT_ABOVE)
+    light = (aside * math.sin(LIGHT_ASIDE), -math.sin(LIGHT_ABOVE), aside * math.cos(LIGHT_ASIDE))
+    return met.unsqueeze(1) + far * torch.tensor(light, device=floor.device)
+
+
 class Sharpen(nn.Module):
     """Frames [B, 5, 64, 64] as :func:`seen` gives them → [B, 4, 64, 64], the first four channels."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first = nn.Conv2d(5, FINE, 3, padding=1)
-        self.second = nn.Conv2d(FINE, FINE, 3, padding=1)
+        self.narrow = nn.Conv2d(FINE, 2 * FINE, 4, 2, 1)
+        self.blocks = nn.ModuleList(nn.Conv2d(2 * FINE, 2 * FINE, 3, padding=1) for _ in range(3))
+        self.wide = nn.Conv2d(3 * FINE, FINE, 3, padding=1)
         self.out = nn.Conv2d(FINE, 4, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, frames: Tensor) -> Tensor:
-        x = F.silu(self.first(frames))
-        x = x + F.silu(self.second(x))
+        fine = F.silu(self.first(frames))
+        x = F.silu(self.narrow(fine))
+        for block in self.blocks:
+            x = x + F.silu(block(x))
+        x = F.silu(self.wide(torch.cat([F.interpolate(x, scale_factor=2.0), fine], 1)))
         return frames[:, :4] + self.out(x)
 
 
@@ -246,6 +275,23 @@ class VideoDecoder(nn.Module):
         coarse = torch.cat(parts, 1).flatten(0, 1)
         return coarse, self.sharpen(coarse)
 
+    def shadows(self, opacity: Tensor, taken: Taken, turns: Tensor) -> Tensor:
+        """How much of the light what :class:`Lift` gave takes from the floor behind it, after turns [B, T].
+
+        [B·T, 1, 64, 64], worked out at half the size: it is soft.
+        """
+        batch, side = turns.shape[0], SIZE // 2
+        there = (SHARPNESS * opacity).sigmoid()
+        turning = taken.turning.clamp(min=0.05)
+        ahead = towards_light(turning, torch.full_like(turning, NEARNESS), floor(there, taken), side)
+        parts = []
+        for few in turns.split(AT_ONCE, 1):
+            places = in_sight(gone_round(ahead, few), taken.elevation, taken.nearness)
+            found = sample(there, places.reshape(batch, -1, side, 3))
+            parts.append(found.reshape(*few.shape, LIGHT_STEPS, side, side).amax(2))
+        dark = F.avg_pool2d(torch.cat(parts, 1).flatten(0, 1).unsqueeze(1), 3, 1, 1)
+        return F.interpolate(dark, (SIZE, SIZE), mode="bilinear", align_corners=True)
+
     def framed(self, cut_out: Tensor, fused: Tensor) -> tuple[Tensor, Taken]:
         """The cut-out, wherever it is, brought into the turntable's window, and how it was taken."""
         centre, side = square(cut_out[:, 3:])
@@ -255,8 +301,10 @@ class VideoDecoder(nn.Module):
     def forward(self, cut_out: Tensor, fused: Tensor, turns: Tensor) -> Tensor:
         """[B, T, 3, 64, 64] in 0..1, on white."""
         framed, taken = self.framed(cut_out, fused)
-        frames = self.frames(*self.lift(framed, fused), taken, turns)[1]
-        frames = (frames[:, :3] + 1 - frames[:, 3:]).clamp(0, 1)
+        opacity, colour = self.lift(framed, fused)
+        frames = self.frames(opacity, colour, taken, turns)[1]
+        ground = 1 - SHADOW * self.shadows(opacity, taken, turns)
+        frames = (frames[:, :3] + ground * (1 - frames[:, 3:])).clamp(0, 1)
         return frames.reshape(*turns.shape, 3, SIZE, SIZE)
 
 

@@ -226,9 +226,13 @@ def pictures(
 
 
 @app.command()
-def turntable(threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU.")] = 1) -> None:
+def turntable(
+    threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU.")] = 1,
+    further: Annotated[bool, typer.Option("--further", help="Begin with the weights that there are.")] = False,
+) -> None:
     """Trains the video decoder; goes on where it was stopped."""
     import torch
+    from safetensors.torch import load_file
 
     from training.cache import cache_folder
     from training.encoders import TextEncoder
@@ -236,18 +240,23 @@ def turntable(threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU
     from training.pictures import embeddings
     from training.pictures import load as load_decoder
     from training.steps import save
-    from training.turning import STEPS, Data, train
+    from training.turning import FIRST, FURTHER, Data, train
 
     torch.set_num_threads(threads)
+    plan, path = FURTHER if further else FIRST, WEIGHTS / "video_decoder" / "model.safetensors"
     products = _features()
     with console.status("reading turntables"):
         fused = embeddings(products, load("concat", WEIGHTS / "fusion" / "concat.safetensors"), TextEncoder())
         data = Data.read(products, torch.cat(list(fused), 1))
-    painter = load_decoder("vae", WEIGHTS / "image_decoder" / "vae.safetensors")
-    with followed("turntable", STEPS) as report:
-        decoder = train(data, cache_folder() / "training" / "video-decoder.pt", report, painter.painter.state_dict())
-    path = WEIGHTS / "video_decoder" / "model.safetensors"
-    save(decoder, path, {"steps": str(STEPS)})
+    if further:
+        start = load_file(path)
+    else:
+        painter = load_decoder("vae", WEIGHTS / "image_decoder" / "vae.safetensors").painter.state_dict()
+        start = {f"lift.{name}": value for name, value in painter.items()}
+    checkpoint = cache_folder() / "training" / f"video-decoder{'-further' * further}.pt"
+    with followed("turntable", plan.steps) as report:
+        decoder = train(data, checkpoint, report, start, plan)
+    save(decoder, path, {"steps": str(plan.steps)})
     written(path)
 
 

@@ -35,13 +35,24 @@ from training import solids, studio, turntables
 from training.catalogue import Product
 from training.features import TRAINED_VIEWS
 from training.loop import train as run_loop
-from training.pictures import apply, frames, in_colours, optimizer_of
+from training.pictures import LEARNING_RATE, apply, frames, in_colours, optimizer_of
 
 SEED = 13
-BATCH, TURNS = 16, 1
-#: Of a batch, what is also turned and seen: most of a step's time.
-TURNED = 6
-STEPS = 4300
+TURNS = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule of so many steps of a batch; `turned` of each are also turned and seen, most of a step's time."""
+
+    steps: int
+    batch: int
+    turned: int
+    rate: float = LEARNING_RATE
+
+
+#: From the image decoder's blocks on, and what goes on from its weights.
+FIRST, FURTHER = Plan(4300, batch=16, turned=6), Plan(2000, batch=10, turned=8, rate=LEARNING_RATE / 2)
 SHOT_SHARE, BLURRED_SHARE, RECOLOURED_SHARE, SAME_SIDE_SHARE = 0.6, 0.6, 0.4, 0.1
 CAMERA_WEIGHT, FILLED_WEIGHT, COARSE_WEIGHT, OPACITY_WEIGHT = 0.3, 4.0, 0.5, 0.5
 
@@ -190,29 +201,30 @@ def apart(drawn: Tensor, true: Tensor) -> Tensor:
 
 
 def train(
-    data: Data, checkpoint: Path, report: Callable[[int, str], None], start: dict[str, Tensor] | None = None
+    data: Data, checkpoint: Path, report: Callable[[int, str], None], start: dict[str, Tensor], plan: Plan = FIRST
 ) -> VideoDecoder:
     """The trained decoder; goes on from `checkpoint`.
 
     Args:
-        start: weights of a `networks.image_decoder.Painter`; `Lift` begins with them where their shapes agree.
+        start: weights to begin with, where a decoder has such of their shape.
     """
     torch.manual_seed(SEED)
     decoder = VideoDecoder().to(memory_format=torch.channels_last)
-    own = decoder.lift.state_dict()
-    known = {name: value for name, value in (start or {}).items() if name in own and own[name].shape == value.shape}
-    decoder.lift.load_state_dict(own | known)
-    optimizer = optimizer_of(decoder)
+    own = decoder.state_dict()
+    known = {name: value.float() for name, value in start.items() if name in own and own[name].shape == value.shape}
+    decoder.load_state_dict(own | known)
+    turned = plan.turned
+    optimizer = optimizer_of(decoder, rate=plan.rate)
 
     def step_losses(step: int, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
-        sample = data.draw(rng, BATCH).to(device)
+        sample = data.draw(rng, plan.batch).to(device)
         camera = (decoder.camera(sample.close, sample.fused).stacked() - sample.taken.stacked()).abs().mean()
         opacity, colour = decoder.lift(sample.framed, sample.fused)
         filled = F.binary_cross_entropy_with_logits(opacity, sample.filled)
         coarse, fine = decoder.frames(
-            opacity[:TURNED], colour[:TURNED], sample.taken.only(slice(TURNED)), sample.turns[:TURNED]
+            opacity[:turned], colour[:turned], sample.taken.only(slice(turned)), sample.turns[:turned]
         )
-        target = sample.target[: TURNED * TURNS]
+        target = sample.target[: turned * TURNS]
         rough, sharp = apart(coarse[:, :4], target), apart(fine, target)
         apply(optimizer, sharp + COARSE_WEIGHT * rough + FILLED_WEIGHT * filled + CAMERA_WEIGHT * camera)
         losses = {"filled": filled, "coarse": rough, "sharp": sharp, "camera": camera}
@@ -223,7 +235,7 @@ def train(
         {"decoder": decoder},
         {"decoder": optimizer},
         step_losses,
-        steps=STEPS,
+        steps=plan.steps,
         seed=SEED,
         checkpoint=checkpoint,
         report=report,

@@ -14,8 +14,10 @@ from networks.video_decoder import (
     MARGIN,
     NEARNESS,
     STEPS,
+    Taken,
     Turntable,
     VideoDecoder,
+    floor,
     gone_round,
     in_sight,
     sample,
@@ -89,6 +91,27 @@ def test_a_volume_is_sampled_between_its_places_and_empty_outside():
     assert not found[3:].any()
 
 
+def standing(x: float, z: float) -> torch.Tensor:
+    """Opacity before its sigmoid, of a round pillar from upright place (x, -0.2, z) down to 0.5."""
+    places = sight(*CAMERA, DEPTHS, SIZE) - torch.tensor([x, 0.15, z])
+    inside = (places[..., 0] ** 2 + places[..., 2] ** 2 < 0.2**2) & (places[..., 1].abs() < 0.35)
+    return inside.float().unsqueeze(1) * 20 - 10
+
+
+def test_a_shadow_begins_at_the_foot_and_falls_away_from_the_light():
+    taken = Taken(*CAMERA, *CAMERA, CAMERA[0])
+    assert floor(standing(0, 0).sigmoid(), taken).item() == pytest.approx(0.5, abs=0.04)
+    turns = torch.tensor([[0.0, 2.0, 4.5]])
+    dark = VideoDecoder().shadows(standing(0, 0), taken, turns)
+    assert dark.shape == (3, 1, SIZE, SIZE) and dark.min() >= 0 and dark.max() > 0.9
+    for frame in dark[:, 0]:  # a pillar on the axis looks the same from all round, and so does its shadow
+        foot, tip = projected((0, 0.5, 0), 0), projected((-0.18, 0.5, -0.26), 0)  # of 0.7 in the light of 65 degrees
+        x, y = middle(frame)
+        assert x == pytest.approx((foot[0] + tip[0]) / 2, abs=0.06)
+        assert y == pytest.approx((foot[1] + tip[1]) / 2, abs=0.06)
+    assert VideoDecoder().shadows(standing(0, 0) * 0 - 10, taken, turns).max() < 1e-6
+
+
 def test_a_square_is_round_what_is_opaque_and_a_window_brings_it_to_the_middle():
     opacity = torch.zeros(2, 1, SIZE, SIZE)
     opacity[0, :, 8:24, 40:50] = 1
@@ -137,7 +160,7 @@ def test_frames_are_in_range_and_each_row_is_its_own(turntable):
 def test_onnx_turns_the_same_way(turntable, tmp_path, monkeypatch):
     import onnxruntime as ort
 
-    monkeypatch.setattr(turntable, "turns", turntable.turns[::4])  # the graph has them one after the other
+    monkeypatch.setattr(turntable, "turns", turntable.turns[::6])  # the graph has them one after the other
     path = tmp_path / "decoder.onnx"
     batch = torch.export.Dim("batch", min=1, max=8)
     program = torch.onnx.export(

@@ -108,12 +108,10 @@ def test_colours_are_cut_out_with_the_opacity(data):
 def test_it_learns_and_comes_back_from_its_file(data, tmp_path, monkeypatch):
     monkeypatch.setenv("VITRINA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(loop, "WARM_UP", 2)
-    monkeypatch.setattr(turning, "BATCH", 4)
-    monkeypatch.setattr(turning, "TURNED", 2)
-    monkeypatch.setattr(turning, "STEPS", 16)
     said = []
-    start = {"stem.weight": torch.zeros(1), "middle.1.norms.0.weight": torch.full((128,), 1.5)}
-    decoder = turning.train(data, tmp_path / "run.pt", lambda _, terms: said.append(terms), start)
+    start = {"lift.stem.weight": torch.zeros(1), "lift.middle.1.norms.0.weight": torch.full((128,), 1.5)}
+    plan = turning.Plan(16, batch=4, turned=2)
+    decoder = turning.train(data, tmp_path / "run.pt", lambda _, terms: said.append(terms), start, plan)
     losses = [float(terms.split("filled ")[1].split()[0]) for terms in said]
     assert len(losses) == 16 and np.mean(losses[-5:]) < np.mean(losses[:5])
     assert decoder.lift.middle[1].norms[0].weight.mean() > 1.3  # what fits is where it began
