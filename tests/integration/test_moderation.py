@@ -11,6 +11,7 @@ import yaml
 from vitrina_client import AsyncVitrina, Blocked, Product, Sampling, Vitrina, _command
 
 from server import Server, ServerFailed, ServerOptions
+from tests.spoken import recording
 from tests.unit.stages.test_footage import filmed, pan, scene
 from tests.unit.stages.test_video import clip
 
@@ -240,7 +241,7 @@ def test_what_is_said_in_a_sound_is_checked(server, own):
     pytest.importorskip("piper", reason="`make speech` installs what phonemes come from")
     with Vitrina(f"grpc://{server.grpc_url}") as anybody:
         parrot, pigeon = (
-            anybody.speak(f"A {bird} sits on the roof of the house.").audio for bird in ("parrot", "pigeon")
+            recording(anybody, f"A {bird} sits on the roof of the house.", bird) for bird in ("parrot", "pigeon")
         )
     assert own.check(Product("Roof", audio=pigeon)).action == "allow"
     for make in (

@@ -34,6 +34,7 @@ from samples.demo import read_aloud
 from server import Server, ServerOptions
 from stages.audio import log_mel, read_audio
 from stages.spoken import LOUDNESS, PEAK, loudness
+from tests.spoken import recording
 
 SCRIPT = "This red coffee mug holds twelve ounces of water. It costs $9.50, and the handle stays cool!"
 
@@ -222,7 +223,7 @@ def of_the_note(text):
 def note(spoken):
     """A spoken note: the voice's own."""
     with Vitrina(f"grpc://{spoken.grpc_url}") as client:
-        return client.speak(NOTE).audio
+        return recording(client, NOTE, "recycled glass")
 
 
 def test_what_is_said_in_a_note_is_written_down_and_goes_into_the_copy(vitrina, note):
@@ -246,5 +247,5 @@ def test_a_note_goes_into_streams_variants_and_results(vitrina, note):
 
 
 def test_a_spoken_title_names_the_product(vitrina):
-    said = vitrina.speak("Red leather handbag with a brass buckle.").audio
+    said = recording(vitrina, "Red leather handbag with a brass buckle.", "handbag")
     assert "handbag" in vitrina.generate(Product("", audio=said), sampling=Sampling(seed=7)).text.lower()
