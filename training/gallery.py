@@ -15,6 +15,7 @@ from networks.fusion import Fusion
 from networks.image_decoder import SIZE, Still
 from networks.thumbnail import to_rows
 from networks.video_decoder import FRAMES, Turntable
+from training import studio, turntables
 from training.catalogue import Product
 from training.encoders import ImageEncoder, TextEncoder, fit
 from training.evaluation import photos
@@ -191,28 +192,36 @@ def turned(
     return turntable_frames(turntable, condition)[0], np.roll(pictures, -first, axis=0)
 
 
+def _nearest(pictures: NDArray[np.uint8], among: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Which of some pictures [m, S, S, 3] is nearest to each [n, S, S, 3] in its pixels."""
+    return ((pictures[:, None].astype(np.float32) - among[None]) ** 2).mean((2, 3, 4)).argmin(1)
+
+
 def turns(
     turntable: Turntable,
     products: list[Product],
     fusion: Fusion,
     text_encoder: TextEncoder,
     image_encoder: ImageEncoder,
+    held_out: bool = True,
     count: int = 24,
 ) -> dict[str, float]:
-    """The turntables of `count` held-out products, drawn from a photo and the title, beside the true ones.
+    """The turntables of `count` products, drawn from a photo and the title, beside the true ones.
+
+    Held-out products; else views that were not trained on, of products that were.
 
     ``category_accuracy`` and ``product_in_5`` of the frames by the judge of pictures; ``consistency``, the mean cosine
     of neighbouring frames' features, and the true turntables' ``consistency_true``; ``angle_error_degrees``, the median
     distance between a frame's angle and that of the true frame nearest to it in pixels; ``angle_error_chance``, the
-    same where the frames are shuffled; ``monotonic``, the share of steps of 45 degrees whose nearest true frames go
-    the right way round.
+    same where the frames are shuffled, and ``angle_error_true_shots``, of true shots by cameras of their own;
+    ``monotonic``, the share of steps of 45 degrees whose nearest true frames go the right way round.
     """
     index = Index.build(products, image_encoder)
-    asked = queries(products, True, PHOTOS)
+    asked = queries(products, held_out, PHOTOS)
     asked = [asked[i] for i in np.arange(count) * len(asked) // count]
     given = conditions(asked, products, fusion, text_encoder)["both"]
     rng = np.random.default_rng(SEED)
-    category, in_five, near, near_true, errors, chance, forward = [], [], [], [], [], [], []
+    category, in_five, near, near_true, errors, chance, of_shots, forward = [], [], [], [], [], [], [], []
     categories = np.array([p.category for p in products])
     for place, query in enumerate(asked):
         drawn, true = turned(turntable, query, given[place : place + 1], products)
@@ -222,11 +231,15 @@ def turns(
         in_five.append((order[:, :5] == query.product).any(1).mean())
         for store, found in ((near, features), (near_true, true_features)):
             store.append((found * np.roll(found, -1, 0)).sum(1).mean())
-        apart = ((drawn[:, None].astype(np.float32) - true[None]) ** 2).mean((2, 3, 4))
-        angle = apart.argmin(1)
-        wanted = np.arange(FRAMES)
-        for store, of in ((errors, angle), (chance, rng.permutation(angle))):
-            step = np.abs((of - wanted + FRAMES // 2) % FRAMES - FRAMES // 2)
+        angle, wanted = _nearest(drawn, true), np.arange(FRAMES)
+        shots, _ = studio.read(products[query.product])
+        azimuths = (turntables.view_angles(products[query.product])[:, 0] - query.azimuth) / (2 * np.pi / FRAMES)
+        for store, of, should in (
+            (errors, angle, wanted),
+            (chance, rng.permutation(angle), wanted),
+            (of_shots, _nearest(shots, true), azimuths),
+        ):
+            step = np.abs((of - should + FRAMES // 2) % FRAMES - FRAMES // 2)
             store.append(step * 360 / FRAMES)
         ahead = (np.roll(angle, -3) - angle) % FRAMES
         forward.append(((ahead > 0) & (ahead < FRAMES // 2)).mean())
@@ -238,5 +251,6 @@ def turns(
         "consistency_true": float(np.mean(near_true)),
         "angle_error_degrees": float(np.median(np.concatenate(errors))),
         "angle_error_chance": float(np.median(np.concatenate(chance))),
+        "angle_error_true_shots": float(np.median(np.concatenate(of_shots))),
         "monotonic": float(np.mean(forward)),
     }

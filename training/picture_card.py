@@ -49,6 +49,7 @@ def everything(products: list[Product], served: str, console: Console) -> dict[s
             results["sets"].setdefault(name, {})[what] = figures
         status.update("judging turntables")
         results["turntables"] = gallery.turns(turntable, products, fusion, texts, images)
+        results["turntables_trained_on"] = gallery.turns(turntable, products, fusion, texts, images, held_out=False)
         status.update("drawing the gallery")
         gallery.write(decoders, served, turntable, products, fusion, texts, images, REPOSITORY / "docs")
     return results
@@ -70,8 +71,9 @@ def write(results: dict[str, Any], products: list[Product], served: str) -> list
             "candidates": headline["true shot"]["candidates"],
         },
     )
-    turns = results["turntables"]
-    record("video", turns)
+    turns, known = results["turntables"], results["turntables_trained_on"]
+    judged = ("category_accuracy", "product_in_5", "angle_error_degrees", "monotonic")
+    record("video", turns | {f"trained_on.{name}": known[name] for name in judged})
     heads = ["", *COLUMNS.values()]
     tables, shown = [], []
     for name, found in results["sets"].items():
@@ -116,6 +118,9 @@ def write(results: dict[str, Any], products: list[Product], served: str) -> list
             consistency_true=f"{turns['consistency_true']:.2f}",
             angle=f"{turns['angle_error_degrees']:.0f}",
             chance=f"{turns['angle_error_chance']:.0f}",
+            shots=f"{turns['angle_error_true_shots']:.0f}",
+            known_category=f"{known['category_accuracy']:.2f}",
+            known_in_five=f"{known['product_in_5']:.2f}",
             monotonic=f"{turns['monotonic']:.2f}",
             in_five=f"{turns['product_in_5']:.2f}",
         )
