@@ -61,16 +61,13 @@ class Raw:
         """The networks: condition FP32 [B, 36, 384] and embedding FP32 [B, 384]."""
         ids = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
         (text,) = self.text.run(["sentence_embedding"], ids)
-        image = self.image.run(["image_embedding", "spatial_tokens", "class_scores", "thumbnail"], {"pixels": pixels})
-        names = ("image_embedding", "image_tokens", "image_scores", "image_thumbnail")
-        inputs = dict(zip(names, image, strict=True))
-        inputs["text_embedding"] = text
+        (image,) = self.image.run(["features"], {"pixels": pixels})
+        inputs = {"text_embedding": text, "image_features": image}
         presence = np.zeros((len(pixels), 5), np.float32)
         presence[:, :1], presence[:, 1] = tokens.text_mask, 1
         inputs["presence"] = presence
         for absent in ("video", "audio", "behavior"):
-            inputs[f"{absent}_embedding"] = np.zeros((len(pixels), 384), np.float32)
-            inputs[f"{absent}_tokens"] = np.zeros((len(pixels), 8, 384), np.float32)
+            inputs[f"{absent}_features"] = np.zeros((len(pixels), 9, 384), np.float32)
         return self.fusion.run(["condition", "embedding"], inputs)
 
     def rate(self, requests: list[Request], batch: int, overlapped: bool, seconds: float) -> float:

@@ -14,8 +14,7 @@ from itertools import combinations
 AXES: dict[str, tuple[int, int, int]] = {
     "batch": (1, 8, 8),
     "length": (1, 32, 128),  # tokens of a title
-    "tokens": (1, 49, 49),  # spatial tokens of a picture, one zero token where it is absent
-    "thumbnail_rows": (1, 25, 25),  # likewise
+    "image_rows": (33, 81, 81),  # of a picture's features, the least where it is absent
     "frames": (1, 8, 16),  # of a clip
     "mel_frames": (200, 400, 3000),  # of a sound, a hundred a second
     "events": (1, 16, 64),  # of a shopper's history
@@ -35,9 +34,7 @@ MAX_BATCH = AXES["batch"][2]
 
 CONDITION_TOKENS = 36  # as networks/fusion.py lays them out
 WIDTH = 384  # of the fused space, which is MiniLM's
-DETAIL_TOKENS = 8  # of video, audio and history
-SPATIAL = 320  # features of a spatial token
-THUMBNAIL_ROWS = 25  # as networks/thumbnail.py lays them out
+FEATURE_ROWS = 9  # of video, audio and history, as networks/features.py lays them out
 TAGS = 5
 MOST_KEYWORDS = 20  # as stages/keywords.py has them
 
@@ -137,7 +134,9 @@ SCRIPT = Tensor("SCRIPT", "BYTES", (1,))  # what is to be spoken
 TRANSCRIPT = Tensor("TRANSCRIPT", "BYTES", (1,))  # what is said of the product
 CONDITION = Tensor("CONDITION", "FP32", (CONDITION_TOKENS, WIDTH))
 EMBEDDING = Tensor("EMBEDDING", "FP32", (WIDTH,))
+FEATURES = Tensor("features", "FP32", (FEATURE_ROWS, WIDTH))  # what an encoder hands to fusion
 FUSION_WEIGHTS = Tensor("FUSION_WEIGHTS", "FP32", (5,))  # text, image, video, audio, behavior
+PRESENCE = Tensor("PRESENCE", "FP32", FUSION_WEIGHTS.dims)  # one where a modality is there
 IMAGE_SEED = Tensor("IMAGE_SEED", "INT64", (1,), optional=True)
 NOISE = Tensor("NOISE", "FP32", (3, 64, 64))
 PICTURE_DIMS = (64, 64, 3)  # as the image decoder draws it
@@ -239,29 +238,30 @@ class Modality:
     Args:
         edge: the request's tensor, which the reader takes.
         read: the reader's output → the ensemble's tensor.
-        steps: from there to `fused`. None of them may refuse a request (see :func:`_encode`).
-        fused: fusion's input → the ensemble tensor that holds it when the modality is there.
-        absent: the same inputs → the reader's output that stands in where it is not.
+        steps: from there to `<name>_features`. None of them may refuse a request (see :func:`_encode`).
+        absent: the reader's output that stands in for those where the modality is not there.
     """
 
     name: str
     edge: Tensor
     read: dict[str, str]
     steps: tuple[Step, ...]
-    fused: dict[str, str]
-    absent: dict[str, str] = field(default_factory=dict)
+    absent: str
+
+    @property
+    def features(self) -> str:
+        """Fusion's input, and the ensemble's tensor where the modality is there."""
+        return f"{self.name}_features"
 
 
 def _aligned(name: str, edge: Tensor, read: dict[str, str], network_inputs: dict[str, str], *more: Step) -> Modality:
     """A modality whose encoder gives an embedding in the fused space and eight tokens."""
-    embedding, tokens = f"{name}_embedding", f"{name}_tokens"
     return Modality(
         name=name,
         edge=edge,
         read=read,
-        steps=(Step(f"{name}_encoder", network_inputs, same(embedding, tokens)), *more),
-        fused=same(embedding, tokens),
-        absent={embedding: "NO_EMBEDDING", tokens: "NO_TOKENS"},
+        steps=(Step(f"{name}_encoder", network_inputs, {"features": f"{name}_features"}), *more),
+        absent="NO_FEATURES",
     )
 
 
@@ -269,25 +269,8 @@ IMAGE_MODALITY = Modality(
     name="image",
     edge=IMAGE,
     read={"PIXELS": "pixels"},
-    steps=(
-        Step(
-            "image_encoder",
-            {"pixels": "pixels"},
-            {
-                "image_embedding": "image_embedding",
-                "spatial_tokens": "image_tokens",
-                "class_scores": "image_scores",
-                "thumbnail": "image_thumbnail",
-            },
-        ),
-    ),
-    fused=same("image_embedding", "image_tokens", "image_scores", "image_thumbnail"),
-    absent={
-        "image_embedding": "NO_IMAGE_EMBEDDING",
-        "image_tokens": "NO_IMAGE_TOKENS",
-        "image_scores": "NO_IMAGE_SCORES",
-        "image_thumbnail": "NO_IMAGE_THUMBNAIL",
-    },
+    steps=(Step("image_encoder", same("pixels"), {"features": "image_features", "class_scores": "image_scores"}),),
+    absent="NO_IMAGE_FEATURES",
 )
 #: The optional ones. The text is always there (it may be empty).
 MODALITIES = (
@@ -315,18 +298,12 @@ MODALITIES = (
 _ONE_THREAD = {"intra_op_thread_count": "1"}
 
 
-def _aligned_tensors(name: str) -> tuple[Tensor, Tensor]:
-    """What the encoders of video, audio and history give."""
-    tokens = Tensor(f"{name}_tokens", "FP32", (DETAIL_TOKENS, WIDTH))
-    return Tensor(f"{name}_embedding", "FP32", (WIDTH,)), tokens
-
-
 def _encoder(name: str, inputs: tuple[Tensor, ...]) -> Model:
     return Model(
         f"{name}_encoder",
         "onnxruntime",
         inputs,
-        _aligned_tensors(name),
+        (FEATURES,),
         max_queue=0,
         parameters=_ONE_THREAD,
         engine=True,
@@ -376,13 +353,9 @@ MODELS: tuple[Model, ...] = (
             FRAMES,
             LOG_MEL,
             *(replace(t, name=t.name.upper()) for t in EVENT_TENSORS),
-            Tensor("PRESENCE", "FP32", FUSION_WEIGHTS.dims),
-            Tensor("NO_IMAGE_EMBEDDING", "FP32", (1280,)),
-            Tensor("NO_IMAGE_TOKENS", "FP32", ("tokens", SPATIAL)),
-            Tensor("NO_IMAGE_SCORES", "FP32", (1000,)),
-            Tensor("NO_IMAGE_THUMBNAIL", "FP32", ("thumbnail_rows", WIDTH)),
-            Tensor("NO_EMBEDDING", "FP32", (WIDTH,)),
-            Tensor("NO_TOKENS", "FP32", (DETAIL_TOKENS, WIDTH)),
+            PRESENCE,
+            Tensor("NO_IMAGE_FEATURES", "FP32", (AXES["image_rows"][0], WIDTH)),
+            replace(FEATURES, name="NO_FEATURES"),
         ),
         files={"tokenizer.json": "text_encoder", "items.npz": "item_index"},
     ),
@@ -401,10 +374,8 @@ MODELS: tuple[Model, ...] = (
         "onnxruntime",
         (Tensor("pixels", "UINT8", (224, 224, 3)),),
         (
-            Tensor("image_embedding", "FP32", (1280,)),
-            Tensor("spatial_tokens", "FP32", (49, SPATIAL)),
+            replace(FEATURES, dims=(AXES["image_rows"][2], WIDTH)),
             Tensor("class_scores", "FP32", (1000,)),
-            Tensor("thumbnail", "FP32", (THUMBNAIL_ROWS, WIDTH)),
         ),
         max_queue=0,
         instances=2,
@@ -430,12 +401,9 @@ MODELS: tuple[Model, ...] = (
         "onnxruntime",
         (
             Tensor("text_embedding", "FP32", (WIDTH,)),
-            Tensor("image_embedding", "FP32", (1280,)),
-            Tensor("image_tokens", "FP32", ("tokens", SPATIAL)),
-            Tensor("image_scores", "FP32", (1000,)),
-            Tensor("image_thumbnail", "FP32", ("thumbnail_rows", WIDTH)),
-            *(tensor for name in ("video", "audio", "behavior") for tensor in _aligned_tensors(name)),
-            Tensor("presence", "FP32", FUSION_WEIGHTS.dims),
+            replace(FEATURES, name="image_features", dims=("image_rows", WIDTH)),
+            *(replace(FEATURES, name=f"{name}_features") for name in ("video", "audio", "behavior")),
+            replace(PRESENCE, name="presence"),
         ),
         (
             Tensor("condition", "FP32", CONDITION.dims),
@@ -515,6 +483,7 @@ MODELS: tuple[Model, ...] = (
             *(Tensor(name, "BYTES", (1,), optional=True) for name in JUDGED),
             Tensor("IMAGE_SCORES", "FP32", (1000,), optional=True),
             replace(FRAMES, optional=True),
+            replace(PRESENCE, optional=True),  # which is there once the reader can refuse nothing any more
         ),
         (MODERATION, replace(MODERATION, name="MODERATION_COPY"), *TEXT_OUTPUTS[:2]),
         batches=False,  # optional fields differ from request to request
@@ -533,7 +502,7 @@ MODELS: tuple[Model, ...] = (
     Model(
         "recommender",
         "python",
-        (EMBEDDING, *RANKING),
+        (replace(FEATURES, name="SHOPPER"), *RANKING),
         RECOMMENDED,
         max_batch_size=1,
         files={"items.npz": "item_index"},
@@ -644,7 +613,7 @@ MODELS: tuple[Model, ...] = (
 
 
 def _encode(present: tuple[Modality, ...]) -> list[Step]:
-    """From what the request carries to condition and embedding; an absent modality is wired to small zeros.
+    """From what the request carries to condition and embedding; an absent modality is wired to few zeros.
 
     One step reads and checks all that the request carries, because Triton 24.10 crashes or hangs for good if a step
     fails while another one of the same request is under way or still to be scheduled.
@@ -656,10 +625,10 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
         if modality in present:
             read |= modality.read
             steps += modality.steps
-            fused |= modality.fused
+            fused[modality.features] = modality.features
         else:
-            read |= {zeros: zeros.lower() for zeros in modality.absent.values()}
-            fused |= {name: zeros.lower() for name, zeros in modality.absent.items()}
+            read[modality.absent] = modality.absent.lower()
+            fused[modality.features] = modality.absent.lower()
     steps += [
         Step("reader", same("TITLE", *(modality.edge.name for modality in present)), read),
         Step("text_encoder", same("input_ids", "attention_mask"), {"sentence_embedding": "text_embedding"}),
@@ -670,7 +639,9 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
         "weights": "FUSION_WEIGHTS",
         "condition_copy": "condition",
     }
-    judged = _judged(present) | {"IMAGE_SCORES": fused["image_scores"]}
+    judged = _judged(present) | {PRESENCE.name: "presence"}
+    if IMAGE_MODALITY in present:
+        judged["IMAGE_SCORES"] = "image_scores"
     if FRAMES.name in read:
         judged[FRAMES.name] = read[FRAMES.name]
     verdict = same("MODERATION") | {"MODERATION_COPY": "moderation"}
@@ -833,8 +804,8 @@ def ensembles() -> Iterator[Ensemble]:
         RECOMMENDED,
         (
             Step("history_reader", same("EVENTS", "COUNT"), {t.name.upper(): t.name for t in EVENT_TENSORS} | ranking),
-            Step("behavior_encoder", same(*(t.name for t in EVENT_TENSORS)), {"behavior_embedding": "shopper"}),
-            Step("recommender", {"EMBEDDING": "shopper"} | ranking, same(*(t.name for t in RECOMMENDED))),
+            Step("behavior_encoder", same(*(t.name for t in EVENT_TENSORS)), {"features": "shopper"}),
+            Step("recommender", {"SHOPPER": "shopper"} | ranking, same(*(t.name for t in RECOMMENDED))),
         ),
         max_batch_size=1,
     )

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from tokenizers import Tokenizer
 
+from networks.features import parted_image
 from training.cache import sha256
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -90,6 +92,7 @@ class ImageEncoder:
 
     def __call__(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
         """uint8 [n, 224, 224, 3] → float32 [n, 1280], [n, 49, 320], [n, 1000]."""
-        names = ["image_embedding", "spatial_tokens", "class_scores"]
-        parts = [self.session.run(names, {"pixels": pixels[i : i + BATCH]}) for i in range(0, len(pixels), BATCH)]
-        return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+        starts = range(0, len(pixels), BATCH)
+        features = [self.session.run(["features"], {"pixels": pixels[i : i + BATCH]})[0] for i in starts]
+        embedding, tokens, scores, _ = parted_image(torch.from_numpy(np.concatenate(features)))
+        return embedding.numpy(), tokens.numpy(), scores.numpy()

@@ -6,12 +6,25 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from export.recipe import Slot
 from export.sources import fetch
 from networks.audio_encoder import AudioEncoder, Head
+from networks.features import joined
 from networks.whisper import MELS, load_encoder
+
+
+class Served(nn.Module):
+    """The network, what it gives in one tensor."""
+
+    def __init__(self, network: AudioEncoder) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """log_mel FP32 [B, 80, F] → FP32 [B, 9, 384]."""
+        return joined(*self.network(log_mel))
 
 
 def load(checkpoint: Path, slot: Slot) -> nn.Module:
@@ -19,7 +32,7 @@ def load(checkpoint: Path, slot: Slot) -> nn.Module:
     head = Head()
     path = fetch(str(slot.options["head"]), str(slot.options["head_sha256"]))
     head.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    return AudioEncoder(load_encoder(checkpoint), head).eval()
+    return Served(AudioEncoder(load_encoder(checkpoint), head)).eval()
 
 
 def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -6,17 +6,30 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from export.recipe import Slot
 from networks.behavior_encoder import KINDS, WIDTH, BehaviorEncoder
+from networks.features import joined
+
+
+class Served(nn.Module):
+    """The network, what it gives in one tensor."""
+
+    def __init__(self, network: BehaviorEncoder) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, item_embeddings: Tensor, event_kinds: Tensor, event_ages: Tensor, event_mask: Tensor) -> Tensor:
+        """FP32 [B, E, 384] and INT64, FP32, FP32 [B, E] → FP32 [B, 9, 384]."""
+        return joined(*self.network(item_embeddings, event_kinds, event_ages, event_mask))
 
 
 def load(checkpoint: Path, slot: Slot) -> nn.Module:
     """The network in float32; its file is half precision."""
     network = BehaviorEncoder()
     network.load_state_dict({name: value.float() for name, value in load_file(checkpoint).items()})
-    return network.eval()
+    return Served(network).eval()
 
 
 def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from export.recipe import Slot
-from networks.fusion import ALIGNED, CLASSES, MODALITIES, POOLED, SPATIAL, TOKENS, WIDTH, create
+from networks import thumbnail
+from networks.features import LEAST_IMAGE_ROWS, ROWS, joined_image, parted, parted_image
+from networks.fusion import ALIGNED, CLASSES, MODALITIES, POOLED, SPATIAL, WIDTH, create
 
 
 class Served(nn.Module):
-    """The network with its condition given twice: for the caller and for the next steps (see `export.pipeline`)."""
+    """The network, each modality in one tensor (`networks.features`).
+
+    Its condition is given twice: for the caller and for the next steps (see `export.pipeline`).
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -22,32 +28,14 @@ class Served(nn.Module):
     def forward(
         self,
         text_embedding: Tensor,
-        image_embedding: Tensor,
-        image_tokens: Tensor,
-        image_scores: Tensor,
-        image_thumbnail: Tensor,
-        video_embedding: Tensor,
-        video_tokens: Tensor,
-        audio_embedding: Tensor,
-        audio_tokens: Tensor,
-        behavior_embedding: Tensor,
-        behavior_tokens: Tensor,
+        image_features: Tensor,
+        video_features: Tensor,
+        audio_features: Tensor,
+        behavior_features: Tensor,
         presence: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        condition, embedding, weights = self.network(
-            text_embedding,
-            image_embedding,
-            image_tokens,
-            image_scores,
-            image_thumbnail,
-            video_embedding,
-            video_tokens,
-            audio_embedding,
-            audio_tokens,
-            behavior_embedding,
-            behavior_tokens,
-            presence,
-        )
+        others = [part for each in (video_features, audio_features, behavior_features) for part in parted(each)]
+        condition, embedding, weights = self.network(text_embedding, *parted_image(image_features), *others, presence)
         return condition, embedding, weights, condition.clone()
 
 
@@ -60,7 +48,7 @@ def load(checkpoint: Path, slot: Slot) -> nn.Module:
 
 def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Inputs for parity: rows with every modality, with some, and with none."""
-    batch, tokens = sizes["batch"], sizes["tokens"]
+    batch, tokens = sizes["batch"], sizes["image_rows"] - LEAST_IMAGE_ROWS + 1
     presence = rng.integers(0, 2, (batch, len(MODALITIES))).astype(np.float32)
     presence[0], presence[-1] = 1, presence[-1] * (batch == 1)
     there = dict(zip(MODALITIES, presence.T[..., None], strict=True))
@@ -69,17 +57,17 @@ def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndar
         values = rng.standard_normal(shape, np.float32)
         return values / np.linalg.norm(values, axis=-1, keepdims=True)
 
-    scores = rng.dirichlet(np.full(CLASSES, 0.01), batch).astype(np.float32)
+    picture = (
+        rng.random((batch, POOLED), np.float32),
+        rng.standard_normal((batch, tokens, SPATIAL), np.float32),
+        rng.dirichlet(np.full(CLASSES, 0.01), batch).astype(np.float32),
+        rng.uniform(-0.5, 0.5, (batch, thumbnail.ROWS, WIDTH)).astype(np.float32),
+    )
     given = {
         "text_embedding": unit(batch, WIDTH) * there["text"],
-        "image_embedding": rng.random((batch, POOLED), np.float32) * there["image"],
-        "image_tokens": rng.standard_normal((batch, tokens, SPATIAL), np.float32) * there["image"][..., None],
-        "image_scores": scores * there["image"],
-        "image_thumbnail": rng.uniform(-0.5, 0.5, (batch, sizes["thumbnail_rows"], WIDTH)).astype(np.float32)
-        * there["image"][..., None],
+        "image_features": joined_image(*map(torch.from_numpy, picture)).numpy() * there["image"][..., None],
         "presence": presence,
     }
     for modality in ALIGNED:
-        given[f"{modality}_embedding"] = unit(batch, WIDTH) * there[modality]
-        given[f"{modality}_tokens"] = unit(batch, TOKENS, WIDTH) * there[modality][..., None]
+        given[f"{modality}_features"] = unit(batch, ROWS, WIDTH) * there[modality][..., None]
     return given

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 (Tan & Le 2019, without squeeze-excitation): picture → embedding, spatial tokens, class scores."""
+"""EfficientNet-Lite0 (Tan & Le 2019, without squeeze-excitation): picture → features for fusion, class scores."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from export.recipe import Slot
 from networks import thumbnail
+from networks.features import joined_image
 
 #: The checkpoint was trained by TensorFlow's Lite recipe: pixels of 0..255 are brought to about -1..1.
 MEAN, SCALE = 127.0, 128.0
 
 
 class ImageEncoder(nn.Module):
-    """pixels UINT8 [B, 224, 224, 3] → FP32 [B, 1280], [B, 49, 320] in raster order, [B, 1000] summing to one and
-    [B, 25, 384], the rows of `networks.thumbnail`.
+    """pixels UINT8 [B, 224, 224, 3] → FP32 [B, 81, 384], as `networks.features` lays out a picture with 49 tokens in
+    raster order, and the class scores [B, 1000] by themselves, which sum to one.
 
     The normalisation is inside, so that steps hand on bytes and not floats: a quarter of the memory traffic.
     """
@@ -27,7 +28,7 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         net = self.network
         pixels = pixels.to(torch.float32)
         x = ((pixels - MEAN) / SCALE).permute(0, 3, 1, 2)
@@ -37,7 +38,7 @@ class ImageEncoder(nn.Module):
         embedding = net._swish(net._bn1(net._conv_head(x))).mean((2, 3))
         scores = net._fc(embedding).softmax(-1)
         rows = thumbnail.to_rows(thumbnail.of_pixels(pixels))
-        return embedding, x.flatten(2).transpose(1, 2), scores, rows
+        return joined_image(embedding, x.flatten(2).transpose(1, 2), scores, rows), scores
 
 
 def load(checkpoint: Path, slot: Slot) -> nn.Module:

@@ -6,19 +6,32 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from export.recipe import Slot
+from networks.features import joined
 from networks.video_encoder import SIDE, VideoEncoder
 
 COARSE = 7
+
+
+class Served(nn.Module):
+    """The network, what it gives in one tensor."""
+
+    def __init__(self, network: VideoEncoder) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """frames UINT8 [B, T, 112, 112, 3] → FP32 [B, 9, 384]."""
+        return joined(*self.network(frames))
 
 
 def load(checkpoint: Path, slot: Slot) -> nn.Module:
     """The network; its file is half precision, the network float32."""
     network = VideoEncoder()
     network.load_state_dict(load_file(checkpoint))
-    return network.eval()
+    return Served(network).eval()
 
 
 def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:

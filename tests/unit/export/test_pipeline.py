@@ -3,7 +3,8 @@
 import pytest
 
 from export import pipeline
-from networks.fusion import CONDITION_TOKENS, INPUTS, MODALITIES
+from networks import features
+from networks.fusion import CONDITION_TOKENS, MODALITIES
 
 
 def test_one_content_ensemble_per_subset_of_modalities():
@@ -30,15 +31,15 @@ def test_every_model_that_another_calls_is_there():
     assert called <= {model.name for model in pipeline.MODELS}
 
 
-def test_absent_image_is_small_zeros_and_runs_no_image_model():
+def test_absent_image_is_few_zeros_and_runs_no_image_model():
     content, with_image, *_ = pipeline.ensembles()
     assert "image_encoder" not in {s.model for s in content.steps}
     reader = next(s for s in content.steps if s.model == "reader")
     assert "IMAGE" not in reader.inputs and "PIXELS" not in reader.outputs
     fusion = next(s for s in content.steps if s.model == "fusion")
-    assert fusion.inputs["image_tokens"] == "no_image_tokens"
+    assert fusion.inputs["image_features"] == "no_image_features"
     fusion = next(s for s in with_image.steps if s.model == "fusion")
-    assert fusion.inputs["image_tokens"] == "image_tokens"
+    assert fusion.inputs["image_features"] == "image_features"
 
 
 def test_every_content_ensemble_gives_the_same_outputs_and_takes_what_its_name_says():
@@ -58,7 +59,21 @@ def test_every_content_ensemble_gives_the_same_outputs_and_takes_what_its_name_s
 def test_the_condition_is_laid_out_as_fusion_lays_it_out():
     assert pipeline.CONDITION_TOKENS == CONDITION_TOKENS
     assert tuple(MODALITIES)[1:] == tuple(modality.name for modality in pipeline.MODALITIES)
-    assert [t.name for t in pipeline.model("fusion").inputs] == list(INPUTS)
+    rows = [f"{modality}_features" for modality in tuple(MODALITIES)[1:]]
+    assert [t.name for t in pipeline.model("fusion").inputs] == ["text_embedding", *rows, "presence"]
+
+
+def test_features_have_the_rows_that_networks_lay_out():
+    assert features.ROWS == pipeline.FEATURE_ROWS
+    assert pipeline.AXES["image_rows"][0] == features.LEAST_IMAGE_ROWS
+
+
+def test_whatever_judges_a_request_waits_for_the_reader():
+    """A step that fails beside another one hangs Triton 24.10; the reader is the one that may refuse."""
+    for ensemble in pipeline.ensembles():
+        if ensemble.name.startswith("content"):
+            first = next(s for s in ensemble.steps if s.model == "moderator" and "WRITTEN" not in s.inputs)
+            assert first.inputs["PRESENCE"] == "presence"
 
 
 def test_unknown_model_names_the_known_ones():

@@ -109,7 +109,8 @@ def test_profiles_are_the_pipelines_axes():
         "input_ids": ((1, 1), (8, 32), (8, 128)),
         "attention_mask": ((1, 1), (8, 32), (8, 128)),
     }
-    assert engine.profile(pipeline.model("fusion"))["image_tokens"] == ((1, 1, 320), (8, 49, 320), (8, 49, 320))
+    rows = ((1, 33, 384), (8, 81, 384), (8, 81, 384))
+    assert engine.profile(pipeline.model("fusion"))["image_features"] == rows
 
 
 def test_an_engine_is_built_linked_and_fingerprinted(exported, models):

@@ -15,15 +15,8 @@ from stages.text import TitleTokenizer, read_title
 from stages.triton import each_row, field, respond
 from stages.video import read_video
 
-#: Output → its shape without the batch axis. One zero token is the least that fusion can attend to.
-ZEROS = {
-    "NO_IMAGE_EMBEDDING": (1280,),
-    "NO_IMAGE_TOKENS": (1, 320),
-    "NO_IMAGE_SCORES": (1000,),
-    "NO_IMAGE_THUMBNAIL": (1, 384),
-    "NO_EMBEDDING": (384,),
-    "NO_TOKENS": (8, 384),
-}
+#: Output → its shape without the batch axis: the least rows that fusion takes.
+ZEROS = {"NO_IMAGE_FEATURES": (33, 384), "NO_FEATURES": (9, 384)}
 
 
 class TritonPythonModel:

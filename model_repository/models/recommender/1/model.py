@@ -1,4 +1,4 @@
-"""The behaviour encoder's embedding → the products of the index that are likely to come next."""
+"""The behaviour encoder's features → the products of the index that are likely to come next."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ class TritonPythonModel:
         return respond(requests, self.answer)
 
     def answer(self, request):
-        embedding = pb_utils.get_input_tensor_by_name(request, "EMBEDDING").as_numpy()[0]
-        best = recommended(embedding, value(request, "LATEST"), value(request, "SHOWN"), self.items)
+        shopper = pb_utils.get_input_tensor_by_name(request, "SHOPPER").as_numpy()[0]
+        best = recommended(shopper[0], value(request, "LATEST"), value(request, "SHOWN"), self.items)
         tensors = {
             "ITEMS": np.array([[self.items.ids[row].encode() for row, _ in best]], object),
             "TITLES": np.array([[self.items.titles[row].encode() for row, _ in best]], object),
