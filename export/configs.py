@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from google.protobuf import text_format
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup, ModelQueuePolicy
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from export import pipeline
 from export.pipeline import AXES, Ensemble, Model, Tensor
@@ -16,8 +16,6 @@ ENSEMBLES_ROOT = MODEL_REPOSITORY / "ensembles"
 
 _HEADER = "# Generated from export/pipeline.py by `python -m export configs`; edit that, not this.\n"
 _DTYPE_PREFIX = "TYPE_"
-#: A request that names no timeout waits no longer than this in a queue. Triton heeds a request's own one only below it.
-_QUEUE_TIMEOUT_US = 600_000_000
 
 
 def data_type(dtype: str) -> str:
@@ -61,15 +59,12 @@ def model_config(model: Model, target: str = "cpu") -> ModelConfig:
     config = ModelConfig(name=model.name, backend=backend, max_batch_size=rows)
     _add_tensors(config, model.inputs, model.outputs)
     kind = ModelInstanceGroup.KIND_GPU if gpu else ModelInstanceGroup.KIND_CPU
-    config.instance_group.add(count=1 if gpu else model.instances, kind=kind)
+    config.instance_group.add(count=1 if gpu or model.max_queue else model.instances, kind=kind)
     if model.batches:
         config.dynamic_batching.SetInParent()
-        if model.max_queue:
-            policy = config.dynamic_batching.default_queue_policy
-            policy.max_queue_size = model.max_queue
-            policy.timeout_action = ModelQueuePolicy.REJECT
-            policy.default_timeout_microseconds = _QUEUE_TIMEOUT_US
-            policy.allow_timeout_override = True
+    if model.max_queue:
+        config.parameters["max_queue"].string_value = str(model.max_queue)
+        config.parameters["workers"].string_value = str(model.instances)
     if model.decoupled:
         config.model_transaction_policy.decoupled = True
     if target == "tensorrt":

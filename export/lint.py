@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
+from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig, ModelQueuePolicy
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,11 @@ def lint(configs: dict[str, ModelConfig]) -> list[Problem]:
     ]
 
 
+def _bounded(policy: ModelQueuePolicy) -> bool:
+    """Whether Triton may refuse what waits."""
+    return bool(policy.max_queue_size or policy.default_timeout_microseconds)
+
+
 class _Ensemble:
     """One ensemble under inspection; `produced` and `consumed` hold its edges by tensor name."""
 
@@ -89,6 +94,7 @@ class _Ensemble:
         self._pruned()
         self._decoupled()
         self._refusing()
+        self._lying()
         return self.found
 
     def _add(self, where: str, rule: str, what: str, mend: str) -> None:
@@ -188,10 +194,19 @@ class _Ensemble:
                 for at, other in enumerate(steps)
                 if at != index and at not in earlier[index] and index not in earlier[at]
             ]
-            if beside and (policy.max_queue_size or policy.default_timeout_microseconds):
+            if beside and (_bounded(policy) or "max_queue" in self.configs[step.model_name].parameters):
                 what = f"its queue may refuse a request while {', '.join(beside)} runs, which hangs Triton 24.10"
-                mend = f"take the queue policy from {step.model_name}; limit the queue of the step before"
+                mend = f"take the bound from {step.model_name}; limit the queue of the step before"
                 self._add(f"step {index} ({step.model_name})", "refusal", what, mend)
+
+    def _lying(self) -> None:
+        """Triton 24.10 lets requests lie for up to half a second in a queue that it bounds."""
+        for index, step in enumerate(self.config.ensemble_scheduling.step):
+            model = self.configs.get(step.model_name)
+            if model is not None and _bounded(model.dynamic_batching.default_queue_policy):
+                what = "its queue policy lets a request that came while it was busy lie for up to half a second"
+                mend = f"take the policy from {step.model_name}; a python step bounds its own (stages.triton.Queued)"
+                self._add(f"step {index} ({step.model_name})", "bounded queue", what, mend)
 
     def _stems_from(self, name: str, seen: frozenset[str] = frozenset()) -> frozenset[str]:
         if name in seen or name not in self.sources:

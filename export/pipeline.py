@@ -68,10 +68,11 @@ class Model:
     Args:
         backend: ``python`` or ``onnxruntime``; an onnxruntime model also gets `configs/cuda.pbtxt`, and one with
             `engine` a `configs/tensorrt.pbtxt`.
-        instances: how many run at once on CPU; on GPU it is one.
+        instances: how many run at once on CPU; on GPU it is one. A step that keeps its own queue has so many workers.
         cpu_batch: rows of one run on CPU, where more take memory and no less time; None: as many as on GPU.
-        max_queue: requests that may wait, one more being refused; 0 for any number. A step that runs beside another one
-            must never refuse: Triton 24.10 then hangs for good (see :func:`_encode`).
+        max_queue: requests that may wait in a python step with a queue of its own (`stages.triton.Queued`), one more
+            being refused; 0 for any number, in Triton's. A step that runs beside another one must never refuse: Triton
+            24.10 then hangs for good (see :func:`_encode`).
         parameters: `parameters` of the config.
         calls: models that it calls by itself, outside any ensemble's edges; who loads it loads them too.
         files: what the export of a slot puts beside the model, as ``file name → slot``.
@@ -87,7 +88,7 @@ class Model:
     decoupled: bool = False
     batches: bool = True
     engine: bool = False
-    max_queue: int = 256
+    max_queue: int = 0
     parameters: dict[str, str] = field(default_factory=dict)
     calls: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
@@ -304,7 +305,6 @@ def _encoder(name: str, inputs: tuple[Tensor, ...]) -> Model:
         "onnxruntime",
         inputs,
         (FEATURES,),
-        max_queue=0,
         parameters=_ONE_THREAD,
         engine=True,
         files={"model.onnx": f"{name}_encoder"},
@@ -357,6 +357,8 @@ MODELS: tuple[Model, ...] = (
             Tensor("NO_IMAGE_FEATURES", "FP32", (AXES["image_rows"][0], WIDTH)),
             replace(FEATURES, name="NO_FEATURES"),
         ),
+        batches=False,
+        max_queue=256,
         files={"tokenizer.json": "text_encoder", "items.npz": "item_index"},
     ),
     Model(
@@ -364,7 +366,6 @@ MODELS: tuple[Model, ...] = (
         "onnxruntime",
         (Tensor("input_ids", "INT64", ("length",)), Tensor("attention_mask", "INT64", ("length",))),
         (Tensor("sentence_embedding", "FP32", (WIDTH,)),),
-        max_queue=0,
         parameters=_ONE_THREAD,
         engine=True,
         files={"model.onnx": "text_encoder"},
@@ -377,7 +378,6 @@ MODELS: tuple[Model, ...] = (
             replace(FEATURES, dims=(AXES["image_rows"][2], WIDTH)),
             Tensor("class_scores", "FP32", (1000,)),
         ),
-        max_queue=0,
         instances=2,
         parameters=_ONE_THREAD,
         engine=True,
@@ -391,7 +391,6 @@ MODELS: tuple[Model, ...] = (
         "python",
         (LOG_MEL,),
         (TRANSCRIPT, replace(TRANSCRIPT, name="TRANSCRIPT_COPY")),
-        max_queue=0,
         files=dict.fromkeys(
             ("model.bin", "config.json", "vocabulary.txt", "tokenizer.json", "transcriber.json"), "transcriber"
         ),
@@ -411,7 +410,6 @@ MODELS: tuple[Model, ...] = (
             Tensor("weights", "FP32", FUSION_WEIGHTS.dims),
             Tensor("condition_copy", "FP32", CONDITION.dims),  # for the next steps, see `_encode`
         ),
-        max_queue=0,
         parameters=_ONE_THREAD,
         engine=True,
         files={"model.onnx": "fusion"},
@@ -426,7 +424,6 @@ MODELS: tuple[Model, ...] = (
         "python",
         (CONDITION,),
         (*TAG_OUTPUTS, Tensor("TAGS_COPY", "BYTES", (TAGS,)), Tensor("TAG_SCORES_COPY", "FP32", (TAGS,))),
-        max_queue=0,
         files={"tags.npz": "tagger"},
     ),
     Model(
@@ -487,7 +484,6 @@ MODELS: tuple[Model, ...] = (
         ),
         (MODERATION, replace(MODERATION, name="MODERATION_COPY"), *TEXT_OUTPUTS[:2]),
         batches=False,  # optional fields differ from request to request
-        max_queue=0,
         calls=("text_encoder", "image_encoder"),
         files={"tokenizer.json": "text_encoder"},
     ),
@@ -497,6 +493,7 @@ MODELS: tuple[Model, ...] = (
         (EVENTS, COUNT),
         (*(replace(t, name=t.name.upper()) for t in EVENT_TENSORS), *RANKING),
         max_batch_size=1,
+        batches=False,
         files={"items.npz": "item_index"},
     ),
     Model(
@@ -505,6 +502,7 @@ MODELS: tuple[Model, ...] = (
         (replace(FEATURES, name="SHOPPER"), *RANKING),
         RECOMMENDED,
         max_batch_size=1,
+        batches=False,
         files={"items.npz": "item_index"},
     ),
     Model(
@@ -520,6 +518,7 @@ MODELS: tuple[Model, ...] = (
             Tensor("VIEW", "UINT8", (224, 224, 3)),
         ),
         max_batch_size=1,
+        batches=False,
         max_queue=64,
     ),
     Model(
@@ -527,7 +526,6 @@ MODELS: tuple[Model, ...] = (
         "onnxruntime",
         (Tensor("pixels", "UINT8", (*OPACITY_DIMS, 3)),),
         (Tensor("opacity", "FP32", OPACITY_DIMS),),
-        max_queue=0,
         cpu_batch=1,
         engine=True,
         files={"model.onnx": "cutout"},
@@ -538,6 +536,7 @@ MODELS: tuple[Model, ...] = (
         (PHOTO, Tensor("OPACITY", "FP32", OPACITY_DIMS), MODERATION, *STUDIO_FIELDS),
         (IMAGE, SUBJECT),
         max_batch_size=1,
+        batches=False,
         max_queue=64,
     ),
     Model(
@@ -546,6 +545,7 @@ MODELS: tuple[Model, ...] = (
         (PHOTO, Tensor("OPACITY", "FP32", OPACITY_DIMS), MODERATION, *FILM_FIELDS),
         (VIDEO, SUBJECT),
         max_batch_size=1,
+        batches=False,
         max_queue=64,
     ),
     Model(
@@ -563,6 +563,7 @@ MODELS: tuple[Model, ...] = (
         ),
         POST_OUTPUTS,
         max_batch_size=1,
+        batches=False,
         max_queue=64,
     ),
     # A script's sentences are runs of their own, which no ensemble can count out: the synthesizer calls the decoder for
@@ -574,6 +575,7 @@ MODELS: tuple[Model, ...] = (
         (SAMPLES, SAMPLE_RATE),
         max_batch_size=1,
         instances=2,
+        batches=False,
         max_queue=64,
         calls=("speech_decoder",),
         files={"speech.json": "speech_decoder"},
@@ -599,6 +601,7 @@ MODELS: tuple[Model, ...] = (
         (SAMPLES, SAMPLE_RATE, SPEECH_FIELDS[1]),
         (AUDIO, Tensor("SECONDS", "FP32", (1,))),
         max_batch_size=1,
+        batches=False,
     ),
 )
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,12 +30,20 @@ def triton_error(error: Exception) -> Any:
     return pb_utils.TritonError(error.wire(), getattr(pb_utils.TritonError, TRITON_CODE[error.code]))
 
 
-def field(request: Any, name: str) -> list[bytes] | None:
-    """The rows of a BYTES [rows, 1] tensor of the request; None where it is absent."""
+def array(request: Any, name: str) -> np.ndarray | None:
+    """A tensor of the request; None where it is absent."""
+    if isinstance(request, Taken):
+        return request.inputs.get(name)
     import triton_python_backend_utils as pb_utils
 
     tensor = pb_utils.get_input_tensor_by_name(request, name)
-    return None if tensor is None else tensor.as_numpy().reshape(-1).tolist()
+    return None if tensor is None else tensor.as_numpy()
+
+
+def field(request: Any, name: str) -> list[bytes] | None:
+    """The rows of a BYTES [rows, 1] tensor of the request; None where it is absent."""
+    rows = array(request, name)
+    return None if rows is None else rows.reshape(-1).tolist()
 
 
 def text_rows(request: Any, first: str, *others: str) -> list[dict[str, bytes]]:
@@ -43,25 +55,19 @@ def text_rows(request: Any, first: str, *others: str) -> list[dict[str, bytes]]:
 
 def lists(request: Any, name: str, rows: int) -> list[list[Any]]:
     """The rows of a [rows, n] tensor; empty ones where it is absent."""
-    import triton_python_backend_utils as pb_utils
-
-    tensor = pb_utils.get_input_tensor_by_name(request, name)
-    return [[]] * rows if tensor is None else tensor.as_numpy().tolist()
+    found = array(request, name)
+    return [[]] * rows if found is None else found.tolist()
 
 
 def value(request: Any, name: str) -> Any:
     """The one value of a [1, 1] tensor of the request; None where it is absent."""
-    import triton_python_backend_utils as pb_utils
-
-    tensor = pb_utils.get_input_tensor_by_name(request, name)
-    return None if tensor is None else tensor.as_numpy().item()
+    found = array(request, name)
+    return None if found is None else found.item()
 
 
 def row(request: Any, *names: str) -> list[np.ndarray]:
     """The one row of each of these tensors, which must be there."""
-    import triton_python_backend_utils as pb_utils
-
-    return [pb_utils.get_input_tensor_by_name(request, name).as_numpy()[0] for name in names]
+    return [array(request, name)[0] for name in names]
 
 
 def call(model: str, inputs: dict[str, np.ndarray], output: str) -> np.ndarray:
@@ -97,14 +103,89 @@ def each_row(rows: Iterable[Row], read: Callable[[Row], Result]) -> list[Result]
     return results
 
 
-def respond(requests: Sequence[Any], answer: Callable[[Any], list[Any]]) -> list[Any]:
-    """Answers each request by itself: `answer(request)` gives its output tensors, an exception its error."""
+def answered(answer: Callable[[Any], list[Any]], request: Any) -> Any:
+    """The response to a request: its output tensors, which `answer(request)` gives, or its error."""
     import triton_python_backend_utils as pb_utils
 
-    responses = []
-    for request in requests:
-        try:
-            responses.append(pb_utils.InferenceResponse(output_tensors=answer(request)))
-        except Exception as error:
-            responses.append(pb_utils.InferenceResponse(output_tensors=[], error=triton_error(error)))
-    return responses
+    try:
+        return pb_utils.InferenceResponse(output_tensors=answer(request))
+    except Exception as error:
+        return pb_utils.InferenceResponse(output_tensors=[], error=triton_error(error))
+
+
+def respond(requests: Sequence[Any], answer: Callable[[Any], list[Any]]) -> list[Any]:
+    """Answers each request by itself: `answer(request)` gives its output tensors, an exception its error."""
+    return [answered(answer, request) for request in requests]
+
+
+class Taken:
+    """A request that was taken out of shared memory, so that however many wait hold none of it."""
+
+    def __init__(self, request: Any) -> None:
+        self.inputs = {tensor.name(): np.array(tensor.as_numpy()) for tensor in request.inputs()}
+        self.sender = request.get_response_sender()
+        self._wanted = request.requested_output_names()
+        limit = request.timeout()  # microseconds, 0 for none
+        self._ends = time.monotonic() + limit / 1e6 if limit else float("inf")
+
+    def requested_output_names(self) -> list[str]:
+        """The outputs that are asked for."""
+        return self._wanted
+
+    def in_time(self) -> None:
+        """Raises :class:`StageError` where the caller waits no longer."""
+        if time.monotonic() > self._ends:
+            raise StageError("deadline_exceeded", "-", "the request waited longer than its timeout")
+
+
+class Queued:
+    """A step that keeps its own queue: so many requests wait at most, and none is begun after its timeout.
+
+    Triton bounds queues as well, but one that it bounds (24.10) lets a request that comes while the step is busy lie
+    until another comes, or half a second has passed: its batcher is woken when the step begins, not when it ends.
+
+    A subclass gives `answer(request)`. Of the model's parameters, `max_queue` requests wait and `workers` are answered
+    at once.
+    """
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """What Triton calls first."""
+        parameters = json.loads(args["model_config"])["parameters"]
+        workers, self._most = (int(parameters[name]["string_value"]) for name in ("workers", "max_queue"))
+        self._workers = ThreadPoolExecutor(workers)
+        self._waiting, self._lock = 0, threading.Lock()
+
+    def answer(self, request: Taken) -> list[Any]:
+        """The output tensors of one request; an exception is its error."""
+        raise NotImplementedError
+
+    def execute(self, requests: Sequence[Any]) -> None:
+        """What Triton calls with requests: takes them, or refuses them at once."""
+        import triton_python_backend_utils as pb_utils
+
+        for request in requests:
+            with self._lock:
+                if room := self._waiting < self._most:
+                    self._waiting += 1
+            if room:
+                self._workers.submit(self._answer, Taken(request))
+            else:
+                text = f"{self._most} requests wait already; send this one again later"
+                response = pb_utils.InferenceResponse([], error=triton_error(StageError("queue_full", "-", text)))
+                request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def finalize(self) -> None:
+        """What Triton calls last."""
+        self._workers.shutdown()
+
+    def _answer(self, request: Taken) -> None:
+        import triton_python_backend_utils as pb_utils
+
+        with self._lock:
+            self._waiting -= 1
+
+        def made(request: Taken) -> list[Any]:
+            request.in_time()
+            return self.answer(request)
+
+        request.sender.send(answered(made, request), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)

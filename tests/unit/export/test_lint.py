@@ -111,8 +111,24 @@ def test_step_that_pruning_would_drop(graph):
 def test_step_that_may_refuse_beside_another(graph, setting):
     for name, value in setting.items():
         setattr(graph["image_encoder"].dynamic_batching.default_queue_policy, name, value)
-    said = _only(lint.lint(graph), "refusal")
-    assert "content_image" in said and "while text_encoder runs" in said and "take the queue policy" in said
+    problems = lint.lint(graph)
+    assert {problem.rule for problem in problems} == {"refusal", "bounded queue"}
+    said = next(str(problem) for problem in problems if problem.where.startswith("content_image/step"))
+    assert "while text_encoder runs" in said and "take the bound from image_encoder" in said
+
+
+def test_queue_that_triton_bounds(graph):
+    graph["cutout"].dynamic_batching.default_queue_policy.max_queue_size = 8
+    found = [problem for problem in lint.lint(graph) if problem.rule == "bounded queue"]
+    assert {problem.where.split("/")[0] for problem in found} == {"studio", "studio_video", "post"}
+    assert "lie for up to half a second" in str(found[0]) and "take the policy from cutout" in str(found[0])
+
+
+def test_step_that_refuses_by_itself_beside_another(graph):
+    graph["image_encoder"].parameters["max_queue"].string_value = "8"
+    assert "while text_encoder runs" in _only(
+        [problem for problem in lint.lint(graph) if problem.where.startswith("content_image/")], "refusal"
+    )
 
 
 def test_two_producers(graph):

@@ -13,14 +13,11 @@ from stages.errors import invalid
 from stages.footage import best_frame
 from stages.image import for_encoder, read_photo
 from stages.studio import FIELDS, PHOTO_PX, for_network, read_order
-from stages.triton import respond, value
+from stages.triton import Queued, value
 from stages.video import NO_FRAMES, read_video
 
 
-class TritonPythonModel:
-    def execute(self, requests):
-        return respond(requests, self.answer)
-
+class TritonPythonModel(Queued):
     def answer(self, request):
         read_order(*(value(request, name) for name in FIELDS))
         image, clip = value(request, "IMAGE"), value(request, "VIDEO")

@@ -12,15 +12,16 @@ from stages.audio import log_mels, read_audio
 from stages.history import ItemIndex, batch_events, read_history
 from stages.image import read_image
 from stages.text import TitleTokenizer, read_title
-from stages.triton import each_row, field, respond
+from stages.triton import Queued, each_row, field
 from stages.video import read_video
 
 #: Output → its shape without the batch axis: the least rows that fusion takes.
 ZEROS = {"NO_IMAGE_FEATURES": (33, 384), "NO_FEATURES": (9, 384)}
 
 
-class TritonPythonModel:
+class TritonPythonModel(Queued):
     def initialize(self, args):
+        super().initialize(args)
         folder = Path(args["model_repository"]) / args["model_version"]
         self.tokenize = TitleTokenizer(folder / "tokenizer.json")
         self.items = ItemIndex.load(folder / "items.npz")
@@ -31,9 +32,6 @@ class TritonPythonModel:
             "AUDIO": (3, self.sounds),
             "EVENTS": (4, self.histories),
         }
-
-    def execute(self, requests):
-        return respond(requests, self.answer)
 
     def answer(self, request):
         wanted = set(request.requested_output_names())

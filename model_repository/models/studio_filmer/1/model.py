@@ -5,13 +5,10 @@ import triton_python_backend_utils as pb_utils
 
 from stages.moderation import refuse_blocked
 from stages.studio import film, read_order
-from stages.triton import respond, row, value
+from stages.triton import Queued, row, value
 
 
-class TritonPythonModel:
-    def execute(self, requests):
-        return respond(requests, self.answer)
-
+class TritonPythonModel(Queued):
     def answer(self, request):
         refuse_blocked(value(request, "MODERATION"))
         photo, opacity = row(request, "PHOTO", "OPACITY")
