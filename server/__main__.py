@@ -1,10 +1,14 @@
-"""`python -m server`: runs Triton until SIGTERM or Ctrl-C, which let requests in flight end."""
+"""`python -m server`: runs Triton until SIGTERM or Ctrl-C, which let requests in flight end.
+
+Should Triton or the process of a model die, all of it is started anew on the same ports.
+"""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -17,6 +21,7 @@ from server.launcher import Server
 from server.options import DEFAULT_ROOTS, LogLevel, ServerOptions
 
 DEFAULT = ServerOptions()
+STEADY_S = 60.0  # a server that dies sooner, having been started anew, would die again
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -83,7 +88,7 @@ def run(options: ServerOptions) -> int:
     """Serves until a signal; 0 after an orderly stop, 1 if requests had to be cut off.
 
     Raises:
-        ServerFailed: it did not start, or Triton ended by itself.
+        ServerFailed: it did not start; or Triton ended by itself twice, the second time soon after it was ready again.
     """
     stopping = threading.Event()
 
@@ -102,9 +107,19 @@ def run(options: ServerOptions) -> int:
         on_log=lambda line: err.print(line, markup=False),
     )
     try:
-        server.start()
-        out.print(f"ready  http {server.http_url}  grpc {server.grpc_url}  metrics {server.metrics_url}/metrics")
-        raise server.wait()
+        died = False
+        while True:
+            server.start()
+            out.print(f"ready  http {server.http_url}  grpc {server.grpc_url}  metrics {server.metrics_url}/metrics")
+            began = time.monotonic()
+            failure = server.wait()
+            if died and time.monotonic() < began + STEADY_S:
+                raise failure
+            died = True
+            err.print("[bold red]died[/] ", end="")
+            err.print(str(failure), markup=False)
+            server.stop()
+            out.print("starting again")
     except KeyboardInterrupt as why:
         out.print(f"stopping ({why}): letting requests in flight end, at most {options.exit_timeout_s:g} s")
         in_time = server.stop()

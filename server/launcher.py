@@ -99,6 +99,8 @@ class Server:
     def start(self) -> None:
         """Checks, starts, waits until every model is ready and the canary sings.
 
+        After :meth:`stop` it may be called again, and takes the ports that it had.
+
         Raises:
             ServerFailed: nothing is left running then.
         """
@@ -122,8 +124,8 @@ class Server:
         self._prefix = leftovers.unique_prefix(options.shm_prefix)
         self.log_path = Path(options.log_path or leftovers.log_path(self._prefix))
         self._loading = Loading()
-        ports = {"http": options.http_port, "grpc": options.grpc_port, "metrics": options.metrics_port}
-        self._ports = Ports(options.host, ports)
+        given = {"http": options.http_port, "grpc": options.grpc_port, "metrics": options.metrics_port}
+        self._ports = Ports(options.host, self._ports.number if self._ports else given)
         try:
             self._process = Process(self._command(triton, roots), environment, self.log_path, self._read)
             self._start_process()
@@ -131,6 +133,7 @@ class Server:
             if canary.MODEL in self._expected:
                 canary.check_tensors(self.http_url, environment)
             self._stubs = self._process.stubs()
+            self._loading.errors.clear()  # they did not keep it from being ready, and explain no later end
             self._ready = True
         except BaseException:
             self.stop()

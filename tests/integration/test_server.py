@@ -321,25 +321,29 @@ def test_next_start_removes_what_killed_processes_left(models, prefix):
         assert len(segments_of(prefix)) == 2  # those of the server that goes on: `double` and the canary
 
 
-def test_killed_triton_ends_the_command(models, prefix):
-    with Launched("--model-root", str(models), "--shm-prefix", prefix, *FREE_FLAGS) as launched:
-        launched.wait_until_ready()
-        triton = next(process for process in processes_of(prefix) if "tritonserver" in process.cmdline()[0])
-        triton.kill()
-        assert launched.finish() == 1
-        assert "tritonserver was killed by SIGKILL" in launched.said
-    assert not processes_of(prefix)
-    assert not segments_of(prefix)
+def triton_of(prefix: str) -> psutil.Process:
+    return next(process for process in processes_of(prefix) if "tritonserver" in process.cmdline()[0])
 
 
-def test_killed_model_ends_the_command(models, prefix):
+def stub_of(prefix: str) -> psutil.Process:
+    return next(process for process in processes_of(prefix) if "/double/" in process.cmdline()[1])
+
+
+@pytest.mark.parametrize(
+    ("victim", "why"),
+    [(triton_of, "tritonserver was killed by SIGKILL.\n"), (stub_of, "The process of double died")],
+)
+def test_what_dies_is_started_again_on_its_ports_but_not_twice_at_once(models, prefix, victim, why):
     with Launched("--model-root", str(models), "--shm-prefix", prefix, *FREE_FLAGS) as launched:
         urls = launched.wait_until_ready()
+        victim(prefix).kill()
+        assert launched.wait_until_ready() == urls
+        assert why in launched.said
         assert ask(urls["http"], "double", 1) == 2
-        stub = next(process for process in processes_of(prefix) if "/double/" in process.cmdline()[1])
-        stub.kill()
+        assert len(segments_of(prefix)) == 3  # what the dead one had is gone
+        victim(prefix).kill()
         assert launched.finish() == 1
-        assert "The process of double died" in launched.said
+        assert launched.said.count(why) == 2
     assert not processes_of(prefix)
     assert not segments_of(prefix)
 
