@@ -94,7 +94,7 @@ class Vitrina(_Client):
             again, with growing pauses, within its time. A stream is never tried again after its first piece.
 
     Every call raises a :class:`~vitrina_client.VitrinaError`; the tree stands in `_errors`. With gevent, call
-    ``grpc.experimental.gevent.init_gevent()`` (gRPC) or ``monkey.patch_all()`` (HTTP) before making a client.
+    ``monkey.patch_all()``, and for gRPC ``grpc.experimental.gevent.init_gevent()`` too, before making a client.
 
         with Vitrina("grpc://localhost:8001") as vitrina:
             print(vitrina.generate(Product(title="Enamel mug", image="mug.jpg")).text)
@@ -115,7 +115,7 @@ class Vitrina(_Client):
         self.close()
 
     def close(self) -> None:
-        """Ends the connections: calls in flight over gRPC raise :class:`Cancelled`, over HTTP they run to their end."""
+        """Refuses further calls. Those in flight run to their end, but streams over gRPC raise :class:`Cancelled`."""
         self._closed = True
         self._transport.close()
 

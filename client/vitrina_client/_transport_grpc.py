@@ -1,4 +1,10 @@
-"""gRPC, with plain calls and with asyncio: what `_flows.Transport` asks for, over one channel each."""
+"""gRPC, with plain calls and with asyncio: what `_flows.Transport` asks for, over one channel each.
+
+A call for one answer is never cancelled: it has no deadline of gRPC's own, is left alone when ours passes, and runs to
+its end when the client closes. Triton can die of a cancelled request to an ensemble, and everybody's requests with it
+(triton-inference-server/core#483). The request itself tells the server how long it may take. A stream talks to a model,
+not to an ensemble, and may be cancelled.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,8 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +22,52 @@ import grpc.aio  # type: ignore[import-untyped]
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub  # type: ignore[import-untyped]
 
 from vitrina_client import _wire_grpc as wire
-from vitrina_client._errors import VitrinaError, unless_task_cancelled
+from vitrina_client._errors import ClientClosed, VitrinaError, unless_task_cancelled
 from vitrina_client._requests import Request
 from vitrina_client._timeout import Deadline, Timeout
 from vitrina_client._types import Array
+
+
+class _Calls:
+    """The calls under way on a channel, which closes when it is told to and the last one for one answer has ended.
+
+    It holds those, for one that nothing holds any more cancels itself; a stream that nobody holds should do so.
+    """
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        self._close_channel = close
+        self._single: set[Any] = set()
+        self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._closed = False
+
+    def single(self, begin: Callable[[], Any]) -> Any:
+        self._refuse_closed()
+        call = begin()
+        self._single.add(call)
+        call.add_done_callback(self._ended)
+        return call
+
+    def stream(self, begin: Callable[[], Any]) -> Any:
+        self._refuse_closed()
+        call = begin()
+        self._streams.add(call)
+        return call
+
+    def close(self) -> None:
+        self._closed = True
+        for call in tuple(self._streams):
+            call.cancel()
+        if not self._single:
+            self._close_channel()
+
+    def _ended(self, call: Any) -> None:
+        self._single.discard(call)
+        if self._closed and not self._single:
+            self._close_channel()
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise ClientClosed("the client was closed before this call's next step")
 
 
 class GrpcTransport:
@@ -28,18 +77,24 @@ class GrpcTransport:
         self._address = address
         self._channel = grpc.insecure_channel(address, options=wire.channel_options(timeout))
         self._stub = GRPCInferenceServiceStub(self._channel)
+        self._calls = _Calls(self._channel.close)
 
     def infer(self, request: Request, deadline: Deadline) -> Mapping[str, Array]:
         left = deadline.left(request.model)
+        call = self._calls.single(lambda: self._stub.ModelInfer.future(wire.message(request, left)))
         try:
-            response = self._stub.ModelInfer(wire.message(request, left), timeout=left)
+            response = call.result(left)
+        except grpc.FutureTimeoutError as passed:
+            raise deadline.passed(request.model) from passed
         except grpc.RpcError as failure:
             raise wire.error(failure, self._address, deadline, request.model) from failure
         return wire.arrays(response, request)
 
     def open(self, request: Request, deadline: Deadline) -> GrpcStream:
         left = deadline.left(request.model)
-        call = self._stub.ModelStreamInfer(iter([wire.message(request, left)]), timeout=left)
+        call = self._calls.stream(
+            lambda: self._stub.ModelStreamInfer(iter([wire.message(request, left)]), timeout=left)
+        )
         return GrpcStream(call, self._address, request, deadline)
 
     def ask(self, what: str, deadline: Deadline) -> dict[str, Any]:
@@ -56,7 +111,7 @@ class GrpcTransport:
         time.sleep(seconds)
 
     def close(self) -> None:
-        self._channel.close()
+        self._calls.close()
 
 
 class GrpcStream:
@@ -102,11 +157,17 @@ class AsyncGrpcTransport:
         self._address = address
         self._channel = grpc.aio.insecure_channel(address, options=wire.channel_options(timeout))
         self._stub = GRPCInferenceServiceStub(self._channel)
+        self._calls = _Calls(self._close_channel)
+        self._closing: asyncio.Future[None] | None = None
 
     async def infer(self, request: Request, deadline: Deadline) -> Mapping[str, Array]:
         left = deadline.left(request.model)
+        call = self._calls.single(lambda: asyncio.ensure_future(self._stub.ModelInfer(wire.message(request, left))))
+        call.add_done_callback(_heard)
+        if not (await asyncio.wait({call}, timeout=left))[0]:
+            raise deadline.passed(request.model)
         try:
-            response = await self._stub.ModelInfer(wire.message(request, left), timeout=left)
+            response = call.result()
         except asyncio.CancelledError:
             unless_task_cancelled(request.model)
             raise
@@ -116,7 +177,9 @@ class AsyncGrpcTransport:
 
     async def open(self, request: Request, deadline: Deadline) -> AsyncGrpcStream:
         left = deadline.left(request.model)
-        call = self._stub.ModelStreamInfer(iter([wire.message(request, left)]), timeout=left)
+        call = self._calls.stream(
+            lambda: self._stub.ModelStreamInfer(iter([wire.message(request, left)]), timeout=left)
+        )
         return AsyncGrpcStream(call, self._address, request, deadline)
 
     async def ask(self, what: str, deadline: Deadline) -> dict[str, Any]:
@@ -133,7 +196,12 @@ class AsyncGrpcTransport:
         await asyncio.sleep(seconds)
 
     async def close(self) -> None:
-        await self._channel.close()
+        self._calls.close()
+        if self._closing is not None:
+            await self._closing
+
+    def _close_channel(self) -> None:
+        self._closing = asyncio.ensure_future(self._channel.close())
 
 
 class AsyncGrpcStream:
@@ -167,3 +235,9 @@ class AsyncGrpcStream:
 
     def cancel(self) -> None:
         self._call.cancel()
+
+
+def _heard(call: asyncio.Future[Any]) -> None:
+    """Takes note of how a call ended that nobody awaits any more, of which asyncio would complain."""
+    if not call.cancelled():
+        call.exception()

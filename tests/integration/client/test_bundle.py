@@ -5,11 +5,21 @@ import re
 import shutil
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from vitrina_client import AsyncVitrina, DeadlineExceeded, InvalidInput, Product, Sampling, Timeout, VitrinaError
+from vitrina_client import (
+    AsyncVitrina,
+    DeadlineExceeded,
+    InvalidInput,
+    Product,
+    Sampling,
+    Timeout,
+    Vitrina,
+    VitrinaError,
+)
 from vitrina_client._types import OUTPUTS
 
 from tests.integration.client.stand_in.faces import FACES
@@ -101,6 +111,39 @@ def test_total_ends_the_decoders_work(vitrina, server):
     while active(server) > 0:
         assert time.monotonic() < end, "the decoder goes on after TIMEOUT_MS"
         time.sleep(0.1)
+
+
+def too_soon(number: int) -> Timeout:
+    """A limit that ends while the request is read or encoded, at another place for each number."""
+    return Timeout(total=0.01 + 0.005 * (number % 10))
+
+
+def test_deadlines_that_pass_and_clients_that_close_end_nobody_elses_requests(server):
+    # Had the calls been cancelled, tritonserver would die of it (triton-inference-server/core#483).
+    def hurried(number: int) -> bool:
+        with Vitrina(server.grpc_url) as vitrina:
+            try:
+                vitrina.embed(CUP, timeout=too_soon(number))
+            except DeadlineExceeded:
+                return True
+        return False
+
+    with Vitrina(server.grpc_url) as patient, ThreadPoolExecutor(8) as pool:
+        alone = patient.embed(CUP)
+        assert sum(pool.map(hurried, range(200))) > 100
+        np.testing.assert_allclose(patient.embed(CUP), alone, atol=1e-4)
+
+
+async def test_tasks_that_are_cancelled_end_nobody_elses_requests(server):
+    async with AsyncVitrina(server.grpc_url) as vitrina:
+        alone = await vitrina.embed(CUP)
+        for number in range(40):
+            tasks = [asyncio.create_task(vitrina.embed(CUP, timeout=too_soon(number))) for _ in range(4)]
+            await asyncio.sleep(0.03)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        np.testing.assert_allclose(await vitrina.embed(CUP), alone, atol=1e-4)
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])

@@ -1,6 +1,7 @@
 """Timeouts and cancellation: who waits no longer, and what the server then does, by its own account."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -8,7 +9,16 @@ import subprocess
 import sys
 
 import pytest
-from vitrina_client import AsyncVitrina, Cancelled, ConnectionFailed, DeadlineExceeded, Product, Timeout, Vitrina
+from vitrina_client import (
+    AsyncVitrina,
+    Cancelled,
+    ClientClosed,
+    ConnectionFailed,
+    DeadlineExceeded,
+    Product,
+    Timeout,
+    Vitrina,
+)
 
 SCHEMES = ["grpc", "http"]
 
@@ -104,20 +114,39 @@ async def test_closing_a_stream_wakes_the_task_that_reads_it(url, journal, title
     assert await asyncio.to_thread(journal.awaited, words, "text_decoder") == ["cancelled"]
 
 
-async def test_closing_an_async_grpc_client_ends_its_calls(stand_in):
+async def test_closing_an_async_client_lets_its_calls_end_and_begins_none(stand_in):
     vitrina = AsyncVitrina(stand_in.grpc_url)
     task = asyncio.create_task(vitrina.generate(Product("wait:1")))
     await asyncio.sleep(0.3)
     await vitrina.close()
-    with pytest.raises(Cancelled):
-        await task
+    assert (await task).finish_reason == "eos"
+    with pytest.raises(ClientClosed):
+        await vitrina.generate(Product("Mug"))
 
 
-def test_closing_a_grpc_client_ends_its_calls(stand_in, journal, title):
+def test_closing_a_client_lets_its_calls_end_and_begins_none(url, journal, title):
     words = f"wait:1 {title}"
+    vitrina = Vitrina(url)
+    with journal.once_begun(words, "stand_in", vitrina.close):
+        assert vitrina.generate(Product(words)).finish_reason == "eos"
+    with pytest.raises(ClientClosed):
+        vitrina.generate(Product("Mug"))
+
+
+def test_closing_a_grpc_client_ends_its_streams(stand_in, journal, title):
+    words = f"pieces:3 every:2 {title}"
     vitrina = Vitrina(stand_in.grpc_url)
-    with journal.once_begun(words, "stand_in", vitrina.close), pytest.raises(Cancelled):
-        vitrina.generate(Product(words))
+    with journal.once_begun(words, "text_decoder", vitrina.close), pytest.raises(Cancelled):
+        list(vitrina.stream(Product(words)))
+    assert journal.awaited(words, "text_decoder") == ["cancelled"]
+
+
+def test_a_stream_that_nobody_holds_is_cancelled_on_the_server(url, journal, title):
+    words = f"pieces:1000 every:0.05 {title}"
+    with Vitrina(url) as vitrina:
+        next(vitrina.stream(Product(words)))
+        gc.collect()
+        assert journal.awaited(words, "text_decoder") == ["cancelled"]
 
 
 async def test_a_cancelled_task_cancels_its_stream_on_the_server(url, journal, title):
