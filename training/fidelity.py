@@ -73,6 +73,7 @@ class Index:
         path = cache_folder() / "features" / fingerprint() / f"sides-{SIZE}.npy"
         if not path.exists():
             rows = [features_of(frames(product)[0][list(SIDES)], encoder) for product in products]
+            path.parent.mkdir(parents=True, exist_ok=True)
             np.save(path, np.stack(rows))
         return cls(np.load(path), products)
 
