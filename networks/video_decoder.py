@@ -1,12 +1,13 @@
 """The video decoder: the product, cut out of the image decoder's picture, lifted into a volume and turned.
 
-From the cut-out, `Camera` tells how it was taken: from how high and how near, and where the product's axis is. A U-Net
-then gives every pixel a column of places along its line of sight, each with its opacity, and how their colour differs
-from the pixel's. That volume is seen by a camera that goes round it, 24 times, by alpha compositing (the idea of neural
-volumes, Lombardi et al. 2019, arXiv:1906.07751); a small network that is the same for all frames sharpens what comes
-out and lights it anew. Its shadow falls on the floor that it stands on. So the turn is even and its frames agree by
-construction; what the network has to guess is what the picture does not show. A volume is sampled as its slices, one
-below the other in one picture, because engines sample four-dimensional tensors only.
+From the cut-out, `Camera` tells how it was taken: from how high and how near, and where the product's axis is. `Solids`
+recalls, of the known products that the embedding is nearest to, the one whose shape fits the cut-out best from some
+side. A U-Net that is shown that shape gives every pixel a column of places along its line of sight, each with its
+opacity, and how their colour differs from the pixel's. That volume is seen by a camera that goes round it, 24 times, by
+alpha compositing (the idea of neural volumes, Lombardi et al. 2019, arXiv:1906.07751); a small network that is the same
+for all frames sharpens what comes out and lights it anew. Its shadow falls on the floor that it stands on. So the turn
+is even and its frames agree by construction; what the network has to guess is what the picture does not show. A volume
+is sampled as its slices, one below the other in one picture, because engines sample four-dimensional tensors only.
 
 Frame 0 is the side that the picture shows; from one frame to the next the camera goes on by 15 degrees.
 """
@@ -28,6 +29,11 @@ DEPTHS = 32  # places of a column
 SHADES = 8  # of them with a colour of their own; between them it changes evenly
 STEPS = 36  # along a line of sight, where the volume is looked at
 FINE = 24
+PLACES = 32  # a side of a shape that is recalled
+CANDIDATES = 24  # known products whose shapes are compared
+OUTLINE, LOOKS = 24, 24  # pixels of a side and places along a line of sight of that comparison
+LIKENESS = 0.3  # of a product's embedding, beside the share that the two outlines have in common
+LEAST_FULL = 1.0  # opacity, before its sigmoid, of the fullest place behind a pixel of the cut-out
 AT_ONCE = 4  # frames that are seen together: a frame takes ten megabytes on its way
 SHARPNESS = 2.0  # of the volume's edges, beside what it was taught to be sure of
 NEARNESS = 0.27  # of the camera that goes round: one over its distance, the volume's half side being one
@@ -115,14 +121,61 @@ class Camera(nn.Module):
         )
 
 
-class Lift(UNet):
-    """A cut-out in the turntable's window [B, 4, 64, 64] and fused [B, 384] → opacity before its sigmoid and colour.
+class Solids(nn.Module):
+    """Shapes of known products, of which one is recalled and turned as the cut-out shows it.
 
-    [B, 1, 32, 64, 64] and [B, 3, 32, 64, 64]: z, from the farthest to the nearest, y and x of lines of sight.
+    `keys` [N, 384] are the products' unit embeddings. `packed` uint8 [N, P³ / 8] says which places are filled of an
+    upright cube with the turntable's axis in its middle and the turntable's window as its side: z towards the front, y
+    down and x, eight of them a byte, the first in its highest bit.
+    """
+
+    def __init__(self, known: int) -> None:
+        super().__init__()
+        self.register_buffer("keys", torch.zeros(known, CONDITION_WIDTH))
+        self.register_buffer("packed", torch.zeros(known, PLACES**3 // 8, dtype=torch.uint8))
+        self.register_buffer("bits", 2 ** torch.arange(7, -1, -1, dtype=torch.int32), persistent=False)
+        self.register_buffer("sides", torch.arange(FRAMES) * (2 * math.pi / FRAMES), persistent=False)
+
+    def filled(self, which: Tensor) -> Tensor:
+        """Of some products [...]: 1 where they are filled, [..., P³]."""
+        packed = self.packed[which].int().unsqueeze(-1)
+        return (torch.div(packed, self.bits, rounding_mode="trunc") % 2).to(self.keys.dtype).flatten(-2)
+
+    def forward(self, cut_out: Tensor, fused: Tensor, taken: Taken) -> Tensor:
+        """What the cut-out [B, 4, 64, 64] in the turntable's window may hide: filled [B, 32, 64, 64] in 0..1."""
+        batch = fused.shape[0]
+        likeness, which = (fused @ self.keys.T).topk(min(CANDIDATES, len(self.keys)), 1)
+        shapes = self.filled(which)  # [B, K, P³]
+        around = gone_round(sight(taken.elevation, taken.nearness, LOOKS, OUTLINE), self.sides.expand(batch, -1))
+        x, y, z = ((around.clamp(-1, 1) + 1) * ((PLACES - 1) / 2)).round().long().unbind(-1)
+        row = torch.arange(batch, device=fused.device).reshape(-1, 1, 1, 1, 1) * PLACES
+        index = ((row + z) * PLACES + y) * PLACES + x
+        met = shapes.transpose(1, 2).flatten(0, 1)[index.flatten()]
+        outlines = met.reshape(batch, FRAMES, LOOKS, OUTLINE * OUTLINE, -1).amax(2)
+        own = F.adaptive_avg_pool2d(cut_out[:, 3:], OUTLINE).reshape(batch, 1, -1, 1)
+        common = torch.minimum(outlines, own).sum(2) / torch.maximum(outlines, own).sum(2).clamp(min=1e-3)
+        best = (common + LIKENESS * likeness.unsqueeze(1)).flatten(1).argmax(1, keepdim=True)  # of [B, 24, K]
+        count = likeness.shape[1]
+        side = self.sides[torch.div(best, count, rounding_mode="trunc")]
+        shape = shapes.gather(1, (best % count).unsqueeze(2).expand(-1, -1, PLACES**3))
+        return in_lines(shape.flatten(1), gone_round(sight(taken.elevation, taken.nearness, DEPTHS, SIZE), side))
+
+
+def in_lines(shapes: Tensor, places: Tensor) -> Tensor:
+    """How far shapes [B, P³] fill upright places along lines of sight [B, 1, D, S, S, 3]: [B, D, S, S] in 0..1."""
+    volumes = shapes.reshape(-1, 1, PLACES, PLACES, PLACES)
+    return sample(volumes, places.reshape(shapes.shape[0], -1, SIZE, 3)).reshape(-1, DEPTHS, SIZE, SIZE)
+
+
+class Lift(UNet):
+    """A cut-out in the turntable's window [B, 4, 64, 64], fused [B, 384] and what :class:`Solids` recalled → a volume.
+
+    Its opacity before its sigmoid [B, 1, 32, 64, 64] and colour [B, 3, 32, 64, 64]: z, from the farthest to the
+    nearest, y and x of lines of sight.
     """
 
     def __init__(self) -> None:
-        super().__init__(4 * 4 + 2, SIZE // 2)
+        super().__init__(4 * 4 + 2 + DEPTHS, SIZE // 2)
         line = torch.linspace(-1, 1, SIZE // 2)
         self.register_buffer("places", torch.stack(torch.meshgrid(line, line, indexing="ij")), persistent=False)
         self.last = nn.Conv2d(CHANNELS[0], 4 * FINE, 3, padding=1)
@@ -130,16 +183,21 @@ class Lift(UNet):
         nn.init.zeros_(self.columns.weight)
         nn.init.zeros_(self.columns.bias)
 
-    def forward(self, cut_out: Tensor, fused: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, cut_out: Tensor, fused: Tensor, recalled: Tensor) -> tuple[Tensor, Tensor]:
         batch = fused.shape[0]
-        layers = [F.pixel_unshuffle(cut_out, 2), self.places.expand(batch, -1, -1, -1)]
+        layers = [F.pixel_unshuffle(cut_out, 2), self.places.expand(batch, -1, -1, -1), F.avg_pool2d(recalled, 2)]
         x = self.look(torch.cat(layers, 1), self.styled(fused))
         x = F.pixel_shuffle(self.last(F.silu(x)), 2)
         columns, shades = self.columns(torch.cat([F.silu(x), cut_out], 1)).split([DEPTHS, 3 * SHADES], 1)
         product, inside = cut_out.split([3, 1], 1)
-        # Nothing stands where the cut-out has nothing, and most of what stands is near its middle plane.
+        # Nothing stands where the cut-out has nothing. Where no shape is recalled, most stands near the middle plane.
         line = torch.linspace(-1, 1, DEPTHS, device=columns.device)
-        opacity = columns + (1 - 6 * line.abs())[:, None, None] + 6 * inside - 6
+        known = recalled.amax(1, keepdim=True)
+        expected = known * (8 * recalled - 4) + (1 - known) * (1 - 6 * line.abs())[:, None, None]
+        opacity = columns + expected + 6 * inside - 6
+        # What the photo shows is there, whatever is recalled.
+        missing = (LEAST_FULL - opacity.amax(1, keepdim=True)).clamp(min=0)
+        opacity = opacity + missing * (2 * inside - 1).clamp(min=0)
         shades = shades.reshape(batch * 3, 1, SHADES, SIZE * SIZE)
         shades = F.interpolate(shades, (DEPTHS, SIZE * SIZE), mode="bilinear", align_corners=True)
         # Beyond the cut-out's edge its colours go on.
@@ -252,13 +310,25 @@ class Sharpen(nn.Module):
 
 
 class VideoDecoder(nn.Module):
-    """A cut-out [B, 4, 64, 64] (colour times opacity, and opacity) and fused [B, 384] → frames."""
+    """A cut-out [B, 4, 64, 64] (colour times opacity, and opacity) and fused [B, 384] → frames.
 
-    def __init__(self) -> None:
+    Args:
+        known: so many products it can recall the shapes of.
+    """
+
+    def __init__(self, known: int) -> None:
         super().__init__()
+        self.solids = Solids(known)
         self.camera = Camera()
         self.lift = Lift()
         self.sharpen = Sharpen()
+
+    @classmethod
+    def restored(cls, weights: dict[str, Tensor]) -> VideoDecoder:
+        """With weights of any precision, ready to draw in float32."""
+        decoder = cls(len(weights["solids.keys"]))
+        decoder.load_state_dict(weights)
+        return decoder.eval()
 
     def frames(self, opacity: Tensor, colour: Tensor, taken: Taken, turns: Tensor) -> tuple[Tensor, Tensor]:
         """What :class:`Lift` gave, seen after turns [B, T]: as :func:`seen` gives it and sharpened, [B·T, …]."""
@@ -301,7 +371,7 @@ class VideoDecoder(nn.Module):
     def forward(self, cut_out: Tensor, fused: Tensor, turns: Tensor) -> Tensor:
         """[B, T, 3, 64, 64] in 0..1, on white."""
         framed, taken = self.framed(cut_out, fused)
-        opacity, colour = self.lift(framed, fused)
+        opacity, colour = self.lift(framed, fused, self.solids(framed, fused, taken))
         frames = self.frames(opacity, colour, taken, turns)[1]
         ground = 1 - SHADOW * self.shadows(opacity, taken, turns)
         frames = (frames[:, :3] + ground * (1 - frames[:, 3:])).clamp(0, 1)

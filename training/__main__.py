@@ -237,17 +237,18 @@ def turntable(
     from training.cache import cache_folder
     from training.encoders import TextEncoder
     from training.fusion import load
-    from training.pictures import embeddings
+    from training.pictures import embeddings, load_memory
     from training.pictures import load as load_decoder
     from training.steps import save
     from training.turning import FIRST, FURTHER, Data, train
 
     torch.set_num_threads(threads)
     plan, path = FURTHER if further else FIRST, WEIGHTS / "video_decoder" / "model.safetensors"
+    memory = WEIGHTS / "image_decoder" / "memory.safetensors"
     products = _features()
     with console.status("reading turntables"):
         fused = embeddings(products, load("concat", WEIGHTS / "fusion" / "concat.safetensors"), TextEncoder())
-        data = Data.read(products, torch.cat(list(fused), 1))
+        data = Data.read(products, torch.cat(list(fused), 1), load_memory(memory).keys)
     if further:
         start = load_file(path)
     else:

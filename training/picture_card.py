@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from safetensors.torch import load_file
 
 from networks.image_decoder import VARIANTS, Still
-from networks.video_decoder import Turntable, VideoDecoder
+from networks.video_decoder import CANDIDATES, Turntable, VideoDecoder
 from training import gallery, turning
 from training.catalogue import Product
 from training.encoders import REPOSITORY, ImageEncoder, TextEncoder
@@ -18,7 +19,6 @@ from training.fidelity import COLOUR_DISTANCE, evaluate
 from training.figures import MACHINE, record
 from training.fusion import load as load_fusion
 from training.pictures import BATCH, STEPS, load, load_memory
-from training.steps import restore
 
 FOLDER, VIDEO = (REPOSITORY / "weights" / name for name in ("image_decoder", "video_decoder"))
 TEMPLATE = Path(__file__).parent / "data" / "image_decoder_card.md"
@@ -38,7 +38,7 @@ def everything(products: list[Product], served: str, console: Console) -> dict[s
     memory = load_memory(FOLDER / "memory.safetensors")
     paths = {variant: FOLDER / f"{variant}.safetensors" for variant in VARIANTS}
     decoders = {variant: Still(load(variant, path), memory).eval() for variant, path in paths.items() if path.exists()}
-    turntable = Turntable(decoders[served].decoder, memory, restore(VideoDecoder(), VIDEO / "model.safetensors")).eval()
+    turntable = Turntable(decoders[served].decoder, memory, _video_decoder()).eval()
     fusion_variant = json.loads((REPOSITORY / "weights" / "fusion" / "recall.json").read_text())["best"]
     fusion = load_fusion(fusion_variant, REPOSITORY / "weights" / "fusion" / f"{fusion_variant}.safetensors")
     texts, images = TextEncoder(2), ImageEncoder(2)
@@ -53,6 +53,10 @@ def everything(products: list[Product], served: str, console: Console) -> dict[s
         status.update("drawing the gallery")
         gallery.write(decoders, served, turntable, products, fusion, texts, images, REPOSITORY / "docs")
     return results
+
+
+def _video_decoder() -> VideoDecoder:
+    return VideoDecoder.restored(load_file(VIDEO / "model.safetensors"))
 
 
 def write(results: dict[str, Any], products: list[Product], served: str) -> list[Table]:
@@ -106,9 +110,10 @@ def write(results: dict[str, Any], products: list[Product], served: str) -> list
         (TEMPLATE.parent / "video_decoder_card.md")
         .read_text()
         .format(
-            parameters=sum(p.numel() for p in VideoDecoder().parameters()) / 1e6,
+            parameters=sum(p.numel() for p in _video_decoder().parameters()) / 1e6,
             trained=len(products) - held_out,
             held_out=held_out,
+            candidates=CANDIDATES,
             first=turning.FIRST,
             further=turning.FURTHER,
             machine=MACHINE,

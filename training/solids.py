@@ -19,6 +19,7 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
+from networks import video_decoder
 from training.catalogue import Product, catalogue_folder
 from training.turntables import frame_views, random_views
 
@@ -105,6 +106,13 @@ def write(product: Product, model: Model) -> None:
         elevations=found.elevations,
     )
     partial.rename(path(product))
+
+
+def packed(found: Solid) -> NDArray[np.uint8]:
+    """As the video decoder remembers it: filled where any of a place's eight is, so that thin things stay."""
+    step = PLACES // video_decoder.PLACES
+    coarse = found.filled.reshape((video_decoder.PLACES, step) * 3).any((1, 3, 5))
+    return np.packbits(coarse)
 
 
 def read(product: Product) -> Solid:

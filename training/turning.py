@@ -24,9 +24,11 @@ from networks.video_decoder import (
     DEPTHS,
     FRAMES,
     MARGIN,
+    Solids,
     Taken,
     VideoDecoder,
     gone_round,
+    in_lines,
     sight,
     square,
     window,
@@ -52,8 +54,10 @@ class Plan:
 
 
 #: From the image decoder's blocks on, and what goes on from its weights.
-FIRST, FURTHER = Plan(4300, batch=16, turned=6), Plan(2000, batch=10, turned=8, rate=LEARNING_RATE / 2)
+FIRST, FURTHER = Plan(4300, batch=16, turned=6), Plan(3600, batch=10, turned=8)
 SHOT_SHARE, BLURRED_SHARE, RECOLOURED_SHARE, SAME_SIDE_SHARE = 0.6, 0.6, 0.4, 0.1
+#: Deviations of recalled shapes from the product's own: radians, shares, and of the window's half side.
+TILTED, STRETCHED, SHIFTED = 0.06, 0.06, 0.02
 CAMERA_WEIGHT, FILLED_WEIGHT, COARSE_WEIGHT, OPACITY_WEIGHT = 0.3, 4.0, 0.5, 0.5
 
 
@@ -61,14 +65,15 @@ CAMERA_WEIGHT, FILLED_WEIGHT, COARSE_WEIGHT, OPACITY_WEIGHT = 0.3, 4.0, 0.5, 0.5
 class Sample:
     """`close` [n, 4, S, S], the cut-out filling its picture; `framed` in the turntable's window; how it was `taken`.
 
-    `filled` [n, 1, D, S, S]: which places along its lines of sight are the product's. `fused` [n, 384], `turns` [n, T],
-    and what they show, `target` [n·T, 4, S, S].
+    `filled` [n, 1, D, S, S]: which places along its lines of sight are the product's, and `recalled` [n, D, S, S],
+    what is recalled of it. `fused` [n, 384], `turns` [n, T], and what they show, `target` [n·T, 4, S, S].
     """
 
     close: Tensor
     framed: Tensor
     taken: Taken
     filled: Tensor
+    recalled: Tensor
     fused: Tensor
     turns: Tensor
     target: Tensor
@@ -83,7 +88,7 @@ class Sample:
 class Data:
     """`frames` [P, 24, S, S, 4] and `shots` [P, V, S, S, 4], uint8 with opacity, and all their `azimuths` [P, 24 + V].
 
-    `solids`, the products' own; `fused` [P, E, 384].
+    `solids`, the products' own; `fused` [P, E, 384]; what is recalled of all, `memory`.
     """
 
     frames: NDArray[np.uint8]
@@ -91,17 +96,22 @@ class Data:
     azimuths: NDArray[np.float32]
     solids: list[solids.Solid]
     fused: Tensor
+    memory: Solids
 
     @classmethod
-    def read(cls, products: list[Product], fused: Tensor) -> Data:
-        """Of the products that may be trained on; `fused` [P, E, 384] are embeddings of each of them."""
+    def read(cls, products: list[Product], fused: Tensor, keys: Tensor) -> Data:
+        """Of the products that may be trained on: `fused` [P, E, 384], embeddings of each, and `keys` [P, 384]."""
         kept = [p for p in products if not p.held_out]
         turned = np.stack([np.concatenate([f, m[..., None]], 3) for f, m in map(frames, kept)])
         shot = [studio.read(product) for product in kept]
         shots = np.stack([np.concatenate([p, m[..., None]], 3)[:TRAINED_VIEWS] for p, m in shot])
         even = np.arange(FRAMES) * (2 * math.pi / FRAMES)
         azimuths = [np.concatenate([even, turntables.view_angles(p)[:TRAINED_VIEWS, 0]]) for p in kept]
-        return cls(turned, shots, np.stack(azimuths).astype(np.float32), [solids.read(p) for p in kept], fused)
+        shapes = [solids.read(p) for p in kept]
+        memory = Solids(len(kept))
+        memory.keys.copy_(keys)
+        memory.packed.copy_(torch.from_numpy(np.stack([solids.packed(s) for s in shapes])))
+        return cls(turned, shots, np.stack(azimuths).astype(np.float32), shapes, fused, memory)
 
     def draw(self, rng: np.random.Generator, count: int) -> Sample:
         """A batch, everything that varies drawn."""
@@ -150,10 +160,10 @@ class Data:
         centre, side = square(cut_out[:, 3:])
         off = torch.from_numpy(rng.normal(1, 0.02, (count, 1))).float()
         framed = window(cut_out, centre + taken.axis * side / 2, side / 2 / taken.share * off)
-        fused = self.fused[products, rng.integers(self.fused.shape[1], size=count)]
-        return Sample(
-            window(cut_out, centre, side / 2), framed, taken, filled, F.normalize(fused, dim=-1), turns, target
-        )
+        fused = F.normalize(self.fused[products, rng.integers(self.fused.shape[1], size=count)], dim=-1)
+        recalled = self._recalled(products, azimuth, taken, rng)
+        recalled = torch.where(flip[:, None, None, None], recalled.flip(3), recalled)
+        return Sample(window(cut_out, centre, side / 2), framed, taken, filled, recalled, fused, turns, target)
 
     def _taken(self, products: NDArray[np.int64], picture: NDArray[np.int64]) -> Taken:
         """How the products' pictures, frames first, were taken."""
@@ -166,6 +176,22 @@ class Data:
         axis = np.stack([-(left + right) / 2, -(top + bottom) / 2], 1) / half[:, None]
         numbers = (half[:, None], axis, elevation[:, None], nearness[:, None], turning[:, None])
         return Taken(*(torch.from_numpy(number.astype(np.float32)) for number in numbers))
+
+    def _recalled(
+        self, products: NDArray[np.int64], azimuth: NDArray[np.float32], taken: Taken, rng: np.random.Generator
+    ) -> Tensor:
+        """Their own shapes, not quite as they are, as those of products like them are not.
+
+        With the shapes of others, which it cannot know to be right or wrong, it learns to smear.
+        """
+        count = len(products)
+        tilt = torch.from_numpy(rng.normal(0, TILTED, (count, 1))).float()
+        turn = torch.from_numpy(azimuth + rng.uniform(-0.5, 0.5, count) * (2 * math.pi / FRAMES)).float()
+        places = gone_round(sight(taken.elevation + tilt, taken.nearness, DEPTHS, SIZE), turn.unsqueeze(1))
+        stretch = torch.from_numpy(np.exp(rng.normal(0, STRETCHED, (count, 3)))).float()
+        shift = torch.from_numpy(rng.normal(0, SHIFTED, (count, 3))).float()
+        places = places * stretch.reshape(-1, 1, 1, 1, 1, 3) + shift.reshape(-1, 1, 1, 1, 1, 3)
+        return in_lines(self.memory.filled(torch.from_numpy(products)), places)
 
     def _filled(self, product: int, azimuth: float, taken: Taken) -> Tensor:
         """[1, D, S, S]: which places along one picture's lines of sight are the product's."""
@@ -200,6 +226,13 @@ def apart(drawn: Tensor, true: Tensor) -> Tensor:
     return error + edges + OPACITY_WEIGHT * (drawn[:, 3:] - true[:, 3:]).abs().mean()
 
 
+def _widened(value: Tensor, own: Tensor) -> Tensor:
+    """Weights of fewer input channels than `own` has, with zeros for the further ones."""
+    if value.dim() < 2 or value.shape[1] >= own.shape[1]:
+        return value
+    return torch.cat([value, torch.zeros_like(own)[:, value.shape[1] :]], 1)
+
+
 def train(
     data: Data, checkpoint: Path, report: Callable[[int, str], None], start: dict[str, Tensor], plan: Plan = FIRST
 ) -> VideoDecoder:
@@ -209,17 +242,19 @@ def train(
         start: weights to begin with, where a decoder has such of their shape.
     """
     torch.manual_seed(SEED)
-    decoder = VideoDecoder().to(memory_format=torch.channels_last)
+    decoder = VideoDecoder(len(data.frames)).to(memory_format=torch.channels_last)
     own = decoder.state_dict()
-    known = {name: value.float() for name, value in start.items() if name in own and own[name].shape == value.shape}
+    known = {name: _widened(value.float(), own[name]) for name, value in start.items() if name in own}
+    known = {name: value for name, value in known.items() if own[name].shape == value.shape}
     decoder.load_state_dict(own | known)
+    decoder.solids = data.memory
     turned = plan.turned
     optimizer = optimizer_of(decoder, rate=plan.rate)
 
     def step_losses(step: int, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
         sample = data.draw(rng, plan.batch).to(device)
         camera = (decoder.camera(sample.close, sample.fused).stacked() - sample.taken.stacked()).abs().mean()
-        opacity, colour = decoder.lift(sample.framed, sample.fused)
+        opacity, colour = decoder.lift(sample.framed, sample.fused, sample.recalled)
         filled = F.binary_cross_entropy_with_logits(opacity, sample.filled)
         coarse, fine = decoder.frames(
             opacity[:turned], colour[:turned], sample.taken.only(slice(turned)), sample.turns[:turned]
@@ -240,6 +275,4 @@ def train(
         checkpoint=checkpoint,
         report=report,
     )
-    trained = VideoDecoder()
-    trained.load_state_dict(weights["decoder"])
-    return trained.eval()
+    return VideoDecoder.restored(weights["decoder"])

@@ -22,6 +22,5 @@ def load(checkpoint: Path, slot: Slot) -> nn.Module:
     `memory_sha256` what it remembers.
     """
     painter = fetch(str(slot.options["painter"]), str(slot.options["painter_sha256"]))
-    network = VideoDecoder()
-    network.load_state_dict({name: value.float() for name, value in load_file(checkpoint).items()})
+    network = VideoDecoder.restored(load_file(checkpoint))
     return Served(Turntable(decoder(painter, str(slot.options["variant"])), memory(slot), network)).eval()

@@ -11,9 +11,12 @@ from networks.thumbnail import to_rows
 from networks.video_decoder import (
     DEPTHS,
     FRAMES,
+    LEAST_FULL,
     MARGIN,
     NEARNESS,
+    PLACES,
     STEPS,
+    Solids,
     Taken,
     Turntable,
     VideoDecoder,
@@ -102,14 +105,79 @@ def test_a_shadow_begins_at_the_foot_and_falls_away_from_the_light():
     taken = Taken(*CAMERA, *CAMERA, CAMERA[0])
     assert floor(standing(0, 0).sigmoid(), taken).item() == pytest.approx(0.5, abs=0.04)
     turns = torch.tensor([[0.0, 2.0, 4.5]])
-    dark = VideoDecoder().shadows(standing(0, 0), taken, turns)
+    dark = VideoDecoder(0).shadows(standing(0, 0), taken, turns)
     assert dark.shape == (3, 1, SIZE, SIZE) and dark.min() >= 0 and dark.max() > 0.9
     for frame in dark[:, 0]:  # a pillar on the axis looks the same from all round, and so does its shadow
         foot, tip = projected((0, 0.5, 0), 0), projected((-0.18, 0.5, -0.26), 0)  # of 0.7 in the light of 65 degrees
         x, y = middle(frame)
         assert x == pytest.approx((foot[0] + tip[0]) / 2, abs=0.06)
         assert y == pytest.approx((foot[1] + tip[1]) / 2, abs=0.06)
-    assert VideoDecoder().shadows(standing(0, 0) * 0 - 10, taken, turns).max() < 1e-6
+    assert VideoDecoder(0).shadows(standing(0, 0) * 0 - 10, taken, turns).max() < 1e-6
+
+
+def solids(*shapes: np.ndarray) -> Solids:
+    """Shapes bool [z, y, x] of products whose embeddings are unit vectors, one after the other."""
+    known = Solids(len(shapes))
+    known.keys.copy_(torch.eye(len(shapes), 384))
+    known.packed.copy_(torch.from_numpy(np.packbits(np.stack(shapes).reshape(len(shapes), -1), axis=1)))
+    return known
+
+
+def wedge(mirrored: bool = False) -> np.ndarray:
+    """A tall board with a low one before its right end: no two sides look alike."""
+    line = np.linspace(-1, 1, PLACES)
+    z, y, x = np.meshgrid(line, line, line, indexing="ij")
+    x = -x if mirrored else x
+    board = (abs(x) < 0.6) & (abs(y + 0.05) < 0.55) & (abs(z) < 0.12)
+    return board | ((abs(x - 0.4) < 0.2) & (abs(y - 0.3) < 0.2) & (abs(z - 0.3) < 0.3))
+
+
+def taken_so() -> Taken:
+    return Taken(*CAMERA, *CAMERA, CAMERA[0])
+
+
+def turned(shape: np.ndarray, degrees: float) -> torch.Tensor:
+    """What it fills [1, D, S, S] of the lines of sight of a camera that went round it."""
+    places = gone_round(sight(*CAMERA, DEPTHS, SIZE), torch.tensor([[math.radians(degrees)]]))
+    volume = torch.from_numpy(shape)[None, None].float()
+    return sample(volume, places.reshape(1, -1, SIZE, 3)).reshape(1, DEPTHS, SIZE, SIZE)
+
+
+@pytest.mark.parametrize("degrees", [0, 45, 105, 300])
+def test_the_shape_that_fits_the_cut_out_is_recalled_and_turned_as_it_stands(degrees):
+    line = np.linspace(-1, 1, PLACES)
+    flat = np.broadcast_to(abs(line)[:, None] < 0.2, (PLACES, PLACES, PLACES))
+    known = solids(flat, wedge(), wedge(mirrored=True))
+    want = turned(wedge(), degrees)
+    cut_out = want.amax(1, keepdim=True).expand(-1, 4, -1, -1)
+    found = known(cut_out, torch.zeros(1, 384), taken_so())
+    assert found.shape == want.shape
+    assert (found - want).abs().sum() < 0.02 * want.sum()
+
+
+def test_of_shapes_that_fit_alike_the_likest_products_is_recalled():
+    line = np.linspace(-1, 1, PLACES)
+    z, y, x = np.meshgrid(line, line, line, indexing="ij")
+    drum = (np.hypot(x, z) < 0.6) & (abs(y) < 0.5)
+    pipe = drum & (np.hypot(x, z) > 0.3)
+    known = solids(drum, pipe)
+    cut_out = turned(drum, 0).amax(1, keepdim=True).expand(-1, 4, -1, -1)
+    for which, shape in enumerate((drum, pipe)):
+        found = known(cut_out, torch.eye(2, 384)[which : which + 1], taken_so())
+        assert found.sum().item() == pytest.approx(turned(shape, 0).sum().item(), rel=0.05)
+
+
+def test_what_the_photo_shows_stands_whatever_is_recalled():
+    torch.manual_seed(0)
+    cut_out = torch.zeros(1, 4, SIZE, SIZE)
+    cut_out[..., 10:40, 20:50] = 1
+    elsewhere = torch.zeros(1, DEPTHS, SIZE, SIZE)
+    elsewhere[:, 4:8, 40:60] = 1
+    with torch.inference_mode():
+        opacity, _ = VideoDecoder(0).lift(cut_out, torch.randn(1, 384), elsewhere)
+    front = opacity[0, 0].amax(0)
+    assert front[10:40, 20:50].min() > LEAST_FULL - 1e-4
+    assert front[:8].max() < -2 and front[42:].max() < 0
 
 
 def test_a_square_is_round_what_is_opaque_and_a_window_brings_it_to_the_middle():
@@ -129,7 +197,9 @@ def turntable():
     """Random weights everywhere, so that every layer matters."""
     torch.manual_seed(0)
     memory = Memory(torch.randn(3, 384), torch.randint(0, 255, (3, 3, 56, 56), dtype=torch.uint8))
-    network = Turntable(create("vae"), memory, VideoDecoder())
+    network = Turntable(create("vae"), memory, VideoDecoder(2))
+    network.decoder.solids.keys.copy_(torch.nn.functional.normalize(torch.randn(2, 384), dim=-1))
+    network.decoder.solids.packed.copy_(torch.randint(0, 255, (2, PLACES**3 // 8)))
     for parameter in network.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.02)

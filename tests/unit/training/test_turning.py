@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from safetensors.torch import load_file
 from scipy.spatial import ConvexHull
 
 from networks.image_decoder import SIZE
-from networks.video_decoder import FRAMES, VideoDecoder, square
+from networks.video_decoder import DEPTHS, FRAMES, Solids, VideoDecoder, square
 from training import loop, solids, steps, turning
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -61,7 +62,10 @@ def data():
         boxes = np.array([(left, right, top, bottom) for left, top, right, bottom in boxes], np.float32)
         made.append(solids.Solid(board(), boxes, nearness.astype(np.float32), elevations.astype(np.float32)))
     fused = torch.nn.functional.normalize(torch.randn(PRODUCTS, 4, 384), dim=-1)
-    return turning.Data(np.array(frames), np.array(shots), np.array(azimuths, np.float32), made, fused)
+    memory = Solids(PRODUCTS)
+    memory.keys.copy_(fused[:, 0])
+    memory.packed.copy_(torch.from_numpy(solids.packed(made[0])))
+    return turning.Data(np.array(frames), np.array(shots), np.array(azimuths, np.float32), made, fused, memory)
 
 
 def test_a_picture_is_brought_to_its_turntables_window_and_fills_its_lines_of_sight(data):
@@ -93,9 +97,18 @@ def test_the_true_solid_is_seen_as_the_target(data):
     sample = data.draw(np.random.default_rng(4), 12)
     colour = torch.ones(12, 3, *sample.filled.shape[2:])
     with torch.inference_mode():
-        coarse, _ = VideoDecoder().frames((sample.filled - 0.5) * 40, colour, sample.taken, sample.turns)
+        coarse, _ = VideoDecoder(0).frames((sample.filled - 0.5) * 40, colour, sample.taken, sample.turns)
     apart = (coarse[:, 3] - sample.target[:, 3]).abs().mean((1, 2))
     assert apart.max() < 0.06
+
+
+def test_what_is_recalled_is_turned_and_mirrored_as_the_picture(data):
+    sample = data.draw(np.random.default_rng(6), 24)
+    assert sample.recalled.shape == (24, DEPTHS, SIZE, SIZE)
+    assert sample.recalled.min() >= 0 and sample.recalled.max() <= 1
+    filled = sample.filled[:, 0]
+    common = torch.minimum(filled, sample.recalled).sum((1, 2, 3)) / filled.sum((1, 2, 3))
+    assert common.median() > 0.7
 
 
 def test_colours_are_cut_out_with_the_opacity(data):
@@ -109,14 +122,20 @@ def test_it_learns_and_comes_back_from_its_file(data, tmp_path, monkeypatch):
     monkeypatch.setenv("VITRINA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(loop, "WARM_UP", 2)
     said = []
-    start = {"lift.stem.weight": torch.zeros(1), "lift.middle.1.norms.0.weight": torch.full((128,), 1.5)}
+    stem = VideoDecoder(0).lift.stem.weight.detach()[:, :18]
+    start = {
+        "lift.stem.weight": torch.ones_like(stem),  # of a network that was shown no shapes
+        "lift.stem.bias": torch.zeros(1),  # of another width
+        "lift.middle.1.norms.0.weight": torch.full((128,), 1.5),
+    }
     plan = turning.Plan(16, batch=4, turned=2)
     decoder = turning.train(data, tmp_path / "run.pt", lambda _, terms: said.append(terms), start, plan)
     losses = [float(terms.split("filled ")[1].split()[0]) for terms in said]
     assert len(losses) == 16 and np.mean(losses[-5:]) < np.mean(losses[:5])
     assert decoder.lift.middle[1].norms[0].weight.mean() > 1.3  # what fits is where it began
+    assert decoder.lift.stem.weight[:, :18].mean() > 0.8 > 0.2 > decoder.lift.stem.weight[:, 18:].abs().mean()
     steps.save(decoder, tmp_path / "w.safetensors", {})
-    back = steps.restore(VideoDecoder(), tmp_path / "w.safetensors")
+    back = VideoDecoder.restored(load_file(tmp_path / "w.safetensors"))
     sample = data.draw(np.random.default_rng(0), 2)
     with torch.inference_mode():
         want, have = (d(sample.close, sample.fused, sample.turns) for d in (decoder, back))
