@@ -1,8 +1,8 @@
 """`make demo`: three products with a real photo each through a real Triton.
 
 The copy streams to the terminal. Of each lie in `out/demo/` afterwards its studio shot, still and swinging, a generated
-picture, the copy read aloud where the server can speak (`make speech`), and one post of it all; `out/index.html` shows
-them side by side.
+picture and turntable, the copy read aloud where the server can speak (`make speech`), and one post of it all;
+`out/index.html` shows them side by side.
 """
 
 from __future__ import annotations
@@ -63,6 +63,9 @@ def show(vitrina: Vitrina, entry: dict[str, str]) -> dict[str, str]:
     started = time.perf_counter()
     drawn = vitrina.generate(product, condition=seen.condition, want={"image"}, image_seed=7).image or b""
     write("generated picture", f"{name}.png", drawn, time.perf_counter() - started)
+    started = time.perf_counter()
+    turned = vitrina.generate(product, condition=seen.condition, want={"video"}, image_seed=7).video or b""
+    write("generated turn", f"{name}-turn.mp4", turned, time.perf_counter() - started)
     started = time.perf_counter()
     voice = read_aloud(vitrina, copy)
     if voice is not None:
