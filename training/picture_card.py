@@ -38,7 +38,8 @@ def everything(products: list[Product], served: str, console: Console) -> dict[s
     memory = load_memory(FOLDER / "memory.safetensors")
     paths = {variant: FOLDER / f"{variant}.safetensors" for variant in VARIANTS}
     decoders = {variant: Still(load(variant, path), memory).eval() for variant, path in paths.items() if path.exists()}
-    turntable = Turntable(decoders[served].decoder, memory, _video_decoder()).eval()
+    video_decoder = VideoDecoder.restored(load_file(VIDEO / "model.safetensors"))
+    turntable = Turntable(decoders[served].decoder, memory, video_decoder).eval()
     fusion_variant = json.loads((REPOSITORY / "weights" / "fusion" / "recall.json").read_text())["best"]
     fusion = load_fusion(fusion_variant, REPOSITORY / "weights" / "fusion" / f"{fusion_variant}.safetensors")
     texts, images = TextEncoder(2), ImageEncoder(2)
@@ -53,10 +54,6 @@ def everything(products: list[Product], served: str, console: Console) -> dict[s
         status.update("drawing the gallery")
         gallery.write(decoders, served, turntable, products, fusion, texts, images, REPOSITORY / "docs")
     return results
-
-
-def _video_decoder() -> VideoDecoder:
-    return VideoDecoder.restored(load_file(VIDEO / "model.safetensors"))
 
 
 def write(results: dict[str, Any], products: list[Product], served: str) -> list[Table]:
@@ -110,7 +107,7 @@ def write(results: dict[str, Any], products: list[Product], served: str) -> list
         (TEMPLATE.parent / "video_decoder_card.md")
         .read_text()
         .format(
-            parameters=sum(p.numel() for p in _video_decoder().parameters()) / 1e6,
+            parameters=sum(p.numel() for p in VideoDecoder(0).parameters()) / 1e6,
             trained=len(products) - held_out,
             held_out=held_out,
             candidates=CANDIDATES,

@@ -37,7 +37,7 @@ from training import solids, studio, turntables
 from training.catalogue import Product
 from training.features import TRAINED_VIEWS
 from training.loop import train as run_loop
-from training.pictures import LEARNING_RATE, apply, frames, in_colours, optimizer_of
+from training.pictures import apply, frames, in_colours, optimizer_of
 
 SEED = 13
 TURNS = 1
@@ -50,7 +50,6 @@ class Plan:
     steps: int
     batch: int
     turned: int
-    rate: float = LEARNING_RATE
 
 
 #: From the image decoder's blocks on, and what goes on from its weights.
@@ -226,13 +225,6 @@ def apart(drawn: Tensor, true: Tensor) -> Tensor:
     return error + edges + OPACITY_WEIGHT * (drawn[:, 3:] - true[:, 3:]).abs().mean()
 
 
-def _widened(value: Tensor, own: Tensor) -> Tensor:
-    """Weights of fewer input channels than `own` has, with zeros for the further ones."""
-    if value.dim() < 2 or value.shape[1] >= own.shape[1]:
-        return value
-    return torch.cat([value, torch.zeros_like(own)[:, value.shape[1] :]], 1)
-
-
 def train(
     data: Data, checkpoint: Path, report: Callable[[int, str], None], start: dict[str, Tensor], plan: Plan = FIRST
 ) -> VideoDecoder:
@@ -244,12 +236,11 @@ def train(
     torch.manual_seed(SEED)
     decoder = VideoDecoder(len(data.frames)).to(memory_format=torch.channels_last)
     own = decoder.state_dict()
-    known = {name: _widened(value.float(), own[name]) for name, value in start.items() if name in own}
-    known = {name: value for name, value in known.items() if own[name].shape == value.shape}
+    known = {name: value.float() for name, value in start.items() if name in own and own[name].shape == value.shape}
     decoder.load_state_dict(own | known)
     decoder.solids = data.memory
     turned = plan.turned
-    optimizer = optimizer_of(decoder, rate=plan.rate)
+    optimizer = optimizer_of(decoder)
 
     def step_losses(step: int, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
         sample = data.draw(rng, plan.batch).to(device)
