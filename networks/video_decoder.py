@@ -2,12 +2,13 @@
 
 From the cut-out, `Camera` tells how it was taken: from how high and how near, and where the product's axis is. `Solids`
 recalls, of the known products that the embedding is nearest to, the one whose shape fits the cut-out best from some
-side. A U-Net that is shown that shape gives every pixel a column of places along its line of sight, each with its
-opacity, and how their colour differs from the pixel's. That volume is seen by a camera that goes round it, 24 times, by
-alpha compositing (the idea of neural volumes, Lombardi et al. 2019, arXiv:1906.07751); a small network that is the same
-for all frames sharpens what comes out and lights it anew. Its shadow falls on the floor that it stands on. So the turn
-is even and its frames agree by construction; what the network has to guess is what the picture does not show. A volume
-is sampled as its slices, one below the other in one picture, because engines sample four-dimensional tensors only.
+side; where none is like it, the cut-out is taken to be as deep as it is wide, and round. A U-Net that is shown that
+shape gives every pixel a column of places along its line of sight, each with its opacity, and how their colour differs
+from the pixel's. That volume is seen by a camera that goes round it, 24 times, by alpha compositing (the idea of neural
+volumes, Lombardi et al. 2019, arXiv:1906.07751); a small network that is the same for all frames sharpens what comes
+out and lights it anew. Its shadow falls on the floor that it stands on. So the turn is even and its frames agree by
+construction; what the network has to guess is what the picture does not show. A volume is sampled as its slices, one
+below the other in one picture, because engines sample four-dimensional tensors only.
 
 Frame 0 is the side that the picture shows; from one frame to the next the camera goes on by 15 degrees.
 """
@@ -33,6 +34,7 @@ PLACES = 32  # a side of a shape that is recalled
 CANDIDATES = 24  # known products whose shapes are compared
 OUTLINE, LOOKS = 24, 24  # pixels of a side and places along a line of sight of that comparison
 LIKENESS = 0.3  # of a product's embedding, beside the share that the two outlines have in common
+UNLIKE, UNFIT = 0.45, 0.5  # below that likeness of the nearest, or share of the outlines in common, none is recalled
 LEAST_FULL = 1.0  # opacity, before its sigmoid, of the fullest place behind a pixel of the cut-out
 AT_ONCE = 4  # frames that are seen together: a frame takes ten megabytes on its way
 SHARPNESS = 2.0  # of the volume's edges, beside what it was taught to be sure of
@@ -155,16 +157,46 @@ class Solids(nn.Module):
         own = F.adaptive_avg_pool2d(cut_out[:, 3:], OUTLINE).reshape(batch, 1, -1, 1)
         common = torch.minimum(outlines, own).sum(2) / torch.maximum(outlines, own).sum(2).clamp(min=1e-3)
         best = (common + LIKENESS * likeness.unsqueeze(1)).flatten(1).argmax(1, keepdim=True)  # of [B, 24, K]
+        known = (likeness[:, :1] >= UNLIKE) & (common.flatten(1).gather(1, best) >= UNFIT)
         count = likeness.shape[1]
         side = self.sides[torch.div(best, count, rounding_mode="trunc")]
         shape = shapes.gather(1, (best % count).unsqueeze(2).expand(-1, -1, PLACES**3))
-        return in_lines(shape.flatten(1), gone_round(sight(taken.elevation, taken.nearness, DEPTHS, SIZE), side))
+        recalled = in_lines(shape.flatten(1), gone_round(sight(taken.elevation, taken.nearness, DEPTHS, SIZE), side))
+        return torch.where(known[..., None, None], recalled, rounded(cut_out[:, 3:], taken))
 
 
 def in_lines(shapes: Tensor, places: Tensor) -> Tensor:
     """How far shapes [B, P³] fill upright places along lines of sight [B, 1, D, S, S, 3]: [B, D, S, S] in 0..1."""
     volumes = shapes.reshape(-1, 1, PLACES, PLACES, PLACES)
     return sample(volumes, places.reshape(shapes.shape[0], -1, SIZE, 3)).reshape(-1, DEPTHS, SIZE, SIZE)
+
+
+def to_edge(inside: Tensor) -> Tensor:
+    """How many pixels away, S / 2 at most, the nearest pixel outside is: [B, S, S], one inside and zero outside."""
+    side = inside.shape[-1]
+    line = torch.arange(side, device=inside.device, dtype=inside.dtype)
+    apart = (line[:, None] - line).square()
+    down = (side**2 * inside.unsqueeze(1) + apart.unsqueeze(2)).amin(2)
+    return (down.unsqueeze(2) + apart).amin(3).sqrt().clamp(max=side / 2)
+
+
+def rounded(opacity: Tensor, taken: Taken) -> Tensor:
+    """What a cut-out [B, 1, S, S] may be if it is like nothing known, along lines of sight: [B, D, S, S].
+
+    It stands upright, as deep as its widest part is wide, and like a cushion gets thinner towards its outline (the idea
+    of Teddy, Igarashi et al. 1999).
+    """
+    inside = (opacity > 0.5).to(opacity.dtype)
+    batch, _, side, _ = inside.shape
+    edge = to_edge(inside[:, 0]).unsqueeze(1)
+    widest = edge.flatten(1).amax(1)[:, None, None, None]
+    thick = (edge * (2 * widest - edge)).clamp(min=1).sqrt() * inside * (2 / (side - 1))
+    places = sight(taken.elevation, taken.nearness, DEPTHS, side)
+    # How thick it is there, the outline's upright plane tells.
+    middle = in_sight(places * places.new_tensor([1, 1, 0]), taken.elevation, taken.nearness)
+    thick = F.grid_sample(thick, middle[..., :2].reshape(batch, -1, side, 2), align_corners=True)
+    deep = (thick.reshape(batch, -1, side, side) - places[..., 2].abs()) * (DEPTHS / 2)
+    return (deep + 0.5).clamp(0, 1) * inside
 
 
 class Lift(UNet):

@@ -229,6 +229,7 @@ def pictures(
 def turntable(
     threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU.")] = 1,
     further: Annotated[bool, typer.Option("--further", help="Begin with the weights that there are.")] = False,
+    sharpen: Annotated[bool, typer.Option("--sharpen", help="Only what sharpens, beside a discriminator.")] = False,
 ) -> None:
     """Trains the video decoder; goes on where it was stopped."""
     import torch
@@ -240,23 +241,28 @@ def turntable(
     from training.pictures import embeddings, load_memory
     from training.pictures import load as load_decoder
     from training.steps import save
-    from training.turning import FIRST, FURTHER, Data, train
+    from training.turning import FIRST, FURTHER, SHARPER, Data, train
+    from training.turning import sharpen as train_sharpening
 
     torch.set_num_threads(threads)
-    plan, path = FURTHER if further else FIRST, WEIGHTS / "video_decoder" / "model.safetensors"
+    plan, run = (SHARPER, "-sharper") if sharpen else (FURTHER, "-further") if further else (FIRST, "")
+    path = WEIGHTS / "video_decoder" / "model.safetensors"
     memory = WEIGHTS / "image_decoder" / "memory.safetensors"
     products = _features()
     with console.status("reading turntables"):
         fused = embeddings(products, load("concat", WEIGHTS / "fusion" / "concat.safetensors"), TextEncoder())
         data = Data.read(products, torch.cat(list(fused), 1), load_memory(memory).keys)
-    if further:
+    if further or sharpen:
         start = load_file(path)
     else:
         painter = load_decoder("vae", WEIGHTS / "image_decoder" / "vae.safetensors").painter.state_dict()
         start = {f"lift.{name}": value for name, value in painter.items()}
-    checkpoint = cache_folder() / "training" / f"video-decoder{'-further' * further}.pt"
+    checkpoint = cache_folder() / "training" / f"video-decoder{run}.pt"
     with followed("turntable", plan.steps) as report:
-        decoder = train(data, checkpoint, report, start, plan)
+        if sharpen:
+            decoder = train_sharpening(data, checkpoint, report, start)
+        else:
+            decoder = train(data, checkpoint, report, start, plan)
     save(decoder, path, {"steps": str(plan.steps)})
     written(path)
 

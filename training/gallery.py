@@ -51,7 +51,7 @@ def sheet(rows: list[Row], heads: list[str], path: Path) -> None:
             picture = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
             canvas.paste(picture, (MARGIN + column * side, head + line * side))
     path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.quantize(255, dither=Image.Dither.NONE).save(path, optimize=True)
+    canvas.save(path, quality=92, subsampling=0)
 
 
 def _photos(asked: list[Query]) -> NDArray[np.uint8]:
@@ -124,8 +124,8 @@ def write(
             Row("nearest trained-on", remembered(features[first], index)),
         ]
         slug = name.replace(" ", "-")
-        sheet(rows, [products[asked[i].product].name for i in first], folder / "gallery" / f"{slug}.png")
-        text += [f"## {name.capitalize()}", "", f"![{name}](gallery/{slug}.png)", ""]
+        sheet(rows, [products[asked[i].product].name for i in first], folder / "gallery" / f"{slug}.jpg")
+        text += [f"## {name.capitalize()}", "", f"![{name}](gallery/{slug}.jpg)", ""]
     # From here on it is the held-out products.
     categories = np.array([p.category for p in products])
     right = categories[order[:, 0]] == categories[[q.product for q in asked]]
@@ -136,29 +136,30 @@ def write(
             Row("its studio shot", np.stack([asked[i].truth for i in wrong])),
             Row(f"{served}: photo and title", drawn[wrong]),
         ]
-        sheet(rows, [products[asked[i].product].name for i in wrong], folder / "gallery" / "failures.png")
+        sheet(rows, [products[asked[i].product].name for i in wrong], folder / "gallery" / "failures.jpg")
         text += [
             "## Failures",
             "",
             "Pictures of held-out products that the judge takes for something of another category.",
             "",
-            "![failures](gallery/failures.png)",
+            "![failures](gallery/failures.jpg)",
             "",
         ]
     real = photos()
     unseen = real_conditions(real, fusion, image_encoder)
+    around = turntable_frames(turntable, unseen)
     rows = [
         Row("a real photo", np.stack([_squared(entry["path"]) for entry in real])),
         *(Row(f"{variant}: photo alone", draw(d, unseen, 1)) for variant, d in decoders.items()),
-        Row(f"{served}: turned by 45°", turntable_frames(turntable, unseen)[:, 3]),
+        *(Row(f"turned by {degrees}°", around[:, degrees * FRAMES // 360]) for degrees in (30, 90, 180)),
     ]
-    sheet(rows, [entry["name"] for entry in real], folder / "gallery" / "real-photos.png")
+    sheet(rows, [entry["name"] for entry in real], folder / "gallery" / "real-photos.jpg")
     text += [
         "## Real photos",
         "",
         "Nothing like them was trained on.",
         "",
-        "![real photos](gallery/real-photos.png)",
+        "![real photos](gallery/real-photos.jpg)",
         "",
     ]
     text += ["## Turntables", "", "Every second frame: drawn from one photo and its title, and the true one below.", ""]
@@ -167,8 +168,8 @@ def write(
         drawn_turn, true_turn = turned(turntable, asked[place], given["both"][place : place + 1], products)
         name = products[asked[place].product].name[:20]
         rows += [Row(name, drawn_turn[::2]), Row("true", true_turn[::2])]
-    sheet(rows, [f"{frame * 360 // FRAMES}°" for frame in range(0, FRAMES, 2)], folder / "gallery" / "turntables.png")
-    text += ["![turntables](gallery/turntables.png)", ""]
+    sheet(rows, [f"{frame * 360 // FRAMES}°" for frame in range(0, FRAMES, 2)], folder / "gallery" / "turntables.jpg")
+    text += ["![turntables](gallery/turntables.jpg)", ""]
     path = folder / "gallery.md"
     path.write_text("\n".join(text))
     return path

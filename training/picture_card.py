@@ -11,7 +11,7 @@ from rich.table import Table
 from safetensors.torch import load_file
 
 from networks.image_decoder import VARIANTS, Still
-from networks.video_decoder import CANDIDATES, Turntable, VideoDecoder
+from networks.video_decoder import CANDIDATES, UNFIT, UNLIKE, Turntable, VideoDecoder
 from training import gallery, turning
 from training.catalogue import Product
 from training.encoders import REPOSITORY, ImageEncoder, TextEncoder
@@ -113,6 +113,9 @@ def write(results: dict[str, Any], products: list[Product], served: str) -> list
             candidates=CANDIDATES,
             first=turning.FIRST,
             further=turning.FURTHER,
+            sharper=turning.SHARPER,
+            unlike=UNLIKE,
+            unfit=UNFIT,
             machine=MACHINE,
             turntables=turns["turntables"],
             turn_category=f"{turns['category_accuracy']:.2f}",

@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from networks.image_decoder import SIZE
+from networks.image_decoder import SIZE, Discriminator
 from networks.video_decoder import (
     DEPTHS,
     FRAMES,
     MARGIN,
+    Sharpen,
     Solids,
     Taken,
     VideoDecoder,
     gone_round,
     in_lines,
+    rounded,
     sight,
     square,
     window,
@@ -54,6 +56,10 @@ class Plan:
 
 #: From the image decoder's blocks on, and what goes on from its weights.
 FIRST, FURTHER = Plan(4300, batch=16, turned=6), Plan(3600, batch=10, turned=8)
+#: Of `Sharpen` alone; those that are turned by their own shape are judged by their errors, too.
+SHARPER = Plan(1500, batch=12, turned=8)
+ADVERSARIAL_WEIGHT = 0.04
+KEPT = 4  # pixels of a side over which frames without a true one keep their colours
 SHOT_SHARE, BLURRED_SHARE, RECOLOURED_SHARE, SAME_SIDE_SHARE = 0.6, 0.6, 0.4, 0.1
 #: Deviations of recalled shapes from the product's own: radians, shares, and of the window's half side.
 TILTED, STRETCHED, SHIFTED = 0.06, 0.06, 0.02
@@ -267,3 +273,49 @@ def train(
         report=report,
     )
     return VideoDecoder.restored(weights["decoder"])
+
+
+def sharpen(data: Data, checkpoint: Path, report: Callable[[int, str], None], start: dict[str, Tensor]) -> VideoDecoder:
+    """The decoder of `start` with a `Sharpen` that a discriminator judged, too; goes on from `checkpoint`.
+
+    Errors alone teach it to blur: where an edge is a pixel off, a blurred one is less wrong. Of those frames that are
+    not turned by the product's own shape but as the cut-out is where nothing known is like it, only the discriminator
+    says how they should look, and their own colours, by and large, what they should show.
+    """
+    torch.manual_seed(SEED)
+    decoder = VideoDecoder.restored({name: value.float() for name, value in start.items()}).requires_grad_(False)
+    decoder.sharpen, discriminator = Sharpen(), Discriminator()
+    painters = optimizer_of(decoder.sharpen, betas=(0.5, 0.99))
+    judges = optimizer_of(discriminator, betas=(0.5, 0.99))
+    own = SHARPER.turned
+
+    def step_losses(step: int, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
+        sample = data.draw(rng, SHARPER.batch).to(device)
+        with torch.no_grad():
+            unlike = rounded(sample.framed[own:, 3:], sample.taken.only(slice(own, None)))
+            shapes = torch.cat([sample.recalled[:own], unlike])
+            opacity, colour = decoder.to(device).lift(sample.framed, sample.fused, shapes)
+        coarse, fine = decoder.frames(opacity, colour, sample.taken, sample.turns)
+        true, drawn = (x[:, :3] + 1 - x[:, 3:] for x in (sample.target, fine))
+        verdicts = discriminator(true, sample.fused), discriminator(drawn.detach(), sample.fused)
+        judged = F.relu(1 - verdicts[0]).mean() + F.relu(1 + verdicts[1]).mean()
+        apply(judges, judged)
+        adversarial = -discriminator(drawn, sample.fused).mean()
+        error = apart(fine[:own], sample.target[:own])
+        kept = (F.avg_pool2d(fine[own:], KEPT) - F.avg_pool2d(coarse[own:, :4], KEPT)).abs().mean()
+        apply(painters, error + kept + ADVERSARIAL_WEIGHT * adversarial)
+        losses = {"error": error, "kept": kept, "generator": adversarial, "discriminator": judged}
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    weights = run_loop(
+        "video-decoder-sharper",
+        {"sharpen": decoder.sharpen, "discriminator": discriminator},
+        {"sharpen": painters, "discriminator": judges},
+        step_losses,
+        steps=SHARPER.steps,
+        seed=SEED,
+        checkpoint=checkpoint,
+        report=report,
+    )
+    decoder.sharpen.load_state_dict(weights["sharpen"])
+    return decoder.eval()

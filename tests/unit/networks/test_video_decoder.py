@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import distance_transform_edt
 
 from networks.image_decoder import SIZE, Memory, create
 from networks.thumbnail import to_rows
@@ -16,6 +17,7 @@ from networks.video_decoder import (
     NEARNESS,
     PLACES,
     STEPS,
+    UNLIKE,
     Solids,
     Taken,
     Turntable,
@@ -23,10 +25,12 @@ from networks.video_decoder import (
     floor,
     gone_round,
     in_sight,
+    rounded,
     sample,
     seen,
     sight,
     square,
+    to_edge,
     window,
 )
 
@@ -132,6 +136,11 @@ def wedge(mirrored: bool = False) -> np.ndarray:
     return board | ((abs(x - 0.4) < 0.2) & (abs(y - 0.3) < 0.2) & (abs(z - 0.3) < 0.3))
 
 
+def like_all(count: int) -> torch.Tensor:
+    """A unit embedding [1, 384] that the products of :func:`solids` are equally near to."""
+    return torch.nn.functional.normalize((torch.arange(384) < count).float(), dim=0).unsqueeze(0)
+
+
 def taken_so() -> Taken:
     return Taken(*CAMERA, *CAMERA, CAMERA[0])
 
@@ -150,7 +159,7 @@ def test_the_shape_that_fits_the_cut_out_is_recalled_and_turned_as_it_stands(deg
     known = solids(flat, wedge(), wedge(mirrored=True))
     want = turned(wedge(), degrees)
     cut_out = want.amax(1, keepdim=True).expand(-1, 4, -1, -1)
-    found = known(cut_out, torch.zeros(1, 384), taken_so())
+    found = known(cut_out, like_all(3), taken_so())
     assert found.shape == want.shape
     assert (found - want).abs().sum() < 0.02 * want.sum()
 
@@ -165,6 +174,50 @@ def test_of_shapes_that_fit_alike_the_likest_products_is_recalled():
     for which, shape in enumerate((drum, pipe)):
         found = known(cut_out, torch.eye(2, 384)[which : which + 1], taken_so())
         assert found.sum().item() == pytest.approx(turned(shape, 0).sum().item(), rel=0.05)
+
+
+def shown(solid: torch.Tensor, turn: float) -> torch.Tensor:
+    """Opacity [S, S] of what fills the lines of sight [1, D, S, S], from a camera that went on by `turn`."""
+    return seen_after(solid.unsqueeze(1).expand(-1, 4, -1, -1, -1), turn)[0, 3]
+
+
+def test_how_far_the_edge_is_agrees_with_scipy():
+    inside = (torch.rand(2, 33, 33, generator=torch.Generator().manual_seed(1)) > 0.04).float()
+    want = np.stack([distance_transform_edt(each.numpy()) for each in inside])
+    np.testing.assert_allclose(to_edge(inside).numpy(), want, atol=1e-4)
+    assert (to_edge(torch.ones(1, 8, 8)) == 4).all()
+    assert not to_edge(torch.zeros(1, 8, 8)).any()
+
+
+def test_a_disc_becomes_a_ball_and_a_high_board_stands_upright():
+    line = torch.linspace(-1, 1, SIZE)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    disc = (x.square() + y.square() < 0.25).float()[None, None]
+    ball = rounded(disc, taken_so())
+    assert not (ball.amax(1) * (1 - disc[0])).any()
+    for turn in (0.0, math.pi / 3, math.pi / 2, math.pi):
+        assert (shown(ball, turn) > 0.5).sum().item() == pytest.approx(disc.sum().item(), rel=0.2)
+    board = ((x.abs() < 0.15) & (y.abs() < 0.8)).float()[None, None]
+    aside = shown(rounded(board, taken_so()), math.pi / 2)
+    assert abs((aside > 0.5).any(1).sum() - board.any(3).sum()) < 6
+    above, below = (middle(aside * part)[0] for part in (y < -0.3, y > 0.3))
+    assert above == pytest.approx(below, abs=0.03)
+
+
+def test_where_no_known_product_is_like_it_or_fits_it_the_cut_out_is_rounded():
+    line = np.linspace(-1, 1, PLACES)
+    rod = np.broadcast_to((abs(line)[:, None] < 0.1) & (abs(line) < 0.1), (PLACES, PLACES, PLACES))
+    cut_out = turned(wedge(), 45).amax(1, keepdim=True).expand(3, 4, -1, -1)
+    like, unlike = torch.eye(3, 384)[:1], torch.eye(3, 384)[2:]
+    barely = UNLIKE * like + math.sqrt(1 - UNLIKE**2) * unlike
+    taken = Taken(*(value.expand(3, -1) for value in vars(taken_so()).values()))
+    rows = torch.cat([like, unlike, barely * 1.001])
+    found, fitting_none = (solids(shape)(cut_out, rows, taken) for shape in (wedge(), rod))
+    cushion = rounded(cut_out[:, 3:], taken)
+    torch.testing.assert_close(fitting_none, cushion)
+    torch.testing.assert_close(found[1], cushion[1])
+    for row in (0, 2):
+        assert (found[row] - turned(wedge(), 45)).abs().sum() < 0.02 * cushion[row].sum()
 
 
 def test_what_the_photo_shows_stands_whatever_is_recalled():

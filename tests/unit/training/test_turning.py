@@ -134,3 +134,25 @@ def test_it_learns_and_comes_back_from_its_file(data, tmp_path, monkeypatch):
     with torch.inference_mode():
         want, have = (d(sample.close, sample.fused, sample.turns) for d in (decoder, back))
     torch.testing.assert_close(have, want, atol=1e-2, rtol=0)
+
+
+@pytest.mark.slow
+def test_sharpening_is_learned_without_touching_the_rest(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("VITRINA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(loop, "WARM_UP", 2)
+    monkeypatch.setattr(turning, "SHARPER", turning.Plan(8, batch=6, turned=4))
+    torch.manual_seed(1)
+    begun = VideoDecoder(len(data.frames))
+    begun.solids = data.memory
+    torch.nn.init.normal_(begun.lift.columns.weight, std=0.02)
+    said = []
+    start = {name: value.clone() for name, value in begun.state_dict().items()}
+    decoder = turning.sharpen(data, tmp_path / "run.pt", lambda _, terms: said.append(terms), start)
+    assert len(said) == 8 and all("generator" in terms and "discriminator" in terms for terms in said)
+    changed = {name for name, value in decoder.state_dict().items() if not torch.equal(value, start[name])}
+    assert changed == {name for name in start if name.startswith("sharpen.")}
+    errors = [float(terms.split("error ")[1].split()[0]) for terms in said]
+    assert np.mean(errors[-3:]) < 2 * np.mean(errors[:3])
+    again = turning.sharpen(data, tmp_path / "run.pt", lambda _, terms: said.append(terms), start)
+    assert len(said) == 8  # it was done
+    assert torch.equal(again.sharpen.out.weight, decoder.sharpen.out.weight)
