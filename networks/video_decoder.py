@@ -37,7 +37,7 @@ LIKENESS = 0.3  # of a product's embedding, beside the share that the two outlin
 UNLIKE, UNFIT = 0.45, 0.5  # below that likeness of the nearest, or share of the outlines in common, none is recalled
 LEAST_FULL = 1.0  # opacity, before its sigmoid, of the fullest place behind a pixel of the cut-out
 AT_ONCE = 4  # frames that are seen together: a frame takes ten megabytes on its way
-SHARPNESS = 2.0  # of the volume's edges, beside what it was taught to be sure of
+SHARPNESS = 3.0  # of the volume's edges, beside what it was taught to be sure of
 NEARNESS = 0.27  # of the camera that goes round: one over its distance, the volume's half side being one
 #: The light stands to the camera's right and above, and its shadow on white is so dark; as the catalogue has it.
 LIGHT_ASIDE, LIGHT_ABOVE, SHADOW = math.radians(35), math.radians(65), 0.25

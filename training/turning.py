@@ -58,7 +58,7 @@ class Plan:
 FIRST, FURTHER = Plan(4300, batch=16, turned=6), Plan(3600, batch=10, turned=8)
 #: Of `Sharpen` alone; those that are turned by their own shape are judged by their errors, too.
 SHARPER = Plan(1500, batch=12, turned=8)
-ADVERSARIAL_WEIGHT = 0.04
+ADVERSARIAL_WEIGHT = 0.02
 KEPT = 4  # pixels of a side over which frames without a true one keep their colours
 SHOT_SHARE, BLURRED_SHARE, RECOLOURED_SHARE, SAME_SIDE_SHARE = 0.6, 0.6, 0.4, 0.1
 #: Deviations of recalled shapes from the product's own: radians, shares, and of the window's half side.
