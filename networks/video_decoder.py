@@ -34,6 +34,7 @@ PLACES = 32  # a side of a shape that is recalled
 CANDIDATES = 24  # known products whose shapes are compared
 OUTLINE, LOOKS = 24, 24  # pixels of a side and places along a line of sight of that comparison
 LIKENESS = 0.3  # of a product's embedding, beside the share that the two outlines have in common
+LEAST_LIKE = 0.5  # of the nearest product's likeness, below which another is not recalled
 UNLIKE, UNFIT = 0.45, 0.5  # below that likeness of the nearest, or share of the outlines in common, none is recalled
 LEAST_FULL = 1.0  # opacity, before its sigmoid, of the fullest place behind a pixel of the cut-out
 AT_ONCE = 4  # frames that are seen together: a frame takes ten megabytes on its way
@@ -156,7 +157,9 @@ class Solids(nn.Module):
         outlines = met.reshape(batch, FRAMES, LOOKS, OUTLINE * OUTLINE, -1).amax(2)
         own = F.adaptive_avg_pool2d(cut_out[:, 3:], OUTLINE).reshape(batch, 1, -1, 1)
         common = torch.minimum(outlines, own).sum(2) / torch.maximum(outlines, own).sum(2).clamp(min=1e-3)
-        best = (common + LIKENESS * likeness.unsqueeze(1)).flatten(1).argmax(1, keepdim=True)  # of [B, 24, K]
+        fit = common + LIKENESS * likeness.unsqueeze(1)
+        fit = torch.where((likeness >= LEAST_LIKE * likeness[:, :1]).unsqueeze(1), fit, -1.0)
+        best = fit.flatten(1).argmax(1, keepdim=True)  # of [B, 24, K]
         known = (likeness[:, :1] >= UNLIKE) & (common.flatten(1).gather(1, best) >= UNFIT)
         count = likeness.shape[1]
         side = self.sides[torch.div(best, count, rounding_mode="trunc")]

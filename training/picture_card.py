@@ -11,7 +11,7 @@ from rich.table import Table
 from safetensors.torch import load_file
 
 from networks.image_decoder import VARIANTS, Still
-from networks.video_decoder import CANDIDATES, UNFIT, UNLIKE, Turntable, VideoDecoder
+from networks.video_decoder import CANDIDATES, LEAST_LIKE, UNFIT, UNLIKE, Turntable, VideoDecoder
 from training import gallery, turning
 from training.catalogue import Product
 from training.encoders import REPOSITORY, ImageEncoder, TextEncoder
@@ -114,6 +114,7 @@ def write(results: dict[str, Any], products: list[Product], served: str) -> list
             first=turning.FIRST,
             further=turning.FURTHER,
             sharper=turning.SHARPER,
+            least=LEAST_LIKE,
             unlike=UNLIKE,
             unfit=UNFIT,
             machine=MACHINE,

@@ -13,6 +13,7 @@ from networks.video_decoder import (
     DEPTHS,
     FRAMES,
     LEAST_FULL,
+    LEAST_LIKE,
     MARGIN,
     NEARNESS,
     PLACES,
@@ -174,6 +175,23 @@ def test_of_shapes_that_fit_alike_the_likest_products_is_recalled():
     for which, shape in enumerate((drum, pipe)):
         found = known(cut_out, torch.eye(2, 384)[which : which + 1], taken_so())
         assert found.sum().item() == pytest.approx(turned(shape, 0).sum().item(), rel=0.05)
+
+
+def test_what_is_far_less_like_it_is_not_recalled_however_well_it_fits():
+    line = np.linspace(-1, 1, PLACES)
+    z, y, x = np.meshgrid(line, line, line, indexing="ij")
+    pillar = (np.hypot(x, z) < 0.45) & (abs(y) < 0.5)
+    known = solids(pillar, wedge())
+    cut_out = turned(wedge(), 45).amax(1, keepdim=True).expand(2, 4, -1, -1)
+    rows = torch.zeros(2, 384)
+    rows[:, 0] = UNLIKE
+    rows[:, 1] = UNLIKE * LEAST_LIKE + torch.tensor([0.01, -0.01])
+    taken = Taken(*(value.expand(2, -1) for value in vars(taken_so()).values()))
+    found = known(cut_out, rows, taken)
+    want = turned(wedge(), 45)[0]
+    assert (found[0] - want).abs().sum() < 0.02 * want.sum()
+    pillar_seen = turned(pillar, 0)[0]
+    assert (found[1] - pillar_seen).abs().sum() < 0.1 * pillar_seen.sum()
 
 
 def shown(solid: torch.Tensor, turn: float) -> torch.Tensor:
