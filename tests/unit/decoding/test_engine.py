@@ -167,10 +167,21 @@ def test_a_full_queue_refuses_and_recovers(engine):
 
 
 def test_cancelling_frees_the_place_of_running_and_waiting(engine):
-    running = [engine.submit(engine.request("the", max_tokens=90)) for _ in range(4)]
+    submitted, begun, cancelled = (threading.Event() for _ in range(3))
+
+    def hold_last(_) -> None:
+        begun.set()
+        cancelled.wait(30)
+
+    held = (lambda _: submitted.wait(30), None, None, hold_last)  # or the text would be whole before all is asked
+    running = [engine.submit(engine.request("the", max_tokens=90), on_event=hold) for hold in held]
+    submitted.set()
+    assert begun.wait(30)
+    assert engine.statistics().active == 4
     waiting = [engine.submit(ask(engine, number)) for number in range(6)]
     for handle in (*running, *waiting[:3]):
         handle.cancel()
+    cancelled.set()
     for handle in (*running, *waiting[:3]):
         with pytest.raises(StageError) as caught:
             handle.result()
