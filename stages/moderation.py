@@ -34,6 +34,8 @@ Action = Literal["allow", "flag", "block"]
 _ACTIONS: tuple[Action, ...] = ("allow", "flag", "block")
 _PIECE = re.compile(r"[0-9a-z]+|[^\x00-\x7f]")
 _ENGLISH = re.compile(r"[A-Za-z]{2,}")
+#: What goes on a word; Chinese and its neighbours put no spaces between words, so theirs do not.
+_LETTER = r"[^\W\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]"
 
 
 class Finding(NamedTuple):
@@ -198,21 +200,28 @@ class Watch:
         """
         self._said += text
         safe = len(self._said) if ended else self._safe()
-        begin = max(0, self._passed - 2 * self._longest)
-        begin = self._said.find(" ", begin) + 1 if begin else 0  # not within a word
-        window = self._said[begin:safe]
-        if not self._policy.first_pieces.isdisjoint(_PIECE.findall(_even(window))):
-            found = self._policy.worded(window, self._field)
-            if blocking := [finding for finding in found if finding.action == "block"]:
+        begin = self._said.rfind(" ", 0, max(0, self._passed - 2 * self._longest)) + 1  # not within a word
+        if self._blocking(begin, safe):
+            # What went out was let through with more before it: "gun" is no end of "glue gun" if one begins there.
+            while begin < self._passed and self._blocking(begin, self._passed):
+                begin = self._said.find(" ", begin, self._passed) + 1 or self._passed
+            if blocking := self._blocking(begin, safe):
                 raise StageError("blocked", self._field, reason(blocking))
         passing, self._passed = self._said[self._passed : safe], max(self._passed, safe)
         return passing
+
+    def _blocking(self, begin: int, end: int) -> list[Finding]:
+        """What blocks in what was said from one place to another."""
+        window = self._said[begin:end]
+        if self._policy.first_pieces.isdisjoint(_PIECE.findall(_even(window))):
+            return []
+        return [finding for finding in self._policy.worded(window, self._field) if finding.action == "block"]
 
     def _safe(self) -> int:
         """Where the first phrase begins that may go on."""
         least = max(self._passed, len(self._said) - 2 * self._longest)
         for place in range(least, len(self._said)):
-            inside = place and self._said[place - 1].isalnum() and self._said[place].isascii()
+            inside = place and re.match(_LETTER, self._said[place - 1]) and self._said[place].isascii()
             if not inside and _even(self._said[place:]) in self._policy.beginnings:
                 return place
         return len(self._said)
@@ -351,8 +360,10 @@ def _even(text: str) -> str:
 
 def _any(words: Iterable[str]) -> re.Pattern[str] | None:
     """Finds any of some words: as a whole where their script puts spaces between words, in plural too."""
-    parts = []
+    spaced, other = [], []
     for word in sorted(words, key=len, reverse=True):
         bare = r"[\s-]+".join(map(re.escape, re.split(r"[\s-]+", word)))
-        parts.append(rf"(?<!\w){bare}(?:e?s)?(?!\w)" if word[0].isascii() else bare)
-    return re.compile("|".join(parts), re.IGNORECASE) if parts else None
+        (spaced if word[0].isascii() else other).append(bare)
+    if spaced:
+        other.append(rf"(?<!{_LETTER})(?:{'|'.join(spaced)})(?:e?s)?(?!{_LETTER})")
+    return re.compile("|".join(other), re.IGNORECASE) if other else None
