@@ -43,6 +43,10 @@ def prompt(thing: str) -> str:
     return f"<|im_start|>user\nDescribe this product: {thing}<|im_end|>\n<|im_start|>assistant\n"
 
 
+#: Answered by as many tokens as may be: not by an end that comes before a test looks.
+LONG = "<|im_start|>user\nWrite a very long story about a dragon, in fifty chapters.<|im_end|>\n<|im_start|>assistant\n"
+
+
 def tensors(prompts: list[str | bytes], **fields) -> list[triton.InferInput]:
     """The inputs of a request with one row a prompt; `fields` are the same for every row."""
     values = {"PROMPT": np.array([[p.encode() if isinstance(p, str) else p] for p in prompts], np.object_)}
@@ -270,7 +274,7 @@ def test_cancelling_frees_the_slot(served):
     served.wait_for("vitrina_decoder_active", 0)
     before = served.metric(CANCELLED)
     ended: queue.Queue = queue.Queue()
-    asked = tensors([prompt("tent"), prompt("mug")], MAX_TOKENS=1000)
+    asked = tensors([LONG, LONG], MAX_TOKENS=1000)
     call = served.client.async_infer("text_collector", asked, lambda result, error: ended.put(error))
     served.wait_for("vitrina_decoder_active", 2)
     call.cancel()
@@ -279,7 +283,7 @@ def test_cancelling_frees_the_slot(served):
     served.wait_for(CANCELLED, before + 2)
     with triton.InferenceServerClient(served.server.grpc_url) as client:
         client.start_stream(lambda result, error: None)
-        client.async_stream_infer("text_decoder", tensors([prompt("tent")], MAX_TOKENS=1000))
+        client.async_stream_infer("text_decoder", tensors([LONG], MAX_TOKENS=1000))
         served.wait_for("vitrina_decoder_active", 1)
         client.stop_stream(cancel_requests=True)
         served.wait_for("vitrina_decoder_active", 0)
@@ -311,8 +315,8 @@ def test_a_full_queue_refuses_at_once_and_recovers(served):
 def test_stopping_drains(bundle, served):
     """A server that is told to stop lets the text under way end. Last: it stops the module's server."""
     with ThreadPoolExecutor(1) as pool:
-        expected = served.text(prompt("sofa"), MAX_TOKENS=60)
-        running = pool.submit(served.text, prompt("sofa"), MAX_TOKENS=60)
+        expected = served.text(LONG, MAX_TOKENS=300)
+        running = pool.submit(served.text, LONG, MAX_TOKENS=300)
         served.wait_for("vitrina_decoder_active", 1)
         served.server.stop()
         assert running.result() == expected
