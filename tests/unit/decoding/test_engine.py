@@ -242,10 +242,11 @@ def test_a_newcomer_costs_the_others_a_chunk_a_step(folder):
         return real(first, embeddings, lengths)
 
     scheduler.network.run = watched
-    running = engine.submit(engine.request("the", max_tokens=60))
-    while running.first_token is None:
-        time.sleep(0.001)
+    begun, asked = threading.Event(), threading.Event()
+    running = engine.submit(engine.request("the", max_tokens=60), on_event=lambda _: (begun.set(), asked.wait(30)))
+    assert begun.wait(30)
     joining = engine.submit(engine.request("a" * 50, max_tokens=2))
+    asked.set()
     joining.result()
     running.result()
     engine.close()
