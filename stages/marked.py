@@ -59,8 +59,9 @@ def film_file(
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         with av.open(file.name, "w", format="mp4", options={"movflags": "faststart+use_metadata_tags"}) as container:
             container.metadata["comment"] = comment
-            # With more threads that look ahead, fades are not encoded alike twice.
-            options = {"crf": str(crf), "preset": "veryfast", "x264-params": "lookahead-threads=1"}
+            # With threads that look ahead, fades are not encoded alike twice.
+            steady = "sync-lookahead=0:lookahead-threads=1"
+            options = {"crf": str(crf), "preset": "veryfast", "x264-params": steady}
             stream = container.add_stream("libx264", rate=frames_a_second, options=options)
             stream.width, stream.height = size
             stream.pix_fmt = "yuv420p"
