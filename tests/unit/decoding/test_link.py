@@ -107,8 +107,8 @@ def test_an_answer_under_way_never_reaches_a_later_connection(serve, path, monke
 
     serve()
     link = Link(path)
-    link.ask(fields(MAX_TOKENS=1))
     monkeypatch.setattr(Connection, "_send", slow)
+    link.ask(fields(MAX_TOKENS=1))
     assert writing.wait(30)
     link.close()
     time.sleep(0.3)  # for the serving thread to see it
