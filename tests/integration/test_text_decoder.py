@@ -266,7 +266,7 @@ def test_a_bad_row_is_named_and_the_others_are_cancelled(served):
 def test_a_deadline_is_kept(served):
     for ask in (served.stream, served.collect):
         with pytest.raises(InferenceServerException, match="vitrina/deadline_exceeded TIMEOUT_MS: the 80 ms"):
-            ask(prompt("tent"), MAX_TOKENS=900, TIMEOUT_MS=80)
+            ask(LONG, MAX_TOKENS=900, TIMEOUT_MS=80)
 
 
 def test_cancelling_frees_the_slot(served):
