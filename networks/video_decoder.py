@@ -39,6 +39,7 @@ UNLIKE, UNFIT = 0.45, 0.5  # below that likeness of the nearest, or share of the
 LEAST_FULL = 1.0  # opacity, before its sigmoid, of the fullest place behind a pixel of the cut-out
 AT_ONCE = 4  # frames that are seen together: a frame takes ten megabytes on its way
 SHARPNESS = 3.0  # of the volume's edges, beside what it was taught to be sure of
+EMPTY = -18.0  # opacity, before its sigmoid, outside the volume
 NEARNESS = 0.27  # of the camera that goes round: one over its distance, the volume's half side being one
 #: The light stands to the camera's right and above, and its shadow on white is so dark; as the catalogue has it.
 LIGHT_ASIDE, LIGHT_ABOVE, SHADOW = math.radians(35), math.radians(65), 0.25
@@ -368,15 +369,17 @@ class VideoDecoder(nn.Module):
     def frames(self, opacity: Tensor, colour: Tensor, taken: Taken, turns: Tensor) -> tuple[Tensor, Tensor]:
         """What :class:`Lift` gave, seen after turns [B, T]: as :func:`seen` gives it and sharpened, [B·T, …]."""
         batch = turns.shape[0]
-        there = (SHARPNESS * opacity).sigmoid()
-        volume = torch.cat([colour * there, there], 1)
+        # What lies between two places is asked for before the sigmoid: so a surface there stays one and has no steps (Sun
+        # et al. 2022, arXiv:2111.11215).
+        volume = torch.cat([colour, (SHARPNESS * opacity).clamp(min=EMPTY) - EMPTY], 1)
         ahead = sight(taken.turning, torch.full_like(taken.turning, NEARNESS), STEPS, SIZE)
         parts = []
         for few in turns.split(AT_ONCE, 1):
             places = in_sight(gone_round(ahead, few), taken.elevation, taken.nearness)
             found = sample(volume, places.reshape(batch, -1, SIZE, 3))
-            found = found.reshape(batch, 4, few.shape[1], STEPS, SIZE, SIZE).transpose(1, 2)
-            parts.append(seen(found.flatten(0, 1)).reshape(*few.shape, 5, SIZE, SIZE))
+            found = found.reshape(batch, 4, few.shape[1], STEPS, SIZE, SIZE).transpose(1, 2).flatten(0, 1)
+            there = (found[:, 3:] + EMPTY).sigmoid()
+            parts.append(seen(torch.cat([found[:, :3] * there, there], 1)).reshape(*few.shape, 5, SIZE, SIZE))
         coarse = torch.cat(parts, 1).flatten(0, 1)
         return coarse, self.sharpen(coarse)
 
