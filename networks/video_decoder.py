@@ -369,8 +369,8 @@ class VideoDecoder(nn.Module):
     def frames(self, opacity: Tensor, colour: Tensor, taken: Taken, turns: Tensor) -> tuple[Tensor, Tensor]:
         """What :class:`Lift` gave, seen after turns [B, T]: as :func:`seen` gives it and sharpened, [B·T, …]."""
         batch = turns.shape[0]
-        # What lies between two places is asked for before the sigmoid: so a surface there stays one and has no steps (Sun
-        # et al. 2022, arXiv:2111.11215).
+        # What lies between two places is asked for before the sigmoid, so that a surface there stays one, without steps
+        # (Sun et al. 2022, arXiv:2111.11215).
         volume = torch.cat([colour, (SHARPNESS * opacity).clamp(min=EMPTY) - EMPTY], 1)
         ahead = sight(taken.turning, torch.full_like(taken.turning, NEARNESS), STEPS, SIZE)
         parts = []
