@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from decoding.network import Network
 from decoding.request import MAX_TIMEOUT_MS, Handle, Request
 from decoding.sampling import Sampling
 from decoding.scheduler import Scheduler, Statistics
 from decoding.stop import check_stops
+from decoding.tokens import PromptTokenizer
 from stages.errors import StageError, invalid, too_large
 
 log = logging.getLogger("vitrina.decoding")
@@ -48,11 +48,11 @@ class Engine:
         spinning: bool = True,
         prefix_cache_mb: int = 64,
     ) -> None:
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer = PromptTokenizer(folder / "tokenizer.json")
         self._network = Network(folder, slots, threads, max_length, spinning)
         self.max_length = self._network.max_length
         self._scheduler = Scheduler(
-            self._network, self._tokenizer, max_queue, prefix_cache_bytes=prefix_cache_mb * 1_000_000
+            self._network, self._tokenizer.whole, max_queue, prefix_cache_bytes=prefix_cache_mb * 1_000_000
         )
         self._wake = threading.Condition()
         self._closing = self._abandon = False
@@ -73,7 +73,7 @@ class Engine:
         """Checks what a caller wants.
 
         Args:
-            prompt: the whole prompt, chat template applied.
+            prompt: the whole prompt, chat template applied; people's text in it between the marks of `stages.chat`.
             prefix: FP32 [tokens, hidden] soft prefix, put before the prompt; None for none.
             max_tokens: most tokens to write, 1 to `max_length`; 128, or `max_length` if that is less, if None.
             sampling: how tokens are chosen; greedy if None.
@@ -107,7 +107,7 @@ class Engine:
         size = len(prompt.encode("utf-8", "surrogatepass"))
         if size > limit:
             raise too_large("PROMPT", f"it has {size} bytes; the limit is {limit}, of {self.max_length} tokens at most")
-        ids = self._tokenizer.encode(prompt, add_special_tokens=False).ids
+        ids = self._tokenizer(prompt)
         if not ids:
             raise invalid("PROMPT", "it is empty; send the text that the decoder shall continue")
         return ids

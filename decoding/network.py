@@ -85,7 +85,7 @@ class Network:
 
     def embed(self, ids: list[int] | np.ndarray) -> np.ndarray:
         """Token ids [..] → FP32 [.., hidden]."""
-        return self.embeddings[ids]
+        return self.embeddings[ids].astype(np.float32)
 
     def run(self, first: int, embeddings: np.ndarray, lengths: list[int]) -> np.ndarray:
         """Appends tokens to the rows `first`, `first` + 1, … and gives the logits after the last of them.

@@ -24,7 +24,7 @@ from export import pipeline, sources
 from export.configs import MODELS_ROOT
 from export.parity import check
 from export.progress import Reporter
-from export.recipe import SLOTS, Recipe, Slot
+from export.recipe import RECIPES, SLOTS, Recipe, Slot
 
 #: Rooms and libraries whose change makes an export stale.
 _LIBRARIES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-genai")
@@ -64,6 +64,9 @@ def key(name: str, slot: Slot) -> str:
         code.append((_EXPORT / "quantization.py").read_text())
     if "from networks" in code[0]:
         code += [path.read_text() for path in sorted((sources.REPOSITORY / "networks").glob("*.py"))]
+    if "prompts" in slot.options:
+        code += [(sources.REPOSITORY / "stages" / f"{stage}.py").read_text() for stage in ("chat", "prompts")]
+        code.append((RECIPES / "prompts" / f"{slot.options['prompts']}.yaml").read_text(encoding="utf-8"))
     declared = [(m.inputs, m.outputs) for m in pipeline.MODELS if m.files.get("model.onnx") == name]
     versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
     whole = json.dumps(

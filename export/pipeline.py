@@ -19,6 +19,7 @@ AXES: dict[str, tuple[int, int, int]] = {
     "mel_frames": (200, 400, 3000),  # of a sound, a hundred a second
     "events": (1, 16, 64),  # of a shopper's history
     "prefix": (0, 8, 64),  # soft-prefix vectors before the prompt
+    "hidden": (1, 1536, 16384),  # width of the text decoder's embeddings, which it checks itself
     "stops": (1, 1, 8),  # stop strings
     "words": (1, 4, 32),  # banned words
     "ranked": (1, 10, 100),  # products that are recommended
@@ -222,9 +223,11 @@ POST_OUTPUTS = (Tensor("POST", "BYTES", (1,)), Tensor("SECONDS", "FP32", (1,)))
 SUBJECT = Tensor("SUBJECT", "FP32", (1,))  # the share of the photo that the product covers
 SAMPLES = Tensor("SAMPLES", "FP32", ("samples",))
 SAMPLE_RATE = Tensor("SAMPLE_RATE", "INT32", (1,))
+#: What the prompter read, for whoever edits a stream.
+REQUEST = Tensor("REQUEST", "BYTES", (1,), optional=True)
 DECODER_INPUTS = (
     Tensor("PROMPT", "BYTES", (1,)),
-    Tensor("PREFIX", "FP32", ("prefix", 576), optional=True),
+    Tensor("PREFIX", "FP32", ("prefix", "hidden"), optional=True),
     *SAMPLING_FIELDS,
 )
 
@@ -440,15 +443,16 @@ MODELS: tuple[Model, ...] = (
         (
             Tensor("PROMPT", "BYTES", (1,)),
             KEYWORDS,
+            replace(REQUEST, optional=False),
             *(replace(t, optional=False) for t in SAMPLING_FIELDS if t.name in TASK_SAMPLING),
         ),
         batches=False,  # optional fields differ from request to request
-        files={"chat_template.jinja": "text_decoder"},
+        files={"prompts.json": "text_decoder"},
     ),
     Model(
         "text_decoder",
         "python",
-        DECODER_INPUTS,
+        (*DECODER_INPUTS, REQUEST),
         (TEXT_OUTPUTS[0], Tensor("TOKEN_IDS", "INT64", ("pieces",)), *TEXT_OUTPUTS[1:]),
         max_batch_size=1,
         decoupled=True,
@@ -459,7 +463,7 @@ MODELS: tuple[Model, ...] = (
                 "model.onnx.data",
                 "embeddings.npy",
                 "tokenizer.json",
-                "chat_template.jinja",
+                "prompts.json",
                 "decoder.json",
             ),
             "text_decoder",
@@ -472,6 +476,7 @@ MODELS: tuple[Model, ...] = (
         (Tensor("WRITTEN", "BYTES", (1,)), Tensor("FINISHED", "BYTES", (1,)), TITLE, *PROMPT_FIELDS, *EDIT_FIELDS),
         (TEXT_OUTPUTS[0], EDITS),
         batches=False,  # optional fields differ from request to request
+        files={"prompts.json": "text_decoder"},
     ),
     Model(
         "moderator",
@@ -697,10 +702,12 @@ def _prompted(
     asked = told | same(*TASK_SAMPLING)
     words = {name: tensor for name, tensor in shown.items() if name == KEYWORDS.name}
     tags = {name: tensor for name, tensor in shown.items() if name not in words}
+    read = {REQUEST.name: "request"} if REQUEST in model(decoder).inputs else {}
+    made = {"PROMPT": "prompt"} | read
     return [
-        Step(decoder, {"PROMPT": "prompt"} | sampling, written),
+        Step(decoder, made | sampling, written),
         Step("tagger", {"CONDITION": condition}, copies | tags),
-        Step("prompter", {"TAGS": "tags", "TAG_SCORES": "tag_scores", **asked}, {"PROMPT": "prompt"} | chosen | words),
+        Step("prompter", {"TAGS": "tags", "TAG_SCORES": "tag_scores", **asked}, made | chosen | words),
     ]
 
 

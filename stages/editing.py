@@ -1,15 +1,16 @@
-"""Edits what the text decoder wrote, before a shop shows it: each edit is told, nothing is made up.
+"""Edits what the text decoder wrote, before a shop shows it: each edit is reported, nothing is made up.
 
-What may not stay goes by whole sentences: an unfinished end, a repetition, a price that the request does not name, a
-fact of the prompt's own examples (a coupon's code), a banned word, what is beyond the channel's length. Grammar and
-spelling of English are mended by Harper (harper-py), but no word that the request itself uses. Where a task has to name
-every attribute (a delivery's carrier and number), those that are not named are put behind, as they were given.
+What may not stay goes by whole sentences: an unfinished end, a repetition, a price or a figure that no fact has or
+that belongs to another attribute (`stages.figures`), a statement on safety that the facts do not make
+(`stages.safety`), a word of the prompt's own examples, a banned word, what is beyond the channel's length. Harper
+(harper-py) corrects English grammar and spelling, but no word of the request. Attributes on safety are put behind the
+text as they were given; where a task has to name every attribute (a delivery's carrier and number), so are the others.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cache
@@ -18,7 +19,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from price_parser import Price
 
 from stages.errors import invalid, too_large
-from stages.prompts import Request, example_facts, states_facts
+from stages.figures import Facts
+from stages.prompts import Prompts
+from stages.request import Request
+from stages.safety import Safety, stated_attributes
 from stages.text import clean, decode_utf8, sentences
 
 if TYPE_CHECKING:
@@ -50,8 +54,9 @@ _ANY_NUMBER = re.compile(r"\d(?:[\d.,]*\d)?(?:\s?%)?")
 class Edit(NamedTuple):
     """What was done.
 
-    ``unfinished``, ``repetition``, ``price``, ``invented``, ``banned``, ``grammar``, ``length`` or ``stated``. `after`
-    stands where `before` stood; it is empty where that was taken out, `before` where something was put behind.
+    ``unfinished``, ``repetition``, ``price``, ``figure``, ``safety``, ``invented``, ``banned``, ``grammar``,
+    ``length`` or ``stated``. `after` stands where `before` stood; `after` is empty where something was taken out,
+    `before` where something was put behind.
     """
 
     kind: str
@@ -65,6 +70,9 @@ class Orders:
 
     max_characters: int | None = None
     banned: tuple[str, ...] = ()
+
+
+NO_ORDERS = Orders()
 
 
 def read_orders(max_characters: Sequence[int], banned: Sequence[bytes]) -> Orders:
@@ -82,89 +90,147 @@ def read_orders(max_characters: Sequence[int], banned: Sequence[bytes]) -> Order
     return Orders(max_characters[0] if max_characters else None, tuple(word for word in words if word))
 
 
-def edited(written: str, finish: str, request: Request, orders: Orders) -> tuple[str, list[Edit]]:
+class Editor:
+    """Holds the sentences of one request's text against what the request says.
+
+    Args:
+        request: what was asked; its figures, prices and words may stand in the text.
+        prompts: of the decoder that writes, see `stages.prompts`.
+        orders: of the channel.
+    """
+
+    def __init__(self, request: Request, prompts: Prompts, orders: Orders = NO_ORDERS) -> None:
+        self.request, self.orders = request, orders
+        self._text = prompts.wording.tasks[request.task].texts[request.language]
+        self._states_facts = prompts.states_facts(request.task)
+        known = " ".join(request.facts)
+        self.words = frozenset(_words(known))
+        self._amounts = set(map(_amount, _ANY_NUMBER.findall(known)))
+        self._foreign = prompts.example_words(request.task, request.language) - self.words
+        self._facts = Facts(
+            (request.title, request.question, request.transcript, *(text for _, text in request.history)),
+            request.attributes,
+        )
+        self._safety = Safety(request)
+        self._said: list[list[str]] = []
+
+    def objection(self, sentence: str) -> str:
+        """Why a sentence may not stay, as an edit's kind; empty if it may, and then later ones may not repeat it."""
+        words = _words(sentence)
+        if len(words) >= 4 and any(_alike(words, earlier) >= ALIKE for earlier in self._said):
+            return "repetition"
+        if any(_amount(amount) not in self._amounts for amount in _AMOUNT.findall(sentence)):
+            return "price"
+        if any(_has(sentence, word) for word in self.orders.banned):
+            return "banned"
+        if self._foreign.intersection(words):
+            return "invented"
+        if not self._facts.supports(sentence):
+            return "figure"
+        if not self._safety.allows(sentence):
+            return "safety"
+        self._said.append(words)
+        return ""
+
+    def stated(self, text: str) -> str:
+        """The attributes that a text must name and does not, a sentence each, but none with a banned word."""
+        pairs = self.request.attributes if self._states_facts else stated_attributes(self.request)
+        return self._sentences(pair for pair in pairs if pair[1].casefold() not in text.casefold())
+
+    def fallback(self) -> str:
+        """What is said where nothing of a text may stay: the task's own sentence, or title and attributes as given."""
+        if self._text.fallback:
+            return self._text.fallback
+        title = self.request.title.rstrip(".。")
+        facts = self._sentences(self.request.attributes)
+        return self.join(f"{title}{self._stop}" if title else "", facts)
+
+    def join(self, *parts: str) -> str:
+        """Parts of a text with the language's gap between them."""
+        return ("" if self.request.language == "zh" else " ").join(part for part in parts if part)
+
+    @property
+    def _stop(self) -> str:
+        return "。" if self.request.language == "zh" else "."
+
+    def _sentences(self, pairs: Iterable[tuple[str, str]]) -> str:
+        colon = "：" if self.request.language == "zh" else ": "
+        every = (f"{name[:1].upper()}{name[1:]}{colon}{value.rstrip('.。')}{self._stop}" for name, value in pairs)
+        return self.join(*(each for each in every if not any(_has(each, word) for word in self.orders.banned)))
+
+
+def edit(
+    written: str, finish: str, request: Request, prompts: Prompts, orders: Orders = NO_ORDERS
+) -> tuple[str, list[Edit]]:
     """The text as it may be shown, and what was done to it.
 
     Args:
         written: by the text decoder.
         finish: why it ended: ``length`` where it was cut off.
-        request: what was asked; prices, numbers and words of it may stand in the text.
     """
-    facts = _facts(request)
+    editor = Editor(request, prompts, orders)
     edits: list[Edit] = []
     text, parts = written, sentences(written)
     if finish == "length" and len(parts) > 1 and not _ENDED.search(parts[-1]):
         edits.append(Edit("unfinished", parts.pop().strip()))
         text = "".join(parts)
     if request.language == "en":
-        text, mended = _mended(text.strip(), facts)
-        edits += mended
-    figures = set(map(_figure, _ANY_NUMBER.findall(facts)))
-    foreign = example_facts(request.task, request.language) - set(_words(facts))
+        text, corrections = _correct(text.strip(), editor.words)
+        edits += corrections
     kept: list[str] = []
-    said: list[list[str]] = []
     for sentence in sentences(text):
-        words = _words(sentence)
-        if reason := _unwanted(sentence, words, said, figures, orders) or _invented(sentence, words, figures, foreign):
+        if reason := editor.objection(sentence):
             edits.append(Edit(reason, sentence.strip()))
         else:
             kept.append(sentence)
-            said.append(words)
     text, room = "".join(kept).strip(), orders.max_characters
-    stated = _stated(text, request, orders) if states_facts(request.task) else ""
+    if not text and edits and (text := editor.fallback()):
+        edits.append(Edit("stated", "", text))
+    stated = editor.stated(text)
     if room is not None and stated:
         room -= len(stated) + 1
         if room < MAX_CHARACTERS[0]:
             stated, room = "", orders.max_characters
-    text, cut = _shortened(text, room)
+    text, cut = _shorten(text, room)
     if not stated:
         return text, edits + cut
-    gap = "" if request.language == "zh" else " "
-    return f"{text}{gap}{stated}".strip(), [*edits, *cut, Edit("stated", "", stated)]
+    return editor.join(text, stated), [*edits, *cut, Edit("stated", "", stated)]
 
 
-def _facts(request: Request) -> str:
-    """All that the request says."""
-    pairs = (part for pair in (*request.attributes, *request.history) for part in pair)
-    return " ".join((request.title, *pairs, request.question, request.transcript))
+class StreamEditor:
+    """Lets a text through sentence by sentence while it is written."""
 
+    def __init__(self, editor: Editor) -> None:
+        self._editor = editor
+        self._held = self._passed = ""
+        self._wrote = False
 
-def _stated(text: str, request: Request, orders: Orders) -> str:
-    """The attributes that a text does not name, a sentence each, but none with a banned word."""
-    colon, stop = ("：", "。") if request.language == "zh" else (": ", ".")
-    missing = (
-        f"{name[:1].upper()}{name[1:]}{colon}{value.rstrip('.。')}{stop}"
-        for name, value in request.attributes
-        if value.casefold() not in text.casefold()
-    )
-    kept = (sentence for sentence in missing if not any(_has(sentence, word) for word in orders.banned))
-    return ("" if request.language == "zh" else " ").join(kept)
+    def __call__(self, text: str, finish: str) -> str:
+        """What may go out now that `text` has come.
 
+        Args:
+            finish: why the text has ended; empty while it goes on.
+        """
+        self._wrote |= bool(text)
+        self._held += text
+        *whole, last = sentences(self._held) or [""]
+        self._held = last
+        if finish:
+            cut_off = finish == "length" and not _ENDED.search(last) and (whole or self._passed)
+            whole += [] if cut_off else [last]
+            self._held = ""
+        passing = "".join(sentence for sentence in whole if sentence and not self._editor.objection(sentence))
+        if not self._passed:
+            passing = passing.lstrip()
+        self._passed += passing
+        return passing + self._end() if finish else passing
 
-def _unwanted(
-    sentence: str, words: list[str], said: list[list[str]], figures: set[tuple[float | None, bool]], orders: Orders
-) -> str:
-    """Why a sentence of these words may not stay; empty if it may.
-
-    Args:
-        said: the words of the sentences before it.
-        figures: what the request names, as :func:`_figure` reads it.
-    """
-    if len(words) >= 4 and any(_alike(words, earlier) >= ALIKE for earlier in said):
-        return "repetition"
-    if any(_figure(amount) not in figures for amount in _AMOUNT.findall(sentence)):
-        return "price"
-    if any(_has(sentence, word) for word in orders.banned):
-        return "banned"
-    return ""
-
-
-def _invented(sentence: str, words: list[str], figures: set[tuple[float | None, bool]], foreign: frozenset[str]) -> str:
-    """``invented`` if a sentence has a fact of the prompt's examples or, where these have any, a number of nobody's."""
-    if foreign & set(words):
-        return "invented"
-    numbers = map(_figure, _ANY_NUMBER.findall(sentence)) if foreign else ()
-    return "invented" if any(number not in figures for number in numbers) else ""
+    def _end(self) -> str:
+        """What stands behind the last sentence."""
+        begin = "" if self._passed.strip() or not self._wrote else self._editor.fallback()
+        stated = self._editor.join(begin, self._editor.stated(self._passed + begin))
+        gap = " " if stated and self._passed and self._editor.request.language != "zh" else ""
+        return gap * (not self._passed.endswith(" ")) + stated
 
 
 def _words(text: str) -> list[str]:
@@ -175,7 +241,7 @@ def _alike(words: Sequence[str], others: Sequence[str]) -> float:
     return SequenceMatcher(None, words, others, autojunk=False).ratio()
 
 
-def _figure(text: str) -> tuple[float | None, bool]:
+def _amount(text: str) -> tuple[float | None, bool]:
     """The number and whether it is a share: ``1.299,00 €`` → (1299.0, False), ``20%`` → (20.0, True)."""
     return Price.fromstring(text.rstrip("% ")).amount_float, text.endswith("%")
 
@@ -196,9 +262,8 @@ def linter() -> Linter:
     return made
 
 
-def _mended(text: str, facts: str) -> tuple[str, list[Edit]]:
+def _correct(text: str, known: frozenset[str]) -> tuple[str, list[Edit]]:
     """The text without the mistakes that Harper is sure of."""
-    known = set(_words(facts))
     edits, end = [], len(text)
     for finding in sorted(linter().lint(text), key=lambda f: f.span.start, reverse=True):
         start, stop, before = finding.span.start, finding.span.end, finding.problem_text
@@ -220,7 +285,7 @@ def _typo(before: str, after: str) -> bool:
     return before.islower() and len(before) > 3 and SequenceMatcher(None, before, after).ratio() >= LIKELY
 
 
-def _shortened(text: str, most: int | None) -> tuple[str, list[Edit]]:
+def _shorten(text: str, most: int | None) -> tuple[str, list[Edit]]:
     """The sentences that fit, or the words of the first one."""
     if most is None or len(text) <= most:
         return text, []

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import rjieba
 from bm25s.stopwords import STOPWORDS_CHINESE, STOPWORDS_EN_PLUS
 
-from stages.prompts import SURE, Request
+from stages.prompts import SURE
+from stages.request import Request
 
 MOST = 20
 MAX_LETTERS = 40  # of a word; longer is a link or a serial number

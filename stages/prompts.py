@@ -1,76 +1,39 @@
-"""From what a request says about a product to the text decoder's prompt. The wording lives in ``prompts.yaml``."""
+"""From a request to the text decoder's prompt, in the words that belong to that decoder.
+
+The export writes ``prompts.json``: the checkpoint's chat template, what the template takes, and the recipe's wording
+file (`recipes/prompts/`), so that all three change together.
+"""
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import yaml
-from jinja2 import Template
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import BaseModel, ConfigDict, Field
 
-from stages.errors import invalid, too_large
-from stages.text import clean, decode_utf8, language_of, read_title, sentences
+from stages.chat import check_prompt, compiled, render
+from stages.errors import invalid
+from stages.request import TASKS, Request
+from stages.safety import told_attributes
+from stages.text import clean, sentences
 
-TONES = ("neutral", "friendly", "playful", "formal", "luxurious")
-TASKS = ("description", "ad", "review", "question", "reply", "recommendation", "promotion", "delivery")
-LANGUAGES = ("en", "zh")
-DEFAULT_TASK, DEFAULT_LANGUAGE = TASKS[0], LANGUAGES[0]
-
-MAX_QUESTION_BYTES = 1_000
-MAX_ATTRIBUTES_BYTES = 4_096
-MAX_ATTRIBUTES = 20
-MAX_TRANSCRIPT_BYTES = 4_096
-MAX_HISTORY_BYTES = 16_384
-MAX_TURNS = 64
-MAX_TURN_BYTES = 1_000
-
-# What of it enters the prompt. A decoder's context holds about a token for every three bytes of English, one for
-# every byte and a half of Chinese.
-PROMPT_TITLE_BYTES = 240
-PROMPT_FACTS_BYTES = 400
-PROMPT_NOTE_BYTES = 300
 SPOKEN_TITLE_BYTES = 80  # most of a sentence that names a product
-PROMPT_HISTORY_BYTES = 1_200
 PROMPT_KEYWORDS = 3
-
-#: Blocks take no line of their own, as chat templates of the HF hub expect.
-_ENVIRONMENT = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-#: How chat templates write control tokens: ``<|im_end|>``, ``</s>``, ``<start_of_turn>``, ``[INST]``.
-_CONTROL_TOKEN = re.compile(r"<(?=\S)|\[(?=/?INST\])")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a prompt is made of, checked and clean.
-
-    Attributes:
-        tags: words for what the product is, best first; `scores` their probabilities.
-        history: (role, text) with roles ``customer`` and ``shop``, oldest first.
-        transcript: what is said of it.
-    """
-
-    task: str = DEFAULT_TASK
-    language: str = DEFAULT_LANGUAGE
-    tone: str = TONES[0]
-    title: str = ""
-    tags: tuple[str, ...] = ()
-    scores: tuple[float, ...] = ()
-    attributes: tuple[tuple[str, str], ...] = ()
-    question: str = ""
-    history: tuple[tuple[str, str], ...] = ()
-    transcript: str = ""
-
-
+#: A title of nothing but these words, numbers and file-name parts says nothing about the product.
+NEUTRAL_WORDS = frozenset(
+    (
+        *("product", "products", "item", "items", "article", "thing", "untitled", "unnamed", "no", "name", "title"),
+        *("test", "sample", "demo", "example", "new", "null", "none", "na", "unknown", "photo", "picture", "image"),
+        *("img", "pic", "dsc", "dscn", "dcim", "pxl", "jpg", "jpeg", "png", "webp"),
+        *("商品", "产品", "新品", "物品", "宝贝", "图片", "照片", "未命名", "测试", "样品"),
+    )
+)
 #: The least probability of a word that may stand beside a title that does not use it.
 SURE = 0.5
-
 #: What a task's sampling sets where the request does not: request tensor → key of `sampling`.
 SAMPLING_FIELDS = {
     "MAX_TOKENS": "max_tokens",
@@ -79,183 +42,184 @@ SAMPLING_FIELDS = {
     "REPETITION_PENALTY": "repetition_penalty",
 }
 
-#: Request tensors that a prompt can do without.
-OPTIONAL_FIELDS = ("TASK", "LANGUAGE", "TONE", "ATTRIBUTES", "QUESTION", "HISTORY", "TRANSCRIPT")
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def read_request(tags: Sequence[bytes], scores: Sequence[float], fields: Mapping[str, bytes]) -> Request:
-    """One product's request, every field checked, also one that its task does not use.
+class Limits(_Strict):
+    """Bytes of UTF-8 that enter the prompt: some three a token of English, one and a half a token of Chinese."""
+
+    title: int
+    facts: int
+    note: int
+    history: int
+
+
+class Language(_Strict):
+    """How a language puts a product and its facts; `tones` is what each tone adds to the system message."""
+
+    nothing_known: str
+    note: str
+    product: str
+    roles: dict[Literal["customer", "shop"], str]
+    tones: dict[str, str]
+
+
+class Example(_Strict):
+    """A worked example: the values of a request, and the answer to it, in a tone where it has one."""
+
+    name: str
+    answer: str
+    keywords: tuple[str, ...] = ()
+    facts: dict[str, str] = {}
+    question: str = ""
+    history: tuple[dict[Literal["role", "text"], str], ...] = ()
+    tones: dict[str, str] = {}
+
+
+class Text(_Strict):
+    """A task in one language: system message, user message as a template, examples between them.
+
+    Where nothing of an answer may stay, `fallback` is given, or the product's attributes where there is none.
+    """
+
+    system: str
+    user: str
+    examples: tuple[Example, ...] = ()
+    fallback: str = ""
+
+
+class Sampling(_Strict):
+    """What suits a task."""
+
+    max_tokens: int = Field(ge=1)
+    temperature: float = Field(ge=0)
+    top_p: float = Field(gt=0, le=1)
+    repetition_penalty: float = Field(gt=0)
+
+
+class Task(_Strict):
+    """A task: `needs` a field of the request; `states_facts` where every attribute has to be named."""
+
+    sampling: Sampling
+    texts: dict[str, Text]
+    needs: Literal["question", "history"] | None = None
+    states_facts: bool = False
+
+
+class Wording(_Strict):
+    """A file of `recipes/prompts/`."""
+
+    template_arguments: dict[str, Any] = {}
+    limits: Limits
+    languages: dict[str, Language]
+    tasks: dict[str, Task]
+
+
+class Prompts:
+    """What one decoder is asked.
 
     Args:
-        tags: words for what the product is, best first, empty ones as padding.
-        scores: the probability of each.
-        fields: ``TITLE`` and :data:`OPTIONAL_FIELDS` by name, UTF-8; an empty one counts as absent.
-
-    Raises:
-        StageError: ``invalid_input`` or ``too_large`` on the field at fault.
+        chat_template: the checkpoint's.
+        special_tokens: of the checkpoint, which a template may name: ``bos_token``, ``eos_token``.
+        wording: a wording file's content.
     """
-    title = read_title(fields["TITLE"])
-    return Request(
-        task=read_task(fields["TASK"]),
-        language=read_language(fields["LANGUAGE"], title),
-        tone=_choice("TONE", clean(decode_utf8(fields["TONE"], "TONE", 64)).lower(), TONES),
-        title=title,
-        tags=tuple(tag.decode("utf-8") for tag in tags),
-        scores=tuple(float(score) for score in scores),
-        attributes=read_attributes(fields["ATTRIBUTES"]),
-        question=read_question(fields["QUESTION"]),
-        history=read_history(fields["HISTORY"]),
-        transcript=clean(decode_utf8(fields["TRANSCRIPT"], "TRANSCRIPT", MAX_TRANSCRIPT_BYTES)),
-    )
+
+    def __init__(self, chat_template: str, special_tokens: Mapping[str, str], wording: Mapping[str, Any]) -> None:
+        self.chat_template = chat_template
+        self.special_tokens = dict(special_tokens)
+        self.wording = Wording.model_validate(wording)
+
+    @classmethod
+    def load(cls, path: Path) -> Prompts:
+        """Reads what :meth:`dumps` wrote."""
+        return cls(**json.loads(path.read_text("utf-8")))
+
+    def dumps(self) -> str:
+        """JSON, for :meth:`load`."""
+        fields = {"chat_template": self.chat_template, "special_tokens": self.special_tokens}
+        return json.dumps(fields | {"wording": self.wording.model_dump(mode="json")}, ensure_ascii=False)
+
+    def check(self) -> None:
+        """Renders every task in every language.
+
+        Raises:
+            ValueError: the wording lacks a task or a language, or the chat template fails or makes a wrong prompt.
+        """
+        if missing := set(TASKS) - set(self.wording.tasks):
+            raise ValueError(f"the wording has no task {', '.join(sorted(missing))}")
+        for task, entry in self.wording.tasks.items():
+            if set(entry.texts) != set(self.languages):
+                raise ValueError(f"task {task} is worded in {sorted(entry.texts)}, not in {sorted(self.languages)}")
+            for language in self.languages:
+                request = Request(
+                    task, language, title="Mug", attributes=(("size", "8 cm"),), question="Why?", history=_HELLO
+                )
+                chat = self.messages(request)
+                try:
+                    check_prompt(self.prompt(request), chat)
+                except Exception as error:  # a template raises whatever it likes
+                    raise ValueError(f"task {task}, language {language}: {error}") from error
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """That the decoder is judged in, by their tags."""
+        return tuple(self.wording.languages)
+
+    def sampling(self, task: str) -> dict[str, float]:
+        """What suits a task: ``max_tokens``, ``temperature``, ``top_p`` and ``repetition_penalty``."""
+        return self.wording.tasks[task].sampling.model_dump()
+
+    def states_facts(self, task: str) -> bool:
+        """Whether a task's text has to name every attribute."""
+        return self.wording.tasks[task].states_facts
+
+    def prompt(self, request: Request) -> str:
+        """The prompt of a request; see :meth:`messages` for what it raises."""
+        arguments = self.special_tokens | self.wording.template_arguments
+        return render(self.messages(request), self.chat_template, arguments)
+
+    def messages(self, request: Request) -> list[dict[str, str]]:
+        """The chat to send to the decoder: ``{"role": "system" | "user" | "assistant", "content": …}``.
+
+        Raises:
+            StageError: ``invalid_input`` on ``QUESTION`` or ``HISTORY`` where the task needs one that is missing.
+        """
+        task, limits = self.wording.tasks[request.task], self.wording.limits
+        if task.needs == "question" and not request.question:
+            raise invalid("QUESTION", "is missing or empty; the task 'question' answers it")
+        if task.needs == "history":
+            _check_open(request.history)
+        language, text = self.wording.languages[request.language], task.texts[request.language]
+        name, keywords, note = _name(request, language.nothing_known, limits.title)
+        tone = language.tones.get(request.tone, "")
+        chat = [{"role": "system", "content": f"{text.system} {tone}".strip()}]
+        facts = _within(told_attributes(request), limits.facts)
+        if note:
+            facts.append((language.note, _cut(note, limits.note)))
+        # A small decoder copies an example's carrier or code into a message that was told of none.
+        alike = [each for each in text.examples if bool(each.facts) == bool(facts)]
+        for example in alike or text.examples:
+            history = [(turn["role"], turn["text"]) for turn in example.history]
+            values = (example.name, example.keywords, tuple(example.facts.items()), example.question, history)
+            chat.append({"role": "user", "content": _fill(language, text.user, *values)})
+            chat.append({"role": "assistant", "content": example.tones.get(request.tone, example.answer)})
+        history = _within(request.history[::-1], limits.history)[::-1]
+        user = _fill(language, text.user, name, keywords, facts, request.question, history)
+        return [*chat, {"role": "user", "content": user}]
+
+    def example_words(self, task: str, language: str) -> frozenset[str]:
+        """Words of the names of a task's examples, and names and codes of their facts: no other copy has them."""
+        words: set[str] = set()
+        for example in self.wording.tasks[task].texts[language].examples:
+            words.update(re.findall(r"\w{4,}", " ".join((example.name, *example.keywords))))
+            facts = re.findall(r"\w{4,}", " ".join(example.facts.values()))
+            words.update(word for word in facts if word[0].isupper() or re.search(r"\d", word))
+        return frozenset(word.casefold() for word in words)
 
 
-def read_task(data: bytes) -> str:
-    """One of :data:`TASKS`; the first where the field is empty."""
-    return _choice("TASK", clean(decode_utf8(data, "TASK", 64)).lower(), TASKS)
-
-
-def read_language(data: bytes, title: str) -> str:
-    """One of :data:`LANGUAGES`, also from a tag with a region (``zh-CN``); the title's where the field is empty."""
-    tag = clean(decode_utf8(data, "LANGUAGE", 64)).lower()
-    if not tag:
-        return language_of(title)
-    return _choice("LANGUAGE", re.split("[-_]", tag)[0], LANGUAGES)
-
-
-def read_question(data: bytes) -> str:
-    """The customer's question on one line; at most :data:`MAX_QUESTION_BYTES`."""
-    return clean(decode_utf8(data, "QUESTION", MAX_QUESTION_BYTES))
-
-
-def read_attributes(data: bytes) -> tuple[tuple[str, str], ...]:
-    """Facts about the product from a JSON object of strings (numbers and true/false are taken as text)."""
-    if not data.strip():
-        return ()
-    facts = _json(data, "ATTRIBUTES", MAX_ATTRIBUTES_BYTES)
-    if not isinstance(facts, dict):
-        raise invalid("ATTRIBUTES", f'is a JSON {_kind(facts)}; send an object of strings such as {{"colour": "red"}}')
-    if len(facts) > MAX_ATTRIBUTES:
-        raise too_large(
-            "ATTRIBUTES", f"{len(facts)} attributes, the limit is {MAX_ATTRIBUTES}; send the ones that matter"
-        )
-    for key, value in facts.items():
-        if not isinstance(value, str | int | float):
-            raise invalid("ATTRIBUTES", f"{clean(key)[:60]!r} is a JSON {_kind(value)}; send a string")
-    pairs = ((clean(key), clean(str(value))) for key, value in facts.items())
-    return tuple((key, value) for key, value in pairs if key and value)
-
-
-def read_history(data: bytes) -> tuple[tuple[str, str], ...]:
-    """A chat from a JSON list of ``{"role": "customer" | "shop", "text": …}``, oldest first."""
-    if not data.strip():
-        return ()
-    turns = _json(data, "HISTORY", MAX_HISTORY_BYTES)
-    if not isinstance(turns, list):
-        raise invalid("HISTORY", f'is a JSON {_kind(turns)}; send a list of {{"role": "customer", "text": "…"}}')
-    if len(turns) > MAX_TURNS:
-        raise too_large("HISTORY", f"{len(turns)} messages, the limit is {MAX_TURNS}; send the latest ones")
-    return tuple(_turn(number, turn) for number, turn in enumerate(turns, start=1))
-
-
-def messages(request: Request) -> list[dict[str, str]]:
-    """The chat to send to the decoder: ``{"role": "system" | "user" | "assistant", "content": …}``.
-
-    Raises:
-        StageError: ``invalid_input`` on ``QUESTION`` or ``HISTORY`` where the task needs one that is missing.
-    """
-    wording = _wording()
-    needed = wording["tasks"][request.task].get("needs")
-    if needed == "question" and not request.question:
-        raise invalid("QUESTION", "is missing or empty; the task 'question' answers it")
-    if needed == "history":
-        _check_open(request.history)
-    language = wording["languages"][request.language]
-    template = wording["tasks"][request.task][request.language]
-    name, keywords, note = _name(request, language["nothing_known"], frozenset(wording["neutral_words"]))
-    order = language["tones"].get(request.tone, "")
-    chat = [{"role": "system", "content": f"{template['system']} {order}".strip()}]
-    facts = _within(request.attributes, PROMPT_FACTS_BYTES)
-    if note:
-        facts.append((language["note"], _cut(note, PROMPT_NOTE_BYTES)))
-    alike = [each for each in template["examples"] if bool(each.get("facts")) == bool(facts)]
-    for example in alike or template["examples"]:
-        given = tuple(example.get("facts", {}).items())
-        history = [(turn["role"], turn["text"]) for turn in example.get("history", [])]
-        values = (example["name"], example.get("keywords", []), given, example.get("question", ""), history)
-        chat.append({"role": "user", "content": _fill(language, template["user"], *values)})
-        chat.append({"role": "assistant", "content": example.get("tones", {}).get(request.tone, example["answer"])})
-    history = _within(request.history[::-1], PROMPT_HISTORY_BYTES)[::-1]
-    user = _fill(language, template["user"], name, keywords, facts, request.question, history)
-    chat.append({"role": "user", "content": _neutralised(user)})
-    return chat
-
-
-def render(chat: Sequence[Mapping[str, str]], chat_template: str) -> str:
-    """The prompt: `chat` in the decoder's own form, ending where its answer begins.
-
-    Args:
-        chat_template: the checkpoint's ``chat_template.jinja``, run in a sandbox.
-    """
-    return _compiled(chat_template).render(messages=chat, add_generation_prompt=True)
-
-
-@cache
-def example_facts(task: str, language: str) -> frozenset[str]:
-    """Names, codes and days, in lower case, of the facts that a task's examples give: no request's own."""
-    values = [value for e in _wording()["tasks"][task][language]["examples"] for value in e.get("facts", {}).values()]
-    words = re.findall(r"\w{4,}", " ".join(map(str, values)))
-    return frozenset(word.casefold() for word in words if word[0].isupper() or re.search(r"\d", word))
-
-
-def states_facts(task: str) -> bool:
-    """Whether a task's text has to name every attribute."""
-    return bool(_wording()["tasks"][task].get("states_facts"))
-
-
-def sampling(task: str) -> dict[str, float]:
-    """What suits a task: ``max_tokens``, ``temperature``, ``top_p`` and ``repetition_penalty``."""
-    return dict(_wording()["tasks"][task]["sampling"])
-
-
-def _choice(field: str, value: str, known: tuple[str, ...]) -> str:
-    if not value:
-        return known[0]
-    if value not in known:
-        near = difflib.get_close_matches(value, known, n=1, cutoff=0.0)[0]
-        raise invalid(field, f"{value[:60]!r} is unknown; did you mean {near!r}? Known: {', '.join(known)}")
-    return value
-
-
-def _json(data: bytes, field: str, max_bytes: int) -> Any:
-    text = decode_utf8(data, field, max_bytes)
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise invalid(field, f"is not JSON: {error}; send JSON as UTF-8") from error
-
-
-def _kind(value: Any) -> str:
-    kinds = {dict: "object", list: "list", str: "string", bool: "boolean", type(None): "null"}
-    return kinds.get(type(value), "number")
-
-
-def _turn(number: int, turn: Any) -> tuple[str, str]:
-    if not isinstance(turn, dict) or set(turn) != {"role", "text"}:
-        raise invalid("HISTORY", f'message {number} must have exactly "role" and "text"')
-    role, text = turn["role"], turn["text"]
-    if role not in ("customer", "shop"):
-        raise invalid("HISTORY", f"message {number} has the role {str(role)[:60]!r}; known: 'customer', 'shop'")
-    if not isinstance(text, str):
-        raise invalid("HISTORY", f"message {number} has a text that is a JSON {_kind(text)}; send a string")
-    text = clean(text)
-    size = len(text.encode("utf-8"))
-    if size > MAX_TURN_BYTES:
-        raise too_large(
-            "HISTORY", f"message {number} has {size:,} bytes of text, the limit is {MAX_TURN_BYTES:,} bytes"
-        )
-    if not text:
-        raise invalid("HISTORY", f"message {number} is empty; leave it out")
-    return role, text
+_HELLO = (("customer", "Hello"),)
 
 
 def _check_open(history: tuple[tuple[str, str], ...]) -> None:
@@ -265,7 +229,7 @@ def _check_open(history: tuple[tuple[str, str], ...]) -> None:
         raise invalid("HISTORY", "ends with the shop's own message; the task 'reply' answers a customer's")
 
 
-def _name(request: Request, nothing_known: str, neutral_words: frozenset[str]) -> tuple[str, list[str], str]:
+def _name(request: Request, nothing_known: str, most_bytes: int) -> tuple[str, list[str], str]:
     """What to call the product, words that support the name, and what else is said of it.
 
     A title that says nothing gives way to the first sentence of what is said, if that is as short as a title, or else
@@ -273,10 +237,10 @@ def _name(request: Request, nothing_known: str, neutral_words: frozenset[str]) -
     needs no support, and other words would only distract from it ("missile" for a poster of a rocket); any other is
     supported by the words that are more likely right than not.
     """
-    title = _cut(request.title, PROMPT_TITLE_BYTES)
+    title = _cut(request.title, most_bytes)
     tags = [tag for tag in map(clean, request.tags) if tag]
     note = request.transcript
-    if is_neutral(title, neutral_words):
+    if is_neutral(title):
         first, *others = sentences(note) or [""]
         if not 0 < len(first.encode("utf-8")) <= SPOKEN_TITLE_BYTES:
             return *((tags[0], tags[1 : 1 + PROMPT_KEYWORDS]) if tags else (title or nothing_known, [])), note
@@ -287,9 +251,9 @@ def _name(request: Request, nothing_known: str, neutral_words: frozenset[str]) -
     return title, sure[:PROMPT_KEYWORDS], note
 
 
-def is_neutral(title: str, neutral_words: frozenset[str]) -> bool:
+def is_neutral(title: str) -> bool:
     """Whether a title says nothing about the product: empty, or only numbers and neutral words ("IMG_0042.jpg")."""
-    return set(re.findall(r"[^\W\d_]+", title.lower())) <= neutral_words
+    return set(re.findall(r"[^\W\d_]+", title.lower())) <= NEUTRAL_WORDS
 
 
 def _stems(texts: Sequence[str]) -> set[str]:
@@ -317,7 +281,7 @@ def _within(pairs: Sequence[tuple[str, str]], max_bytes: int) -> list[tuple[str,
 
 
 def _fill(
-    language: Mapping[str, Any],
+    language: Language,
     user: str,
     name: str,
     keywords: Sequence[str],
@@ -325,21 +289,6 @@ def _fill(
     question: str,
     history: Sequence[tuple[str, str]],
 ) -> str:
-    product = _compiled(language["product"]).render(name=name, keywords=keywords, facts=facts).strip()
-    turns = [{"role": language["roles"][role], "text": text} for role, text in history]
-    return _compiled(user).render(name=name, product=product, question=question, history=turns).strip()
-
-
-def _neutralised(text: str) -> str:
-    """The text with control tokens taken apart, so that no title can end its own turn."""
-    return _CONTROL_TOKEN.sub(lambda match: match.group() + " ", text)
-
-
-@cache
-def _compiled(template: str) -> Template:
-    return _ENVIRONMENT.from_string(template)
-
-
-@cache
-def _wording() -> dict[str, Any]:
-    return yaml.safe_load(Path(__file__).with_name("prompts.yaml").read_text("utf-8"))
+    product = compiled(language.product).render(name=name, keywords=keywords, facts=facts).strip()
+    turns = [{"role": language.roles[role], "text": text} for role, text in history]
+    return compiled(user).render(name=name, product=product, question=question, history=turns).strip()

@@ -268,33 +268,6 @@ def turntable(
 
 
 @app.command()
-def prefix(threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU.")] = 1) -> None:
-    """Trains a soft prefix from the condition into the text decoder, and judges it beside words in the prompt."""
-    import torch
-    from rich.table import Table
-
-    from training.cache import cache_folder
-    from training.catalogue import read_index
-    from training.encoders import TextEncoder
-    from training.figures import record
-    from training.fusion import load
-    from training.prefix import COPIES_PLAN, NAMES_PLAN, Data, judge, train
-
-    torch.set_num_threads(threads)
-    encoder, network = TextEncoder(), load("concat", WEIGHTS / "fusion" / "concat.safetensors")
-    data = Data.read(read_index(), network, encoder)
-    with followed("soft prefix", NAMES_PLAN.steps + COPIES_PLAN.steps) as report:
-        trained = train(data, cache_folder() / "training", report)
-    found = judge(trained, network, encoder)
-    table = Table("copies name the product or its category", *next(iter(found.values())))
-    for way, shares in found.items():
-        table.add_row(way, *(f"{share:.2f}" for share in shares.values()))
-    console.print(table)
-    flat = {f"{way}.{held}": share for way, shares in found.items() for held, share in shares.items()}
-    record("copy", {name.replace(" ", "_"): share for name, share in flat.items()})
-
-
-@app.command()
 def interpolation(threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU.")] = 1) -> None:
     """Trains and judges the frame interpolator; goes on where it was stopped."""
     import torch

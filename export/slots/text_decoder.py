@@ -20,12 +20,16 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import torch
+import yaml
+from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from export.parity import BATCHES, ParityError
 from export.quantization import quantize_activations
-from export.recipe import Slot
+from export.recipe import RECIPES, Slot
+from stages.prompts import Prompts
 
+PROMPTS = RECIPES / "prompts"
 PRECISIONS = ("fp32", "int8", "int4")
 #: Prompt lengths, in tokens, that parity is measured at, and the tokens forced after each prompt.
 LENGTHS, FORCED = (8, 32, 96), 16
@@ -81,73 +85,100 @@ cannot begin the day without a good cup. Made in small batches, so that every pi
 def build(checkpoint: Path, slot: Slot, out: Path) -> None:
     """Writes what the text_decoder model needs into `out`.
 
-    Files: ``model.onnx`` with ``model.onnx.data``; ``embeddings.npy`` FP32 [vocabulary, hidden], the input table;
-    ``tokenizer.json``; ``chat_template.jinja``; ``decoder.json``, the network's shape and end tokens.
+    Files: ``model.onnx`` with ``model.onnx.data``; ``embeddings.npy`` [vocabulary, hidden], the input table,
+    FP32, or FP16 beside quantised weights;
+    ``tokenizer.json``; ``prompts.json``, see `stages.prompts`; ``decoder.json``, the network's shape and end tokens.
 
     Args:
         checkpoint: a GGUF file, or a folder in the hub's layout.
-        slot: `precision` fp32, int8 or int4; option `max_length`, in tokens.
+        slot: `precision` fp32, int8 or int4; options `max_length`, in tokens, and `prompts`, a file of
+            `recipes/prompts/` without its ending.
 
     Raises:
-        ValueError: another precision, or a checkpoint without end-of-text token or chat template.
+        ValueError: another precision, a checkpoint that is cut off or has no end-of-text token or chat template, or
+            prompts that do not suit the chat template.
         RuntimeError: the builder failed; its last lines are in the message.
     """
     if slot.precision not in PRECISIONS:
         raise ValueError(f"text_decoder: precision {slot.precision!r} cannot be built; use {', '.join(PRECISIONS)}")
-    with tempfile.TemporaryDirectory(prefix="text-decoder-") as scratch:
-        folder = Path(scratch) / "checkpoint"
-        network = load(checkpoint)
-        _write_folder(checkpoint, network, folder)
-        built = Path(scratch) / "onnx"
-        _run_builder(folder, slot.precision, built)
+    folder = hub_folder(checkpoint, out)
+    (out / "prompts.json").write_text(_prompts(folder, slot), encoding="utf-8")
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix="onnx-") as built:
+        _run_builder(folder, slot.precision, Path(built))
+        network = load(folder)
         if slot.precision == "int8":
-            quantize_activations(built / "model.onnx", _typical_runs(checkpoint, network))
+            quantize_activations(Path(built) / "model.onnx", _typical_runs(folder, network))
         for name in ("model.onnx", "model.onnx.data", "tokenizer.json"):
-            shutil.copy(built / name, out / name)
-        template = folder / "chat_template.jinja"
-        if not template.exists():
-            raise ValueError(f"{checkpoint} has no chat template; add chat_template.jinja to the checkpoint's folder")
-        shutil.copy(template, out / template.name)
-    table = network.get_input_embeddings().weight.detach().to(torch.float32).numpy()
+            shutil.move(Path(built) / name, out / name)
+    # Half precision beside quantised weights: a table of 150,000 tokens is as large as the network in int4.
+    kind = torch.float32 if slot.precision == "fp32" else torch.float16
+    table = network.get_input_embeddings().weight.detach().to(kind).numpy()
     np.save(out / "embeddings.npy", table)
     (out / "decoder.json").write_text(json.dumps(_shape(network, slot), indent=1))
 
 
-@lru_cache(maxsize=1)  # building and parity want the same one, and reading a GGUF takes half a minute
-def load(checkpoint: Path) -> torch.nn.Module:
-    """The network in fp32, from a GGUF file or a folder, without the mark that it was quantised once."""
+def hub_folder(checkpoint: Path, out: Path) -> Path:
+    """The checkpoint in the hub's layout, which the builder reads: a GGUF is converted, in FP16, beside `out`.
+
+    Nothing of it stays in memory, because the builder needs four bytes a weight more than once.
+
+    Raises:
+        ValueError: the GGUF cannot be read.
+    """
     if checkpoint.is_dir():
-        return AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32, local_files_only=True).eval()
-    loaded = AutoModelForCausalLM.from_pretrained(
-        str(checkpoint.parent), gguf_file=checkpoint.name, dtype=torch.float32, local_files_only=True
-    )
-    config = loaded.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    network = AutoModelForCausalLM.from_config(config)  # a fresh one: the loaded one refuses to be saved as plain
-    network.load_state_dict(loaded.state_dict())
-    network.generation_config = loaded.generation_config
-    return network.eval()
+        return checkpoint
+    folder = out.with_name(f"{out.name}-checkpoint")
+    if not folder.exists():
+        try:
+            loaded = AutoModelForCausalLM.from_pretrained(
+                str(checkpoint.parent), gguf_file=checkpoint.name, dtype=torch.float16, local_files_only=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(checkpoint.parent), gguf_file=checkpoint.name, local_files_only=True
+            )
+        except Exception as error:  # its reader raises whatever a wrong byte leads to
+            raise ValueError(f"{checkpoint} cannot be read as GGUF: {error}; fetch it again") from error
+        config = loaded.config
+        if hasattr(config, "quantization_config"):
+            del config.quantization_config
+        with torch.device("meta"):  # a fresh one around the same tensors: the loaded one refuses to be saved as plain
+            network = AutoModelForCausalLM.from_config(config, dtype=torch.float16)
+        network.load_state_dict(loaded.state_dict(), assign=True)
+        network.tie_weights()
+        network.generation_config = loaded.generation_config
+        network.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return folder
 
 
-@lru_cache(maxsize=1)
-def tokenizer_of(checkpoint: Path):
-    """The checkpoint's tokenizer, with its chat template."""
-    if checkpoint.is_dir():
-        return AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
-    return AutoTokenizer.from_pretrained(str(checkpoint.parent), gguf_file=checkpoint.name, local_files_only=True)
+@lru_cache(maxsize=1)  # building and parity want the same one
+def load(folder: Path) -> torch.nn.Module:
+    """The network of a folder in FP32."""
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
 
 
-def _write_folder(checkpoint: Path, network: torch.nn.Module, folder: Path) -> None:
-    """A checkpoint in the hub's layout: the builder reads no Q4_1 GGUF."""
-    network.save_pretrained(folder)
-    tokenizer_of(checkpoint).save_pretrained(folder)
+def _prompts(folder: Path, slot: Slot) -> str:
+    """prompts.json: the recipe's wording with the checkpoint's chat template, rendered once for each task."""
+    path = PROMPTS / f"{slot.options.get('prompts', '')}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in PROMPTS.glob("*.yaml")))
+        raise ValueError(f"text_decoder: option prompts is {slot.options.get('prompts')!r}; name one of {known}")
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if not tokenizer.chat_template:
+        raise ValueError(f"{folder} has no chat template; add chat_template.jinja to the checkpoint's folder")
+    tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+    try:
+        prompts = Prompts(tokenizer.chat_template, tokens, yaml.safe_load(path.read_text("utf-8")))
+        prompts.check()
+    except ValueError as error:
+        raise ValueError(f"text_decoder: {path.name} does not suit the checkpoint's chat template: {error}") from error
+    return prompts.dumps()
 
 
 def _run_builder(folder: Path, precision: str, built: Path) -> None:
     """onnxruntime-genai's builder in a process of its own; it logs much and keeps gigabytes."""
     command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", folder, "-o", built, "-p", precision]
-    command += ["-e", "cpu", "-c", folder.parent / "cache"]
+    command += ["-e", "cpu", "-c", built / "cache"]
     # prune_lm_head: logits of the last position only; prefill needs no others and 27% of its work is saved
     command += ["--extra_options", "exclude_embeds=true", "prune_lm_head=true"]
     environment = os.environ | {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
@@ -156,9 +187,10 @@ def _run_builder(folder: Path, precision: str, built: Path) -> None:
         raise RuntimeError(f"onnxruntime-genai's builder failed on {folder}:\n{done.stderr[-2000:]}")
 
 
-def _typical_runs(checkpoint: Path, network: torch.nn.Module) -> Iterator[dict[str, np.ndarray]]:
+def _typical_runs(folder: Path, network: torch.nn.Module) -> Iterator[dict[str, np.ndarray]]:
     """Feeds of the graph: each of :data:`_CHATS` by the checkpoint's own chat template."""
-    tokenizer, config, table = tokenizer_of(checkpoint), network.config, network.get_input_embeddings()
+    tokenizer, config = AutoTokenizer.from_pretrained(folder, local_files_only=True), network.config
+    table = network.get_input_embeddings()
     nothing = np.zeros((1, config.num_key_value_heads, 0, _head_dim(config)), np.float32)
     past = {
         f"past_key_values.{n}.{part}": nothing for n in range(config.num_hidden_layers) for part in ("key", "value")
@@ -205,13 +237,14 @@ def parity(checkpoint: Path, slot: Slot, out: Path) -> list[dict]:
     Raises:
         ParityError: NaN or Inf in either.
     """
-    network, shape = load(checkpoint), json.loads((out / "decoder.json").read_text())
+    folder = hub_folder(checkpoint, out)
+    network, shape = load(folder), json.loads((out / "decoder.json").read_text())
     options = ort.SessionOptions()
     options.intra_op_num_threads = 2
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = ort.InferenceSession(out / "model.onnx", options, providers=["CPUExecutionProvider"])
     table = np.load(out / "embeddings.npy", mmap_mode="r")
-    text = np.asarray(tokenizer_of(checkpoint)(_TEXT, add_special_tokens=False)["input_ids"])
+    text = np.asarray(Tokenizer.from_file(str(out / "tokenizer.json")).encode(_TEXT, add_special_tokens=False).ids)
     rows, same, seen = [], 0, 0
     for length in LENGTHS:
         ids = np.stack([np.resize(np.roll(text, -7 * row), length + FORCED) for row in range(max(BATCHES))])

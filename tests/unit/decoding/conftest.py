@@ -64,7 +64,7 @@ def slot() -> Slot:
         licence="none",
         precision="fp32",
         tolerance={"relative": 1e-4, "top1_agreement": 0.99},
-        options={"max_length": 96},
+        options={"max_length": 96, "prompts": "qwen2.5"},
     )
 
 

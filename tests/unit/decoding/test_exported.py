@@ -10,6 +10,7 @@ import pytest
 from decoding.network import Network, Shape
 from export.parity import ParityError, check
 from export.slots import text_decoder
+from stages.prompts import Prompts
 
 
 def test_parity_at_four_batches_and_three_lengths(checkpoint, slot, folder):
@@ -34,7 +35,7 @@ def test_the_files_say_what_the_network_is(folder):
     assert (shape.layers, shape.kv_heads, shape.head_dim, shape.hidden) == (2, 2, 16, 64)
     assert (shape.end_ids, shape.max_length, shape.precision) == ((0,), 96, "fp32")
     assert np.load(folder / "embeddings.npy").shape == (shape.vocabulary, shape.hidden)
-    assert (folder / "chat_template.jinja").read_text().startswith("{% for")
+    assert Prompts.load(folder / "prompts.json").chat_template.startswith("{% for")
     inputs = {i.name for i in onnx.load(folder / "model.onnx", load_external_data=False).graph.input}
     assert "inputs_embeds" in inputs
     assert "input_ids" not in inputs

@@ -1,35 +1,53 @@
 """Edits of what the decoder wrote: what goes, what stays, and that every edit is told."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.editing import Orders, edited, read_orders
+from stages.editing import Editor, Orders, StreamEditor, edit, read_orders
 from stages.errors import StageError
-from stages.prompts import Request
+from stages.prompts import Prompts
+from stages.request import Request
 
-BIKE = Request(title="Folding bicycle Kånken, 11.5 kg", attributes=(("price", "499.00 EUR"), ("offer", "20% off")))
+WORDINGS = Path(__file__).resolve().parents[3] / "recipes" / "prompts"
+SMOLLM2, QWEN = (
+    Prompts("", {}, yaml.safe_load((WORDINGS / f"{name}.yaml").read_text("utf-8"))) for name in ("smollm2", "qwen2.5")
+)
+BIKE = Request(
+    title="Folding bicycle Kånken, 11.5 kg",
+    attributes=(("price", "499.00 EUR"), ("offer", "20% off"), ("folding time", "10 seconds")),
+)
+
+POWER_BANK = Request(
+    title="Power bank Volta", attributes=(("capacity", "10,000 mAh"), ("weight", "213 g"), ("ports", "2 x USB-A"))
+)
+CHOCOLATE = Request(
+    title="Hazelnut chocolate", attributes=(("net weight", "100 g"), ("allergens", "milk, hazelnuts, soya"))
+)
+CHINESE = Request(language="zh", title="榛子巧克力", attributes=(("净含量", "100克"), ("过敏原", "含牛奶、榛子、大豆")))
 
 
-def edit(written, finish="eos", request=BIKE, **orders):
-    text, edits = edited(written, finish, request, Orders(**orders))
+def edits_of(written, finish="eos", request=BIKE, prompts=QWEN, **orders):
+    text, edits = edit(written, finish, request, prompts, Orders(**orders))
     return text, [(e.kind, e.before, e.after) for e in edits]
 
 
 def test_a_good_text_stays_as_it_is():
     written = "The Kånken folds in ten seconds, weighs 11.5 kg, and fits under a desk. Ride it every day!"
-    assert edit(written) == (written, [])
+    assert edits_of(written) == (written, [])
 
 
 def test_a_sentence_that_was_cut_off_goes_but_never_the_only_one():
-    assert edit("It folds fast. It is light and you", "length") == (
+    assert edits_of("It folds fast. It is light and you", "length") == (
         "It folds fast.",
         [("unfinished", "It is light and you", "")],
     )
-    assert edit("It is light and you", "length")[0] == "It is light and you"
-    assert edit("It folds fast. It is light", "stop")[0] == "It folds fast. It is light"
+    assert edits_of("It is light and you", "length")[0] == "It is light and you"
+    assert edits_of("It folds fast. It is light", "stop")[0] == "It folds fast. It is light"
 
 
 @pytest.mark.parametrize(
@@ -37,7 +55,7 @@ def test_a_sentence_that_was_cut_off_goes_but_never_the_only_one():
     ["Only 499 EUR today.", "It costs 499.00 EUR.", "Yours for €499!", "Get 20% off this week.", "It weighs 11.5 kg."],
 )
 def test_a_price_that_the_request_names_stays(named):
-    assert edit(named) == (named, [])
+    assert edits_of(named) == (named, [])
 
 
 @pytest.mark.parametrize(
@@ -45,7 +63,7 @@ def test_a_price_that_the_request_names_stays(named):
     ["Only 399 EUR today.", "It costs $1,299.99.", "Now at just £ 20!", "Get 50% off this week.", "仅需99元！"],
 )
 def test_a_price_that_nobody_named_goes_with_its_sentence(invented):
-    assert edit(f"It folds fast. {invented}") == ("It folds fast.", [("price", invented, "")])
+    assert edits_of(f"It folds fast. {invented}") == ("It folds fast.", [("price", invented, "")])
 
 
 def test_a_promotion_says_the_request_s_offer_and_code_and_nobody_else_s():
@@ -53,51 +71,121 @@ def test_a_promotion_says_the_request_s_offer_and_code_and_nobody_else_s():
         task="promotion", title="Espresso cup", attributes=(("offer", "$5 off until 1 December"), ("code", "CUP5"))
     )
     said = "Until 1 December: $5 off our espresso cup! Enter the code CUP5 when you order."
-    assert edit(said, request=offer) == (said, [])
-    for invented in ("Until December 15: $5 off!", "Enter the code EXTRA7 today.", "Until Sunday: $5 off our cup!"):
-        assert edit(f"{invented} Enjoy your cup.", request=offer) == ("Enjoy your cup.", [("invented", invented, "")])
-    plain = "Two cups in one box. Order until Sunday."  # of another task these are words like any other
-    assert edit(plain, request=Request(title="Espresso cups")) == (plain, [])
+    assert edits_of(said, request=offer) == (said, [])
+    for invented, kind in (
+        ("Until December 15: $5 off!", "figure"),
+        ("Enter the code EXTRA7 today.", "invented"),
+        ("Until Sunday: $5 off our cup!", "invented"),
+    ):
+        found = edits_of(f"{invented} Enjoy your cup.", request=offer, prompts=SMOLLM2)
+        assert found == ("Enjoy your cup.", [(kind, invented, "")])
+    assert edits_of("Enter the code EXTRA7 today. Enjoy.", request=offer)[1][0][0] == "figure"  # without examples too
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence", "kind"),
+    [
+        (POWER_BANK, "It has a capacity of 213 mAh.", "figure"),
+        (POWER_BANK, "It weighs 10,000 mAh.", "figure"),
+        (POWER_BANK, "It charges twice as fast in 30 minutes.", "figure"),
+        (POWER_BANK, "Built to IP67.", "figure"),
+        (POWER_BANK, "It comes with a two-year warranty.", "figure"),
+        (POWER_BANK, "It works with every phone.", "safety"),
+        (CHOCOLATE, "It is dairy-free and contains no nuts.", "safety"),
+        (CHOCOLATE, "Suitable for those who are allergic to milk, hazelnuts, or soya.", "safety"),
+        (CHOCOLATE, "A healthy snack for the whole family.", "safety"),
+        (CHOCOLATE, "There are no hazelnuts in it.", "safety"),
+        (CHINESE, "这款巧克力不含坚果，老少皆宜。", "safety"),
+        (CHINESE, "净含量200克。", "figure"),
+    ],
+)
+def test_a_figure_or_statement_on_safety_that_no_fact_has_goes(request_, sentence, kind):
+    text, edits = edits_of(f"Nice. {sentence}", request=request_)
+    assert (kind, sentence, "") in edits and sentence not in text
+
+
+def test_what_the_facts_say_stays():
+    said = "The Volta power bank has a capacity of 10,000 mAh, weighs only 213 g and has two USB-A ports."
+    assert edits_of(said, request=POWER_BANK) == (said, [])
+
+
+def test_attributes_on_safety_stand_behind_every_text_as_they_were_given():
+    stated = "Allergens: milk, hazelnuts, soya."
+    for task in ("description", "ad", "recommendation"):
+        found = edits_of("A creamy bar.", request=replace(CHOCOLATE, task=task))
+        assert found == (f"A creamy bar. {stated}", [("stated", "", stated)])
+    assert edits_of("香浓丝滑。", request=CHINESE)[0] == "香浓丝滑。过敏原：含牛奶、榛子、大豆。"
+
+
+def test_a_question_that_nothing_answers_is_answered_so():
+    asked = Request(task="question", title="Bar", question="Does it contain nuts?")
+    text, edits = edits_of("It contains no nuts.", request=asked)
+    assert text.startswith("The product page does not say this.") and edits[0][0] == "safety"
+    page = "The page does not say whether it contains nuts."
+    assert edits_of(page, request=asked) == (page, [])
+
+
+def test_where_nothing_is_left_the_facts_are_given():
+    text, edits = edits_of("It has 5,000 mAh.", request=POWER_BANK)
+    assert text == "Power bank Volta. Capacity: 10,000 mAh. Weight: 213 g. Ports: 2 x USB-A."
+    assert [kind for kind, *_ in edits] == ["figure", "stated"]
+
+
+def stream(pieces, finish="eos", request=CHOCOLATE):
+    editor = StreamEditor(Editor(request, QWEN))
+    given = [editor(piece, "") for piece in pieces]
+    return [*given, editor("", finish)]
+
+
+def test_a_stream_goes_out_sentence_by_sentence_without_those_that_may_not_stay():
+    given = stream(["A creamy", " bar. It con", "tains no nuts. Melts", " on the tongue."])
+    assert given[:3] == ["", "A creamy bar. ", ""]
+    assert "".join(given) == "A creamy bar. Melts on the tongue. Allergens: milk, hazelnuts, soya."
+    assert "".join(stream(["It contains no nuts."])).startswith("Hazelnut chocolate. Net weight: 100 g.")
+    assert "".join(stream(["A bar. It is ve"], "length")) == "A bar. Allergens: milk, hazelnuts, soya."
+    assert "".join(stream(["A bar"], "length", BIKE)) == "A bar"
+    assert "".join(stream(["香浓。不含坚果。", "丝滑"], request=CHINESE)) == "香浓。丝滑过敏原：含牛奶、榛子、大豆。"
 
 
 def test_repetitions_go():
     said = "It folds in ten seconds and fits under a desk."
-    assert edit(f"{said} Ride it. {said.upper()}") == (f"{said} Ride it.", [("repetition", said.upper(), "")])
+    assert edits_of(f"{said} Ride it. {said.upper()}") == (f"{said} Ride it.", [("repetition", said.upper(), "")])
 
 
 def test_banned_words_go_as_whole_words_in_any_case():
     written = "The best bike. The bestseller of spring. It is cheap, they say."
-    text, edits = edit(written, banned=("BEST", "Cheap"))
+    text, edits = edits_of(written, banned=("BEST", "Cheap"))
     assert text == "The bestseller of spring." and [kind for kind, *_ in edits] == ["banned", "banned"]
     chinese = Request(title="茶壶", language="zh")
-    assert edit("白瓷茶壶。最好的选择！", request=chinese, banned=("最好",)) == (
+    assert edits_of("白瓷茶壶。最好的选择！", request=chinese, banned=("最好",)) == (
         "白瓷茶壶。",
         [("banned", "最好的选择！", "")],
     )
 
 
 def test_english_is_mended_but_no_word_of_the_request():
-    text, edits = edit("This is an bicycle for for everyone. the Kånken is  beautifull, and its made of steel.")
+    text, edits = edits_of("This is an bicycle for for everyone. the Kånken is  beautifull, and its made of steel.")
     assert text == "This is a bicycle for everyone. The Kånken is beautiful, and it's made of steel."
     assert {kind for kind, *_ in edits} == {"grammar"} and ("grammar", "an", "a") in edits
     named = Request(title="teh Beautifull lampe")
-    assert edit("The Beautifull lampe is here.", request=named) == ("The Beautifull lampe is here.", [])
+    assert edits_of("The Beautifull lampe is here.", request=named) == ("The Beautifull lampe is here.", [])
 
 
 def test_numbers_names_and_codes_are_not_spelled_anew():
     written = "The Fjällräven lamp takes an E27 bulb, is rated IP44, costs 499 EUR and comes from Älmhult."
-    assert edit(written) == (written, [])
+    lamp = Request(title="Lamp E27", attributes=(("rating", "IP44"), ("price", "499 EUR")))
+    assert edits_of(written, request=lamp) == (written, [])
 
 
 def test_a_limit_keeps_whole_sentences_and_cuts_only_the_first():
     written = "It folds fast. It is light. It fits under a desk."
-    assert edit(written, max_characters=30) == (
+    assert edits_of(written, max_characters=30) == (
         "It folds fast. It is light.",
         [("length", "It fits under a desk.", "")],
     )
-    assert edit("It folds faster than any other bicycle.", max_characters=24)[0] == "It folds faster than…"
+    assert edits_of("It folds faster than any other bicycle.", max_characters=24)[0] == "It folds faster than…"
     assert (
-        edit("这款茶壶采用优质白瓷烧制而成壶身圆润釉面光滑", max_characters=20)[0]
+        edits_of("这款茶壶采用优质白瓷烧制而成壶身圆润釉面光滑", max_characters=20)[0]
         == "这款茶壶采用优质白瓷烧制而成壶身圆润釉…"
     )
 
@@ -107,25 +195,25 @@ def test_a_delivery_notice_names_every_attribute_as_it_was_given():
     order = Request(task="delivery", title="Tea pot", attributes=told)
     written = "Good news! Your tea pot left our warehouse today with DHL. You can follow it in your account."
     stated = "Tracking number: JD 01.46. Arrives: on Monday."
-    assert edit(written, request=order) == (f"{written} {stated}", [("stated", "", stated)])
-    text, edits = edit(written, request=order, max_characters=110)
+    assert edits_of(written, request=order) == (f"{written} {stated}", [("stated", "", stated)])
+    text, edits = edits_of(written, request=order, max_characters=110)
     assert text == f"Good news! Your tea pot left our warehouse today with DHL. {stated}"
     assert [kind for kind, _, _ in edits] == ["length", "stated"]
-    assert edit(written, request=order, max_characters=60)[0] == written[:58]  # no room for them
-    assert "Monday" not in edit(written, request=order, banned=("Monday",))[0]
-    assert edit(written, request=replace(order, task="description")) == (written, [])
+    assert edits_of(written, request=order, max_characters=60)[0] == written[:58]  # no room for them
+    assert "Monday" not in edits_of(written, request=order, banned=("Monday",))[0]
+    assert edits_of(written, request=replace(order, task="description")) == (written, [])
     chinese = Request(task="delivery", title="茶壶", language="zh", attributes=(("承运", "顺丰"),))
-    assert edit("您的茶壶今天已经发货。", request=chinese)[0] == "您的茶壶今天已经发货。承运：顺丰。"
+    assert edits_of("您的茶壶今天已经发货。", request=chinese)[0] == "您的茶壶今天已经发货。承运：顺丰。"
 
 
 def test_nothing_may_be_left():
-    assert edit("Only 10 EUR!") == ("", [("price", "Only 10 EUR!", "")])
-    assert edit("") == ("", [])
+    assert edits_of("Only 10 EUR!", request=Request()) == ("", [("price", "Only 10 EUR!", "")])
+    assert edits_of("", request=Request()) == ("", [])
 
 
 @given(st.text(max_size=300), st.sampled_from(["eos", "length"]), st.none() | st.integers(20, 200))
 def test_any_text_is_edited_to_no_more_than_the_limit(written, finish, most):
-    text, edits = edited(written, finish, Request(language="zh"), Orders(most, ("a", "的")))
+    text, edits = edit(written, finish, Request(language="zh"), QWEN, Orders(most, ("a", "的")))
     assert most is None or len(text) <= most
     assert "a" not in text.lower().split() and "的" not in text
     assert edits or text == written.strip()
@@ -133,7 +221,7 @@ def test_any_text_is_edited_to_no_more_than_the_limit(written, finish, most):
 
 @given(st.text(alphabet=st.sampled_from("Its an  the teh.,!?' 9$€\nÄ中"), max_size=120))
 def test_any_english_is_mended_without_error(written):
-    edited(written, "eos", Request(title="Lamp"), Orders())
+    edit(written, "eos", Request(title="Lamp"), QWEN)
 
 
 @pytest.mark.parametrize(

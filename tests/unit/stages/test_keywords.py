@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.keywords import MAX_LETTERS, MOST, keywords
-from stages.prompts import Request
+from stages.request import Request
 
 
 @pytest.mark.parametrize(

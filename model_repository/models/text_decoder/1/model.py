@@ -4,8 +4,9 @@ Config parameters, each with a default: `slots` 8, `max_queue` 64, `threads` 0 (
 checkpoint), `spinning` 1, `prefix_cache_mb` 64, `stream_interval_ms` 80, and, where a request has none,
 `repetition_penalty` 1.1.
 
-A stream ends in the typed error `blocked` where it would say a word that the policy blocks (`stages.moderation`).
-text_collector asks through `decoding.link`, for whole texts.
+With REQUEST (`stages.request`), a stream goes out sentence by sentence, without those that may not stay
+(`stages.editing`); without it, as it is written. It ends in the typed error `blocked` where it would say a word that the
+policy blocks (`stages.moderation`). text_collector asks through `decoding.link`, for whole texts.
 """
 
 import json
@@ -20,8 +21,11 @@ from decoding.delivery import Delivery
 from decoding.engine import Engine
 from decoding.link import LinkServer, meeting_place
 from decoding.sampling import Sampling
+from stages.editing import Editor, StreamEditor
 from stages.errors import StageError, invalid
 from stages.moderation import Policy, Watch
+from stages.prompts import Prompts
+from stages.request import Request
 from stages.triton import triton_error
 
 DEFAULTS = {
@@ -45,6 +49,7 @@ class TritonPythonModel:
         limits = {name: self.options[name] for name in names}
         self.engine = Engine(folder, **limits, spinning=bool(self.options["spinning"]))
         self.policy = Policy.in_force()
+        self.prompts = Prompts.load(folder / "prompts.json")
         self.delivery = Delivery(interval_s=self.options["stream_interval_ms"] / 1000)
         self.link = LinkServer(meeting_place("text_decoder"), self.engine, self.delivery, self.read)
         self.stopping = threading.Event()
@@ -64,8 +69,14 @@ class TritonPythonModel:
         fields = {tensor.name(): tensor.as_numpy()[0] for tensor in request.inputs()}
         handle = self.engine.submit(self.read(fields), self.delivery.notify)
 
-        stream = Stream(sender, handle, Watch(self.policy))
+        stream = Stream(sender, handle, self.editor(fields), Watch(self.policy))
         self.delivery.add(handle, stream.send, stream.gone)
+
+    def editor(self, fields):
+        """What takes a stream's text and whether it has ended, and gives what may go out."""
+        if "REQUEST" not in fields:
+            return lambda text, finish: text
+        return StreamEditor(Editor(Request.loads(fields["REQUEST"].item()), self.prompts))
 
     def read(self, fields):
         """A request's tensors, each without its batch axis, as a checked `decoding.request.Request`."""
@@ -98,10 +109,10 @@ class TritonPythonModel:
 
 
 class Stream:
-    """One request's answers, as far as the policy lets them through."""
+    """One request's answers, as far as editor and policy let them through."""
 
-    def __init__(self, sender, handle, watch):
-        self.sender, self.handle, self.watch = sender, handle, watch
+    def __init__(self, sender, handle, edit, watch):
+        self.sender, self.handle, self.edit, self.watch = sender, handle, edit, watch
         self.held = ()
         self.refused = False
 
@@ -111,7 +122,7 @@ class Stream:
             return
         if not isinstance(message, StageError):
             try:
-                passing = self.watch(message.text, bool(message.finish))
+                passing = self.watch(self.edit(message.text, message.finish), bool(message.finish))
             except StageError as error:
                 message = error
                 self.refused = True

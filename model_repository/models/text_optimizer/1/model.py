@@ -1,17 +1,21 @@
 """What the text decoder wrote → TEXT as a shop may show it, and EDITS, what was done to it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from stages import editing
-from stages.prompts import OPTIONAL_FIELDS, read_request
+from stages.prompts import Prompts
+from stages.request import OPTIONAL_FIELDS, read_request
 from stages.triton import lists, respond, text_rows
 
 
 class TritonPythonModel:
     def initialize(self, args):
+        folder = Path(args["model_repository"]) / args["model_version"]
+        self.prompts = Prompts.load(folder / "prompts.json")
         editing.linter()
 
     def execute(self, requests):
@@ -23,7 +27,8 @@ class TritonPythonModel:
         texts, edits = [], []
         for row, order in zip(rows, orders, strict=True):
             written, finish = row["WRITTEN"].decode("utf-8"), row["FINISHED"].decode()
-            text, done = editing.edited(written, finish, read_request((), (), row), order)
+            asked = read_request((), (), row, self.prompts.languages)
+            text, done = editing.edit(written, finish, asked, self.prompts, order)
             texts.append(text.encode("utf-8"))
             edits.append(json.dumps([edit._asdict() for edit in done], ensure_ascii=False).encode("utf-8"))
         columns = {"TEXT": texts, "EDITS": edits}

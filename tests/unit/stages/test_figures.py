@@ -1,0 +1,117 @@
+"""Figures of a text, in both languages, and whether facts support them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.figures import Facts, codes, figures
+
+
+def read(text):
+    """(kind, number as it was written) of each figure."""
+    return [(figure.kind, figure.number) for figure in figures(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("10,000 mAh and 213 g", [("charge", 10_000), ("mass", 213)]),
+        ("30 x 20 x 5 cm", [("length", 30), ("length", 20), ("length", 5)]),
+        ("220-240V, 50/60 Hz", [("voltage", 220), ("voltage", 240), ("frequency", 50), ("frequency", 60)]),
+        ("a two-year warranty on five shelves", [("time", 2), ("", 5)]),
+        ("twenty-four pieces, one of a kind", [("", 24)]),
+        ("only $1,299.99 or 1.299,00 €", [("money", 1299.99), ("money", 1299)]),
+        ("25 in stock, 24in wide, 6.1-inch OLED", [("", 25), ("length", 24), ("length", 6.1)]),
+        ("100% cotton at 30 degrees", [("percent", 100), ("celsius", 30)]),
+        ("1万毫安时，2千瓦", [("charge", 10_000), ("power", 2_000)]),
+        ("三层书架，一款，两升，十二个月质保，净重3公斤", [("", 3), ("volume", 2), ("time", 12), ("mass", 3)]),
+        ("第二代，四季皆宜，独一无二", []),
+        ("八折", [("discount", 8)]),
+        ("110-120厘米", [("length", 110), ("length", 120)]),
+        ("USB 3.0, 5G", [("", 3), ("", 5)]),
+        ("no figures at all", []),
+    ],
+)
+def test_figures_are_read_with_their_units(text, found):
+    assert read(text) == found
+
+
+def test_a_letter_and_a_digit_make_a_code_unless_they_are_a_figure():
+    assert codes("IP67, WPA3, V10, 5G, 24-piece, 220-240V, 10000mAh") == {"ip67", "wpa3", "v10", "5g"}
+
+
+@pytest.mark.parametrize(
+    ("fact", "sentence"),
+    [
+        ("500 ml", "It holds 0.5 l."),
+        ("1 kg", "1,000 grams"),
+        ("2 years", "24 months"),
+        ("10,000 mAh", "a 10Ah cell"),
+        ("5 shelves", "five shelves"),
+        ("500毫升", "容量0.5升"),
+        ("3层", "三层设计"),
+        ("213 g", "213"),
+        ("30 °C", "wash at 30 degrees"),
+        ("130 x 170 cm", "1.3 m by 170 cm"),
+    ],
+)
+def test_the_same_in_other_words_is_supported(fact, sentence):
+    assert Facts([fact]).supports(sentence)
+
+
+@pytest.mark.parametrize(
+    ("fact", "sentence"),
+    [
+        ("213 g", "213 mAh"),
+        ("500 ml", "500 l"),
+        ("2 years", "two months"),
+        ("IP44", "IP67"),
+        ("size 42", "42 cm"),
+        ("5 shelves", "six shelves"),
+        ("", "a 4-inch Liquid Retina display with 1920 x 1080"),
+        ("100克", "200克"),
+        ("", "质保一年"),
+    ],
+)
+def test_another_figure_is_not(fact, sentence):
+    assert not Facts([fact]).supports(sentence)
+
+
+BOOKCASE = Facts(
+    ["Bookcase Lund, range 5", "is it high?"],
+    [("width", "80 cm"), ("height", "180 cm"), ("depth", "30 cm"), ("maximum load", "25 kg"), ("weight (kg)", "41")],
+)
+CHINESE = Facts(
+    ["书架"], [("宽", "80厘米"), ("高", "180厘米"), ("深", "30厘米"), ("承重", "25公斤"), ("重量", "41公斤")]
+)
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence", "supported"),
+    [
+        (BOOKCASE, "It is 80 cm wide, 180 cm high and 30 cm deep.", True),
+        (BOOKCASE, "Width 80 cm, height 180 cm, weight 41 kg.", True),
+        (BOOKCASE, "Each shelf holds up to 25 kg.", True),
+        (BOOKCASE, "At 80 x 180 x 30 cm it fits any room.", True),
+        (BOOKCASE, "It is 80 cm high.", False),
+        (BOOKCASE, "With a height of 80 cm and a width of 180 cm.", False),
+        (BOOKCASE, "It weighs 25 kg.", False),
+        (CHINESE, "宽80厘米，高180厘米，深30厘米，重量41公斤。", True),
+        (CHINESE, "高80厘米，宽180厘米。", False),
+        (CHINESE, "重量25公斤。", False),
+    ],
+)
+def test_a_figure_belongs_to_its_own_property(facts, sentence, supported):
+    assert facts.supports(sentence) is supported
+
+
+def test_a_word_of_the_title_names_no_property():
+    facts = Facts(["Cable reel"], [("length", "25 m")])
+    assert facts.supports("A cable of 25 m.")
+
+
+@given(st.text(max_size=200))
+def test_any_text_has_figures_in_order_and_supports_itself(text):
+    found = figures(text)
+    assert all(a.end <= b.start for a, b in zip(found, found[1:], strict=False))
+    assert Facts([text]).supports(text) or any(figure.kind for figure in found)
