@@ -45,9 +45,8 @@ class TritonPythonModel:
         for name, key in SAMPLING_FIELDS.items():
             given = pb_utils.get_input_tensor_by_name(request, name)
             dtype = np.int32 if name == "MAX_TOKENS" else np.float32
-            suits = (
-                given.as_numpy() if given else np.array([[self.prompts.sampling(task)[key]] for task in tasks], dtype)
-            )
+            by_task = [[self.prompts.sampling(task)[key]] for task in tasks]
+            suits = given.as_numpy() if given else np.array(by_task, dtype)
             if name == "MAX_TOKENS" and any(stopped):  # what is written of it will not be shown
                 suits = np.where(np.array(stopped)[:, None], np.int32(1), suits)
             tensors.append(pb_utils.Tensor(name, suits))

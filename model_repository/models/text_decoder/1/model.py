@@ -5,8 +5,8 @@ checkpoint), `spinning` 1, `prefix_cache_mb` 64, `stream_interval_ms` 80, and, w
 `repetition_penalty` 1.1.
 
 With REQUEST (`stages.request`), a stream goes out sentence by sentence, without those that may not stay
-(`stages.editing`); without it, as it is written. It ends in the typed error `blocked` where it would say a word that the
-policy blocks (`stages.moderation`). text_collector asks through `decoding.link`, for whole texts.
+(`stages.editing`); without it, as it is written. It ends in the typed error `blocked` where it would say a word that
+the policy blocks (`stages.moderation`). text_collector asks through `decoding.link`, for whole texts.
 """
 
 import json
