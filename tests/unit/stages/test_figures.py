@@ -1,5 +1,7 @@
 """Figures of a text, in both languages, and whether facts support them."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,5 +115,5 @@ def test_a_word_of_the_title_names_no_property():
 @given(st.text(max_size=200))
 def test_any_text_has_figures_in_order_and_supports_itself(text):
     found = figures(text)
-    assert all(a.end <= b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.end <= b.start for a, b in pairwise(found))
     assert Facts([text]).supports(text) or any(figure.kind for figure in found)
