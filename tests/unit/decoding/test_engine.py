@@ -232,7 +232,7 @@ def test_kept_prefixes_stay_within_the_limit_and_the_oldest_go():
 
 
 def test_a_newcomer_costs_the_others_a_few_chunks_a_step(folder):
-    """While a long prompt joins, each step reads at most four chunks of it, each of as many tokens as there are slots."""
+    """While a long prompt joins, each step reads at most four chunks of it, each as many tokens as there are slots."""
     engine = Engine(folder, slots=4, threads=1)
     reads, scheduler = [], engine._scheduler
     real = scheduler.network.run
