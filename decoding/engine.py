@@ -168,10 +168,9 @@ class Engine:
                 self._scheduler.fail_all(StageError("internal", "-", f"{type(error).__name__}: {error}"))
 
     def _warm_up(self) -> None:
-        """Runs a prompt of two chunks and a full batch, so that no request pays for the first allocation."""
-        network, chunk = self._network, self._scheduler.chunk
-        row = network.embed(np.zeros((1, chunk), np.int64))
-        for length in (chunk, min(2 * chunk, self.max_length)):
-            network.run(network.slots - 1, row[:, :chunk], [length])
+        """Runs a long prompt and a full batch, so that no request pays for the first allocation."""
+        network, longest = self._network, self._scheduler.chunk * max(self._scheduler.prefill)
+        for length in sorted({min(tokens, self.max_length) for tokens in (self._scheduler.chunk, longest)}):
+            network.run(network.slots - 1, network.embed(np.zeros((1, length), np.int64)), [length])
         for rows in range(1, network.slots + 1):
             network.run(0, network.embed(np.zeros((rows, 1), np.int64)), [1] * rows)

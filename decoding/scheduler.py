@@ -92,7 +92,8 @@ class Scheduler:
         network: whose cache the rows live in.
         tokenizer: that turns ids into text.
         max_queue: requests that may wait while every slot is taken.
-        chunk: prompt tokens read in a step; 0 for as many as there are slots.
+        chunk: prompt tokens that are kept together, see :mod:`decoding.prefixes`; 0 for as many as there are slots.
+        prefill: chunks of a prompt that are read in a step beside running rows, which wait for it, and with none.
         prefix_cache_bytes: kept of prompts that were read, see :mod:`decoding.prefixes`; 0 for nothing.
     """
 
@@ -102,11 +103,13 @@ class Scheduler:
         tokenizer: Tokenizer,
         max_queue: int = 64,
         chunk: int = 0,
+        prefill: tuple[int, int] = (4, 8),
         prefix_cache_bytes: int = 0,
     ) -> None:
         self.network = network
         self.max_queue = max_queue
         self.chunk = chunk or network.slots
+        self.prefill = prefill
         self._tokenizer = tokenizer
         self._prefixes = PrefixCache(prefix_cache_bytes)
         self._lock = threading.Lock()
@@ -144,14 +147,14 @@ class Scheduler:
         return not (self._rows or self._joining or self._queue)
 
     def step(self) -> None:
-        """One token for every running row, and one chunk of the prompt that is joining."""
+        """One token for every running row, and some chunks of the prompt that is joining."""
         self._sweep()
         self._admit()
         written = self._completion_tokens
         if self._rows:
             self._decode()
         if self._joining:
-            self._read_chunk(self._joining)
+            self._read(self._joining)
         self._steps += 1
         now = time.monotonic()
         with self._lock:
@@ -237,15 +240,15 @@ class Scheduler:
             if self._advance(rows[place], logits[place]):
                 self._leave(place)
 
-    def _read_chunk(self, row: _Row) -> None:
-        """Reads the next chunk of a prompt; after the last one the row has its first token and runs."""
+    def _read(self, row: _Row) -> None:
+        """Reads the next chunks of a prompt; after the last one the row has its first token and runs."""
         prompt = row.request.embeddings
-        end = min(row.length + self.chunk, len(prompt))
+        end = min(row.length + self.chunk * self.prefill[not self._rows], len(prompt))
         last = self.network.slots - 1
         logits = self.network.run(last, prompt[None, row.length : end], [end])
-        if end - row.length == self.chunk:
-            row.prefix = PrefixCache.key(row.prefix, prompt[row.length : end])
-            self._prefixes.put(row.prefix, self.network.copy(last, row.length, end))
+        for begin in range(row.length, end - self.chunk + 1, self.chunk):
+            row.prefix = PrefixCache.key(row.prefix, prompt[begin : begin + self.chunk])
+            self._prefixes.put(row.prefix, self.network.copy(last, begin, begin + self.chunk))
         self._prompt_tokens += end - row.length
         row.length = end
         if end < len(prompt):
