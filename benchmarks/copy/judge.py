@@ -23,8 +23,29 @@ PRESENT = {"en": 0.5, "zh": 0.4}
 #: Harper's kinds that are taste, layout or dialect, not errors.
 NO_ERRORS = frozenset(("Enhancement", "Formatting", "Readability", "Redundancy", "Regionalism", "Style"))
 _FUNCTION_WORDS = frozenset(
-    "a an and are as at be but by can for from has have in is it its not of on or our so that the their they this to was we"
-    " which will with you your".split()
+    (
+        *(
+            "a",
+            "an",
+            "and",
+            "are",
+            "as",
+            "at",
+            "be",
+            "but",
+            "by",
+            "can",
+            "for",
+            "from",
+            "has",
+            "have",
+            "in",
+            "is",
+            "it",
+        ),
+        *("its", "not", "of", "on", "or", "our", "so", "that", "the", "their", "they", "this", "to", "was", "we"),
+        *("which", "will", "with", "you", "your"),
+    )
 )
 _HAN = re.compile(r"[一-鿿]")
 

@@ -144,8 +144,8 @@ def context(text: str, found: Sequence[Figure], at: int) -> Context:
     }
     if close:
         return Context(clause, frozenset(close))
-    first = re.sub(r"^\s*\w+(?:ing|s)\s", " ", before)
-    for kind, pattern in BEHIND.items():  # an adjective belongs to the figure before it
+    first = before
+    for pattern in BEHIND.values():  # an adjective belongs to the figure before it
         first = re.sub(rf"^\s*(?:{pattern})(?![a-z])", " ", first, flags=re.IGNORECASE)
     named = {kind for kind, pattern in NAMES.items() if re.search(pattern, f"{first} | {after}", re.IGNORECASE)}
     return Context(clause, frozenset(named))

@@ -134,7 +134,7 @@ class Figure:
         if self.unit == "code":
             return _code(self.written) == _code(other.written)
         if (self.unit in ROUNDED) == (other.unit in ROUNDED):
-            return abs(self.base - other.base) <= 1e-3 * max(abs(self.base), abs(other.base))
+            return abs(self.base - other.base) <= 1e-6 * max(abs(self.base), abs(other.base))
         converted = (other.base - (self.base - self.value * _factor(self.unit))) / _factor(self.unit)
         close = abs(converted - self.value) <= 0.025 * abs(converted)
         return close and round(converted, self.digits) == round(self.value, self.digits)
@@ -252,7 +252,7 @@ def _numbers(text: str) -> Iterator[Figure]:
             continue
         plain = re.sub(r"[,\s]", "", found[0])
         value, end = float(plain), found.end()
-        scale = re.match(rf"\s?([百千万亿])(?!像素|[克瓦卡焦米])", text[end:])
+        scale = re.match(r"\s?([百千万亿])(?!像素|[克瓦卡焦米])", text[end:])
         if scale:
             value, end = value * _SCALES[scale[1]], end + scale.end()
         yield _figure(text, found.start(), end, value, len(plain.partition(".")[2]))

@@ -1,4 +1,4 @@
-"""Raw and edited copy of one generation, from a running server: prompter, text_collector and text_optimizer in a row."""
+"""Raw and edited copy of one generation, by a server's prompter, text_collector and text_optimizer in a row."""
 
 from __future__ import annotations
 
