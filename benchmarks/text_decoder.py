@@ -117,16 +117,18 @@ def _with_embeddings(shape: dict, target: Path) -> int:
     """Writes the served graph with ids as its input instead of embeddings; gives its number of attention heads."""
     model = onnx.load(FOLDER / "model.onnx", load_external_data=False)
     graph = model.graph
-    size = shape["vocabulary"] * shape["hidden"] * 4
     dims = [shape["vocabulary"], shape["hidden"]]
-    table = TensorProto(name="embeddings", data_type=TensorProto.FLOAT, dims=dims, data_location=TensorProto.EXTERNAL)
+    kind = helper.np_dtype_to_tensor_dtype(np.load(FOLDER / "embeddings.npy", mmap_mode="r").dtype)
+    size = dims[0] * dims[1] * helper.tensor_dtype_to_np_dtype(kind).itemsize
+    table = TensorProto(name="embeddings", data_type=kind, dims=dims, data_location=TensorProto.EXTERNAL)
     begin = (FOLDER / "embeddings.npy").stat().st_size - size  # after the header of the .npy file
     for key, value in (("location", "embeddings.npy"), ("offset", begin), ("length", size)):
         table.external_data.add(key=key, value=str(value))
     graph.initializer.append(table)
     graph.input.remove(next(i for i in graph.input if i.name == "inputs_embeds"))
     graph.input.append(helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch_size", "sequence_length"]))
-    graph.node.insert(0, helper.make_node("Gather", ["embeddings", "input_ids"], ["inputs_embeds"]))
+    graph.node.insert(0, helper.make_node("Gather", ["embeddings", "input_ids"], ["half"]))
+    graph.node.insert(1, helper.make_node("Cast", ["half"], ["inputs_embeds"], to=TensorProto.FLOAT))
     onnx.save(model, target)
     attention = next(node for node in graph.node if node.op_type == "GroupQueryAttention")
     return next(a.i for a in attention.attribute if a.name == "num_heads")

@@ -1,4 +1,4 @@
-"""`make demo`: three products with a real photo each through a real Triton.
+"""`make demo`: products in English and Chinese, with a real photo each, through a real Triton.
 
 The copy streams to the terminal. Of each lie in `out/demo/` afterwards its studio shot, still and swinging, a generated
 picture and turntable, the copy read aloud where the server can speak (`make speech`), and one post of it all;
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from rich.console import Console
@@ -24,15 +25,16 @@ OUT = PAGE.parent / "demo"
 console = Console(highlight=False)
 
 
-def show(vitrina: Vitrina, entry: dict[str, str]) -> dict[str, str]:
+def show(vitrina: Vitrina, entry: dict[str, Any]) -> dict[str, Any]:
     """Prints one product: its photo, what the photo was taken for, the copy as it is written, and what was made.
 
     Returns:
         What the page shows of it: its entry, `copy`, `tags` and the names of the files.
     """
-    product = Product(title=entry["title"], image=FOLDER / entry["image"])
+    product = Product(title=entry["title"], image=FOLDER / entry["image"], attributes=entry["attributes"])
+    facts = "  ".join(f"{name}: {value}" for name, value in entry["attributes"].items())
     credit = f"{entry['attribution']}, {entry['licence']}"
-    console.print(Panel(f"[bold]{entry['title']}[/]\n{product.image}\n[dim]photo: {credit}", expand=False))
+    console.print(Panel(f"[bold]{entry['title']}[/]\n{facts}\n{product.image}\n[dim]photo: {credit}", expand=False))
     seen = vitrina.generate(product, want={"tags", "condition"})
     console.print("[dim]seen  " + "  ".join(f"{tag.name} {tag.score:.2f}" for tag in seen.tags or ()))
     started, first, tokens, copy = time.perf_counter(), None, 0, ""
@@ -43,8 +45,8 @@ def show(vitrina: Vitrina, entry: dict[str, str]) -> dict[str, str]:
         copy += piece.text
         tokens = piece.completion_tokens
     total = time.perf_counter() - started
-    console.print(f"\n[dim]first token {first or total:.2f} s, {tokens} tokens in {total:.2f} s")
-    name, photo = Path(entry["image"]).stem, FOLDER / entry["image"]
+    console.print(f"\n[dim]first sentence {first or total:.2f} s, {tokens} tokens in {total:.2f} s")
+    name, photo = entry.get("name", Path(entry["image"]).stem), FOLDER / entry["image"]
     files = {"photo": entry["image"]}
     (OUT / entry["image"]).write_bytes(photo.read_bytes())
 

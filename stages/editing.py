@@ -48,6 +48,14 @@ _AMOUNT = re.compile(
     r"\d+\s?%(?=\s?(?:off|discount|less))|(?<=save )\d+\s?%|\d+(?:\.\d)?\s?折",
     re.IGNORECASE,
 )
+#: Offers without a figure.
+_OFFER = re.compile(
+    r"\b(?:discount\w*|special (?:offer|price)s?|on sale|free (?:shipping|delivery|gift|returns?)|limited[- ]time|"
+    r"money[- ]back|best price|lowest price)|优惠|特价|折扣|包邮|免费|限时|促销|满减|赠送|买一送",
+    re.IGNORECASE,
+)
+#: Quotation marks around a text, and marks of a format that a shop's page does not read. A digit before one is inches.
+_MARKS = re.compile(r'(?<!\d)["“”]|\*\*|^#+\s+|[【】]')
 _ANY_NUMBER = re.compile(r"\d(?:[\d.,]*\d)?(?:\s?%)?")
 
 
@@ -55,8 +63,8 @@ class Edit(NamedTuple):
     """What was done.
 
     ``unfinished``, ``repetition``, ``price``, ``figure``, ``safety``, ``invented``, ``banned``, ``grammar``,
-    ``length`` or ``stated``. `after` stands where `before` stood; `after` is empty where something was taken out,
-    `before` where something was put behind.
+    ``length``, ``format`` or ``stated``. `after` stands where `before` stood; `after` is empty where something was
+    taken out, `before` where something was put behind.
     """
 
     kind: str
@@ -105,6 +113,7 @@ class Editor:
         self._states_facts = prompts.states_facts(request.task)
         known = " ".join(request.facts)
         self.words = frozenset(_words(known))
+        self._known = known.casefold()
         self._amounts = set(map(_amount, _ANY_NUMBER.findall(known)))
         self._foreign = prompts.example_words(request.task, request.language) - self.words
         self._facts = Facts(
@@ -120,6 +129,8 @@ class Editor:
         if len(words) >= 4 and any(_alike(words, earlier) >= ALIKE for earlier in self._said):
             return "repetition"
         if any(_amount(amount) not in self._amounts for amount in _AMOUNT.findall(sentence)):
+            return "price"
+        if any(offer.casefold() not in self._known for offer in _OFFER.findall(sentence)):
             return "price"
         if any(_has(sentence, word) for word in self.orders.banned):
             return "banned"
@@ -170,7 +181,10 @@ def edit(
     """
     editor = Editor(request, prompts, orders)
     edits: list[Edit] = []
-    text, parts = written, sentences(written)
+    text = plain(written)
+    if text != written.strip():
+        edits.append(Edit("format", written.strip(), text))
+    parts = sentences(text)
     if finish == "length" and len(parts) > 1 and not _ENDED.search(parts[-1]):
         edits.append(Edit("unfinished", parts.pop().strip()))
         text = "".join(parts)
@@ -197,6 +211,11 @@ def edit(
     return editor.join(text, stated), [*edits, *cut, Edit("stated", "", stated)]
 
 
+def plain(text: str) -> str:
+    """The text without quotation marks, emphasis and headings."""
+    return "\n".join(_MARKS.sub("", line) for line in text.strip().split("\n")).strip()
+
+
 class StreamEditor:
     """Lets a text through sentence by sentence while it is written."""
 
@@ -219,6 +238,7 @@ class StreamEditor:
             cut_off = finish == "length" and not _ENDED.search(last) and (whole or self._passed)
             whole += [] if cut_off else [last]
             self._held = ""
+        whole = [_MARKS.sub("", sentence) for sentence in whole]
         passing = "".join(sentence for sentence in whole if sentence and not self._editor.objection(sentence))
         if not self._passed:
             passing = passing.lstrip()

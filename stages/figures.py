@@ -22,6 +22,8 @@ TOLERANCE = 0.005
 #: Words that count things in Chinese; a numeral before one is a count.
 _CLASSIFIERS = "个只条件套层格款种片支瓶盒袋包张把台部对口倍重色段孔轮位人岁次粒颗枚杯壶节组卷根块本册页档级路头芯门"
 _DIGITS = r"\d+(?:[,. \u00a0\u202f]\d{3})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)?"
+#: A number of these before 年 is a date, not a time.
+_YEARS = (1900, 2100)
 #: What stands between two numbers of one unit.
 _BETWEEN = re.compile(r"\s?(?:[x×*/~–—-]|to|至|到|by|and)\s?")
 _NUMERAL = "[零一二两三四五六七八九十百千万]+"
@@ -75,8 +77,10 @@ def _words() -> dict[str, int]:
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    units = "|".join(re.escape(name) for name in sorted(_units(), key=len, reverse=True))
-    loose = "|".join(re.escape(name) for name in sorted(_units(), key=len, reverse=True) if len(name) > 1)
+    names = sorted(_units(), key=len, reverse=True)
+    units, loose = (
+        "|".join(re.escape(name).replace(r"\ ", r"[\s-]") for name in names if len(name) >= least) for least in (1, 2)
+    )
     words = "|".join(sorted(map(re.escape, _words()), key=len, reverse=True))
     # No letter goes on it, in a script that parts words by spaces; "in" is no inch before a word ("25 in stock").
     after = r"(?!(?<=[A-Za-z])[A-Za-z]|(?<=\bin)\s\w)"
@@ -107,6 +111,8 @@ def figures(text: str) -> list[Figure]:
         number = _number(match)
         if number is None:
             continue
+        if written == "年" and _YEARS[0] <= number <= _YEARS[1]:
+            kind, factor = "", 1.0
         start = match.start() + len(match[0]) - len(match[0].lstrip())
         found.append(Figure(number * factor, kind, number, start, match.end()))
     for place in reversed(range(len(found) - 1)):
@@ -118,11 +124,12 @@ def figures(text: str) -> list[Figure]:
 
 def _unit(exact: str | None, loose: str | None) -> tuple[str, float]:
     """Kind and factor of a unit as it stands, or, where letters of another case were written, of the nearest."""
-    if exact:
-        return _units()[exact]
-    if not loose:
+    if exact and (unit := _units().get(re.sub(r"[\s-]", " ", exact)) or _units().get(exact)):
+        return unit
+    if not exact and not loose:
         return "", 1.0
-    return next(unit for name, unit in _units().items() if name.casefold() == loose.casefold())
+    written = re.sub(r"[\s-]", " ", exact or loose or "").casefold()
+    return next(unit for name, unit in _units().items() if re.sub(r"[\s-]", " ", name).casefold() == written)
 
 
 def _number(match: re.Match[str]) -> float | None:
@@ -204,7 +211,7 @@ _PROPERTIES = {
     "thickness": r"thickness|thick|厚度?",
     "weight": r"(?:net |gross )?weights?|weighs?|weighing|heavy|净重|毛重|(?<![承载负])重量?|克重|净含量",
     "load": r"load|capacity per shelf|holds? up to|supports? up to|承重|载重|负重",
-    "capacity": r"capacity|volume|容量|容积",
+    "capacity": r"capacity|volume|storage|容量|容积|存储",
     "battery life": r"battery life|run ?time|playtime|playback|续航|使用时间",
     "charging time": r"charg(?:e|ing) time|充电时间",
     "output": r"output|输出",
@@ -213,7 +220,6 @@ _PROPERTIES = {
     "range": r"range|reach|距离",
     "warranty": r"warranty|guarantee|质保|保修",
     "memory": r"\bram\b|memory|内存|运行内存",
-    "storage": r"storage|存储",
     "temperature": r"temperature|温度",
     "price": r"price|costs?|价格?|售价",
     "cable": r"cable|cord|线长|线缆",

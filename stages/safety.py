@@ -74,15 +74,16 @@ class Safety:
         """Whether a sentence makes no such statement, or none beyond the facts."""
         text = sentence.casefold()
         words = list(_words([text]))
-        negated = _pattern("negations").search(text) is not None
-        if not _pattern("claims").search(text) and not (negated and self._touchy.intersection(words)):
-            return True
         # What a fact says as a whole needs no other support, unless the sentence turns it round.
         rest = text
         for item in self._items:
             rest = re.sub(rf"(?<!\w){re.escape(item)}(?!\w)" if item[-1].isascii() else re.escape(item), " · ", rest)
+        negated = _pattern("negations").search(rest) is not None
+        speaks = _pattern("claims").search(text) or (negated and self._touchy.intersection(words))
+        if not speaks:
+            return True
         if not _pattern("claims").search(rest):
-            return not _pattern("negations").search(rest)
+            return not negated
         deferred = _pattern("deferrals").search(text) is not None
         if negated and not deferred:
             return False
