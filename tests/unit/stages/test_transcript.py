@@ -21,7 +21,7 @@ SAID = {
 @pytest.fixture(scope="module")
 def transcribe():
     slot = recipe.load("offline").slot("transcriber")
-    return Transcriber(fetch(slot.source, slot.sha256), threads=2)
+    return Transcriber(fetch(slot.sources, slot.sha256), threads=2)
 
 
 @pytest.fixture(scope="module")
