@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stages.chat import check_prompt, compiled, render
 from stages.errors import invalid
 from stages.request import TASKS, Request
-from stages.safety import told_attributes
+from stages.safety import told_attributes, told_label
 from stages.text import clean, sentences
 
 SPOKEN_TITLE_BYTES = 80  # most of a sentence that names a product
@@ -53,6 +53,7 @@ class Limits(_Strict):
     title: int
     facts: int
     note: int
+    label: int
     history: int
 
 
@@ -61,6 +62,7 @@ class Language(_Strict):
 
     nothing_known: str
     note: str
+    printed: str
     product: str
     roles: dict[Literal["customer", "shop"], str]
     tones: dict[str, str]
@@ -198,6 +200,8 @@ class Prompts:
         facts = _within(told_attributes(request), limits.facts)
         if note:
             facts.append((language.note, _cut(note, limits.note)))
+        if lines := _within([(line, "") for line in told_label(request)], limits.label):
+            facts.append((language.printed, "; ".join(line for line, _ in lines)))
         # A small decoder copies an example's carrier or code into a message that was told of none.
         alike = [each for each in text.examples if bool(each.facts) == bool(facts)]
         for example in alike or text.examples:

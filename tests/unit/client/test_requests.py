@@ -415,7 +415,7 @@ def test_a_transcript_is_asked_for_of_a_sound_and_given_without_one():
     assert found.transcript_language == "de"
     assert found.transcript == "Ein Becher. 😀" and core.told({}, found) == {"transcript": "Ein Becher. 😀"}
     assert core.told({"task": "ad"}, Listing(transcript="")) == {"task": "ad"}
-    assert core.heard({"AUDIO": b"RIFF"}) == {"transcript"} and core.heard({"IMAGE": b"JPEG"}) == set()
+    assert core.derived({"AUDIO": b"RIFF"}) == {"transcript"} and core.derived({"IMAGE": b"JPEG"}) == {"label_text"}
     given = core.from_condition(MUG, np.zeros((36, 384), np.float32), {"text"}, {"transcript": "A mug."})
     assert words(given.inputs["TRANSCRIPT"]) == ["A mug."]
     for media, want, options, field in (
