@@ -101,7 +101,12 @@ def prominent(lines: Sequence[Line], max_bytes: int) -> tuple[str, ...]:
     Lines of about one height stay in the order of `lines`.
     """
     texts: dict[str, str] = {}
-    for line in sorted(lines, key=lambda line: -round(np.log(max(line.height, 1)) / np.log(SAME_HEIGHT))):
+    sizes: dict[float, float] = {}  # height → the largest of those that it counts as one with
+    largest = np.inf
+    for height in sorted((line.height for line in lines), reverse=True):
+        largest = largest if height * SAME_HEIGHT >= largest else height
+        sizes[height] = largest
+    for line in sorted(lines, key=lambda line: -sizes[line.height]):
         size = len(line.text.encode("utf-8"))
         if line.text and line.text.casefold() not in texts and size <= max_bytes:
             texts[line.text.casefold()] = line.text
