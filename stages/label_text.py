@@ -60,8 +60,8 @@ class LabelText:
 
     @property
     def sure(self) -> tuple[Line, ...]:
-        """The lines of :data:`SURE` confidence."""
-        return tuple(line for line in self.lines if line.confidence >= SURE)
+        """The lines of :data:`SURE` confidence with two different letters or digits: an ornament often reads as one."""
+        return tuple(line for line in self.lines if line.confidence >= SURE and len(_signs(line.text)) > 1)
 
 
 def dumps(label: LabelText) -> bytes:
@@ -112,6 +112,10 @@ def prominent(lines: Sequence[Line], max_bytes: int) -> tuple[str, ...]:
             texts[line.text.casefold()] = line.text
             max_bytes -= size
     return tuple(texts.values())
+
+
+def _signs(text: str) -> set[str]:
+    return set(filter(str.isalnum, text))
 
 
 def _line(line: dict[str, Any]) -> Line:

@@ -16,7 +16,7 @@ def line(text, height=20, confidence=0.95, y=0):
     return Line(text, ((0, y), (100, y), (100, y + height), (0, y + height)), confidence)
 
 
-LABEL = LabelText((line("350 ml", 20), line("NORDHAVEN", 60, y=30), line("smudge", 50, 0.6)), omitted=3)
+LABEL = LabelText((line("350 ml", 20), line("NORDHAVEN", 60, y=30), line("smudge", 50, 0.6), line("米米")), omitted=3)
 
 
 def test_what_is_written_is_read_again():
@@ -87,7 +87,7 @@ def test_the_decoder_is_told_no_warning_and_no_ingredients():
 
 
 def test_the_content_check_reads_every_line_and_knows_what_could_not_be_read():
-    assert readable(dumps(LABEL), "LABEL_TEXT") == "350 ml\nNORDHAVEN\nsmudge"
+    assert readable(dumps(LABEL), "LABEL_TEXT") == "350 ml\nNORDHAVEN\nsmudge\n米米"
     assert readable(dumps(LabelText(failed=True)), "LABEL_TEXT") == UNREADABLE
     assert readable(b"{not json", "LABEL_TEXT") == "{not json"
     assert json.loads(dumps(LABEL))["omitted"] == 3
