@@ -20,11 +20,14 @@ def test_report_is_a_file_of_every_slot(server, tmp_path):
         "video_decoder",
         "cutout",
         "speech_decoder",
+        "label_detector",
+        "label_classifier",
+        "label_recognizer",
     }
     assert {row["slot"] for row in rows} >= single_pass | {"text_decoder"}
     for slot in single_pass:
         of_slot = [row for row in rows if row["slot"] == slot]
-        if slot == "speech_decoder":
+        if slot in ("speech_decoder", "label_detector"):  # one at a time
             assert all("onnx_served" in row for row in of_slot)
             continue
         most = pipeline.model(slot).cpu_batch or pipeline.MAX_BATCH
