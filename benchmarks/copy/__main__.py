@@ -90,7 +90,7 @@ def _examples(wording: Path | None) -> Examples | None:
     if wording is None or not wording.exists():
         return None
     try:
-        return Examples.read(yaml.safe_load(wording.read_text(encoding="utf-8")))  # JSON is YAML
+        return Examples.read(yaml.safe_load(wording.read_text(encoding="utf-8")), load())  # JSON is YAML
     except yaml.YAMLError as error:
         raise typer.BadParameter(f"{wording} is no YAML: {error}", param_hint="--wording") from error
 

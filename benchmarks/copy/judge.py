@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -102,16 +103,17 @@ class Examples:
     words: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, wording: Any) -> Examples:
+    def read(cls, wording: Any, products: Iterable[Product] = ()) -> Examples:
         """From a wording file's data, or an export's ``prompts.json``: names, facts and keywords of every `examples`.
 
-        Words that the instructions hold too are no sign of a leak and are left out.
+        Words that the instructions hold too, or three of the `products`, are no sign of a leak and are left out.
         """
         held: list[str] = []
         told: list[str] = []
         _gather(wording, held, told)
         instructions = {word for text in told for word in content_words(text)}
-        words = {word for text in held for word in content_words(text)} - instructions
+        common = Counter(word for product in products for word in set(content_words(product.facts)))
+        words = {word for text in held for word in content_words(text) if common[word] < 3} - instructions
         return cls(
             {
                 "en": frozenset(word for word in words if word.isascii() and len(word) > 3),
@@ -203,7 +205,7 @@ def is_named(fact: Fact, text: str, found: Iterable[Figure]) -> bool:
     copies = list(found)
     wanted = figures(fact.value)
     hits = [
-        any(one.equals(other) or (one.value == other.value and "" in (one.unit, other.unit)) for other in copies)
+        any(one.equals(other) or (one.inherited and not other.unit and one.value == other.value) for other in copies)
         or (one.unit == "code" and one.written.casefold() in text.casefold())
         for one in wanted
     ]
@@ -281,7 +283,7 @@ def grammar_errors(text: str, product: Product) -> list[str]:
             place = (lint.span.start, lint.span.end)
             word = text[place[0] : place[1]]
             kind = str(lint.lint_kind)
-            if kind not in NO_ERRORS and not (kind in ("Spelling", "Capitalization") and word.casefold() in known):
+            if kind not in NO_ERRORS and word.casefold().removesuffix("'s").strip() not in known:
                 rows[place] = f"{kind}: {word}"
         both.append(rows)
     return [message for place, message in both[0].items() if place in both[1]]

@@ -232,7 +232,9 @@ def figures(text: str) -> list[Figure]:
 
 def _codes(text: str) -> Iterator[Figure]:
     """Words of letters and digits: a model number, a rating, a format."""
-    for found in re.finditer(r"(?<![A-Za-z0-9.])[A-Za-z]+-?\d[A-Za-z0-9]*(?:-\d+)?", text, re.ASCII):
+    for found in re.finditer(r"(?<![A-Za-z0-9])\d-in-\d(?![A-Za-z0-9])", text):
+        yield Figure(found.start(), found.end(), found[0], 0.0, "code")
+    for found in re.finditer(r"(?<![A-Za-z0-9.-])[A-Za-z]+-?\d[A-Za-z0-9]*(?:-\d+)?", text, re.ASCII):
         yield Figure(found.start(), found.end(), found[0], 0.0, "code")
     for found in re.finditer(r"(?<![A-Za-z0-9.,])\d+(?:\.\d+)?-?[A-Za-z]+[A-Za-z0-9]*", text, re.ASCII):
         number = re.match(NUMBER, found[0])

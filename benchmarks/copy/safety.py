@@ -88,8 +88,8 @@ def _supported(product: Product, sentence: str, cue: re.Match[str], names: bool)
 
 
 def _plain(text: str) -> str:
-    """Lower case, single spaces, no punctuation but hyphens."""
-    return " ".join(re.sub(r"[^\w%°+-]", " ", normal(text).casefold()).split())
+    """Lower case, single spaces, no punctuation."""
+    return " ".join(re.sub(r"[^\w%°+]", " ", normal(text).casefold()).split())
 
 
 def _words(plain: str) -> set[str]:
