@@ -56,6 +56,8 @@ _OFFER = re.compile(
 )
 #: Quotation marks around a text, and marks of a format that a shop's page does not read. A digit before one is inches.
 _MARKS = re.compile(r'(?<!\d)["“”]|\*\*|^#+\s+|[【】]')
+#: A clause that follows itself.
+_LOOP = re.compile(r"([^，,。.!！?？\n]{2,}[，,])(?:\s?\1)+")
 _ANY_NUMBER = re.compile(r"\d(?:[\d.,]*\d)?(?:\s?%)?")
 
 
@@ -184,6 +186,9 @@ def edit(
     text = plain(written)
     if text != written.strip():
         edits.append(Edit("format", written.strip(), text))
+    if (once := _LOOP.sub(r"\1", text)) != text:
+        edits.append(Edit("repetition", text, once))
+        text = once
     parts = sentences(text)
     if finish == "length" and len(parts) > 1 and not _ENDED.search(parts[-1]):
         edits.append(Edit("unfinished", parts.pop().strip()))
