@@ -49,6 +49,9 @@ BEHIND = {
     "capacity": r"in capacity|in volume",
 }
 BEFORE = {"height": "高", "width": "宽", "depth": "深", "length": "长", "thickness": "厚", "weight": "重"}
+SPATIAL = frozenset(("height", "width", "depth", "length", "thickness", "diameter"))
+#: Names and figures that stand in two lists of one sentence are not told apart.
+_ENUMERATED = re.compile("respectively|分别", re.IGNORECASE)
 #: What has both names in one trade or another.
 KIN = (
     frozenset(("depth", "length", "width")),
@@ -156,9 +159,11 @@ def is_anothers(product: Product, text: str, found: Sequence[Figure], at: int) -
     figure = found[at]
     known = facts(product)
     holders = [fact for fact in known if any(figure.equals(other) for other in fact.figures)]
-    if not figure.unit or figure.unit == "code" or not holders:
+    if not figure.unit or figure.unit == "code" or not holders or _ENUMERATED.search(text):
         return None
     said = context(text, found, at)
+    if figure.dimension != "[length]":  # 长达 and 高达 are said of any figure
+        said = Context(said.clause, said.properties - SPATIAL)
     if any(not holder.properties for holder in holders):
         return None
     meant = frozenset().union(*(holder.properties for holder in holders))

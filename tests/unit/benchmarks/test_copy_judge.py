@@ -70,6 +70,9 @@ def test_a_figure_must_be_a_facts(name, text, expected):
         ("zh-19", "净含量5公斤，毛重5.1公斤。", []),
         ("zh-19", "净含量5.1公斤。", ["5.1公斤"]),
         ("zh-30", "坐高82厘米。", ["82厘米"]),
+        ("zh-17", "保质期长达24个月。", []),
+        ("zh-51", "收纳长度和直径分别为42厘米和15厘米。", []),
+        ("en-06", "Its battery lasts up to 40 hours.", []),
     ],
 )
 def test_a_figure_stays_with_its_attribute(name, text, expected):
@@ -89,6 +92,10 @@ def test_a_figure_stays_with_its_attribute(name, text, expected):
         ("en-57", "Gluten-free food for healthy digestion.", True),
         ("en-57", "Suitable for adult dogs from 12 months.", False),
         ("en-57", "Suitable for puppies.", True),
+        ("en-57", "Barkley Grain Free dog food, and you're free to choose.", False),
+        ("en-29", "Effective in treating rickets.", True),
+        ("en-17", "A tea rich in caffeine.", True),
+        ("zh-21", "配料生牛乳，无过敏原。", True),
         ("en-02", "Compatible with iOS 14 or later and Android 9 or later.", False),
         ("en-02", "It works with any device.", True),
         ("en-11", "For babies from 3 to 6 months.", False),
