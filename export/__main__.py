@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from export import configs, lint, recipe, sources
+from export import configs, lint, places, recipe, sources
 from export.progress import console
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -105,12 +105,18 @@ def list_slots(name: RecipeName = "offline") -> None:
 
     loaded = recipe.load(name)
     table = Table(title=f"recipe {loaded.name}: {loaded.description}")
-    for heading in ("slot", "source", "precision", "licence", "built"):
+    for heading in ("slot", "sources", "precision", "licence", "built"):
         table.add_column(heading, overflow="fold")
     for slot in recipe.SLOTS:
         entry = loaded.slot(slot)
         folder = sources.cache_root() / "exports" / f"{slot}-{build.key(slot, entry)}"
-        table.add_row(slot, entry.source, entry.precision, entry.licence, "yes" if folder.exists() else "no")
+        table.add_row(
+            slot,
+            "\n".join(map(places.label, entry.sources)),
+            entry.precision,
+            entry.licence,
+            "yes" if folder.exists() else "no",
+        )
     console.print(table)
 
 
@@ -182,9 +188,11 @@ def verify_engines(
 
 
 @app.command("hash")
-def hash_source(path: Path) -> None:
-    """Prints the sha256 that a recipe pins for a file or folder."""
-    print(sources.sha256(path))
+def hash_source(
+    what: Annotated[str, typer.Argument(help="A file or folder, or a source such as pypi:<dist>==<version>/<path>.")],
+) -> None:
+    """Prints the sha256 that a recipe pins for a file, a folder or a source; a source is fetched for it."""
+    print(sources.sha256(Path(what)) if Path(what).exists() else sources.digest(what))
 
 
 def main() -> None:

@@ -58,7 +58,10 @@ class Built:
 
 
 def key(name: str, slot: Slot) -> str:
-    """The hash of what an export is made from: slot, checkpoint, our code, the pipeline's tensors, libraries."""
+    """The hash of what an export is made from: slot, bytes of the checkpoint, our code, pipeline's tensors, libraries.
+
+    The places that the bytes come from are no part of it.
+    """
     code = [path.read_text() for path in (_EXPORT / "slots" / f"{name}.py", _EXPORT / "onnx.py", _EXPORT / "parity.py")]
     if "export.quantization" in code[0]:
         code.append((_EXPORT / "quantization.py").read_text())
@@ -70,7 +73,7 @@ def key(name: str, slot: Slot) -> str:
     declared = [(m.inputs, m.outputs) for m in pipeline.MODELS if m.files.get("model.onnx") == name]
     versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
     whole = json.dumps(
-        [slot.model_dump(exclude={"tolerance", "licence"}), code, repr(declared), versions], sort_keys=True
+        [slot.model_dump(exclude={"tolerance", "licence", "sources"}), code, repr(declared), versions], sort_keys=True
     )
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
@@ -146,7 +149,7 @@ def build(
     with FileLock(f"{folder}.lock"):
         cached = folder.exists() and not force
         if not cached:
-            checkpoint = sources.fetch(slot.source, slot.sha256, reporter)
+            checkpoint = sources.fetch(slot.sources, slot.sha256, reporter)
             scratches = tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-")
             with (
                 scratches as scratch,

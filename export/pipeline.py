@@ -134,6 +134,7 @@ FRAMES = Tensor("FRAMES", "UINT8", ("frames", 112, 112, 3))  # of a clip
 LOG_MEL = Tensor("LOG_MEL", "FP32", (80, "mel_frames"))  # of a sound
 SCRIPT = Tensor("SCRIPT", "BYTES", (1,))  # what is to be spoken
 TRANSCRIPT = Tensor("TRANSCRIPT", "BYTES", (1,))  # what is said of the product
+TRANSCRIPT_LANGUAGE = Tensor("TRANSCRIPT_LANGUAGE", "BYTES", (1,))
 CONDITION = Tensor("CONDITION", "FP32", (CONDITION_TOKENS, WIDTH))
 EMBEDDING = Tensor("EMBEDDING", "FP32", (WIDTH,))
 FEATURES = Tensor("features", "FP32", (FEATURE_ROWS, WIDTH))  # what an encoder hands to fusion
@@ -285,7 +286,11 @@ MODALITIES = (
         AUDIO,
         {"LOG_MEL": "log_mel"},
         same("log_mel"),
-        Step("transcriber", {"LOG_MEL": "log_mel"}, same("TRANSCRIPT") | {"TRANSCRIPT_COPY": "transcript"}),
+        Step(
+            "transcriber",
+            {"LOG_MEL": "log_mel"},
+            same("TRANSCRIPT", "TRANSCRIPT_LANGUAGE") | {"TRANSCRIPT_COPY": "transcript"},
+        ),
     ),
     _aligned(
         "behavior",
@@ -393,7 +398,7 @@ MODELS: tuple[Model, ...] = (
         "transcriber",
         "python",
         (LOG_MEL,),
-        (TRANSCRIPT, replace(TRANSCRIPT, name="TRANSCRIPT_COPY")),
+        (TRANSCRIPT, replace(TRANSCRIPT, name="TRANSCRIPT_COPY"), TRANSCRIPT_LANGUAGE),
         files=dict.fromkeys(
             ("model.bin", "config.json", "vocabulary.txt", "tokenizer.json", "transcriber.json"), "transcriber"
         ),
@@ -742,7 +747,7 @@ def ensembles() -> Iterator[Ensemble]:
                 (TITLE, *(m.edge for m in present), *(t for t in fields if not (heard and t.name == TRANSCRIPT.name))),
                 (
                     *(*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, CONDITION, EMBEDDING, FUSION_WEIGHTS, *TAG_OUTPUTS),
-                    *(KEYWORDS, MODERATION, *((TRANSCRIPT,) if heard else ())),
+                    *(KEYWORDS, MODERATION, *((TRANSCRIPT, TRANSCRIPT_LANGUAGE) if heard else ())),
                 ),
                 (*_write("condition", _told(present), {"EARLIER": "moderation"}), *_encode(present)),
             )

@@ -46,10 +46,16 @@ class Reporter:
             yield
 
     @contextmanager
-    def download(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """A download: gives a function that takes the bytes that came, and those of the whole."""
+    def download(self, what: str) -> Iterator[Callable[[int, int, str], None]]:
+        """A download: gives a function that takes the bytes that came, those of the whole, and what is under way."""
         with self._shown(f"fetching {what}") as task:
-            yield lambda done, total: self._bars.update(task, completed=done, total=total)
+            yield lambda done, total, now: self._bars.update(
+                task, completed=done, total=total, description=f"fetching {now}"
+            )
+
+    def note(self, text: str) -> None:
+        """A line that stays, above the bars."""
+        console.print(f"  {text}", markup=False, soft_wrap=True)
 
     @contextmanager
     def _shown(self, what: str) -> Iterator[TaskID]:

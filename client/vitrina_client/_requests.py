@@ -59,7 +59,7 @@ OUTPUTS: dict[Want, tuple[str, ...]] = {
     "condition": ("CONDITION",),
     "weights": ("FUSION_WEIGHTS",),
     "moderation": ("MODERATION",),
-    "transcript": ("TRANSCRIPT",),
+    "transcript": ("TRANSCRIPT", "TRANSCRIPT_LANGUAGE"),
 }
 #: What is drawn from a condition: the ensemble that draws it, and its output.
 DRAWN: dict[Want, tuple[str, str]] = {"image": ("generate_image", "IMAGE"), "video": ("generate_video", "VIDEO")}
@@ -377,6 +377,7 @@ def listing(answer: Mapping[str, Array], request: Request) -> Listing:
         values["tags"] = tags(answer)
     if "TRANSCRIPT" in request.outputs:
         values["transcript"] = _text(answer["TRANSCRIPT"])
+        values["transcript_language"] = _text(answer["TRANSCRIPT_LANGUAGE"])
     if "KEYWORDS" in request.outputs:
         values["keywords"] = tuple(word.decode() for word in answer["KEYWORDS"].ravel() if word)
     if "EMBEDDING" in request.outputs:

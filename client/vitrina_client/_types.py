@@ -37,7 +37,7 @@ class Product:
         attributes: name → value, both text (``{"colour": "red"}``); they go into the prompt.
         video: path or bytes of a clip (MP4, MOV, WebM).
         audio: path or bytes of a sound or a spoken note (WAV, FLAC, OGG, MP3, M4A), at most 30 s; what is said in it,
-            in English, goes into the prompt.
+            in English or Chinese, goes into the prompt.
         events: what the shopper did before, to whom it shall be of interest: a list of
             ``{"item": id, "event": "view" | "click" | "favourite" | "cart" | "buy", "age_s": seconds}``.
     """
@@ -191,6 +191,7 @@ class Listing:
         moderation: what the policy says of all that was given, and of the copy where that was asked for; what it blocks
             is raised as :class:`Blocked` instead of given.
         transcript: what is said in the product's sound, as whisper heard it; empty where nobody speaks.
+        transcript_language: the ISO 639-1 code of its language (``"en"``, ``"zh"``); empty where nobody speaks.
         image: file of a generated picture, a PNG unless ``image_format`` says otherwise; it says so in its metadata.
         video: MP4 of a generated turn round the product; it says so in its metadata.
     """
@@ -207,6 +208,7 @@ class Listing:
     weights: Mapping[str, float] | None = None
     moderation: Moderation | None = None
     transcript: str | None = None
+    transcript_language: str | None = None
     image: bytes | None = field(default=None, repr=False)
     video: bytes | None = field(default=None, repr=False)
 

@@ -29,21 +29,22 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
     (phoneme → its ids).
 
     Args:
-        checkpoint: the ``.onnx`` file, its config beside it as ``<file>.json``.
+        checkpoint: a folder with one ``.onnx`` file, its config beside it as ``<file>.json``.
 
     Raises:
-        ValueError: the network's inputs or outputs are others, the voice has several speakers, or its phonemes are not
-            espeak's.
+        ValueError: the folder holds no such pair, the network's inputs or outputs are others, the voice has several
+            speakers, or its phonemes are not espeak's.
     """
-    session = ort.InferenceSession(checkpoint, providers=["CPUExecutionProvider"])
+    network = _network(checkpoint)
+    session = ort.InferenceSession(network, providers=["CPUExecutionProvider"])
     for kind, wanted, given in (("inputs", INPUTS, session.get_inputs()), ("outputs", OUTPUTS, session.get_outputs())):
         found = {tensor.name: (tensor.type, len(tensor.shape)) for tensor in given}
         if found != wanted:
-            raise ValueError(f"{checkpoint.name}: {kind} {found}, expected {wanted}; take a piper voice of one speaker")
-    config = json.loads(checkpoint.with_name(f"{checkpoint.name}.json").read_text(encoding="utf-8"))
+            raise ValueError(f"{network.name}: {kind} {found}, expected {wanted}; take a piper voice of one speaker")
+    config = json.loads(network.with_name(f"{network.name}.json").read_text(encoding="utf-8"))
     if config["phoneme_type"] != "espeak" or config["num_speakers"] != 1:
         raise ValueError(
-            f"{checkpoint.name}: phonemes {config['phoneme_type']!r} and {config['num_speakers']} speakers; "
+            f"{network.name}: phonemes {config['phoneme_type']!r} and {config['num_speakers']} speakers; "
             "take a voice with espeak's phonemes and one speaker"
         )
     inference = config["inference"]
@@ -53,8 +54,18 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
         "scales": [inference["noise_scale"], inference["length_scale"], inference["noise_w"]],
         "phoneme_ids": config["phoneme_id_map"],
     }
-    shutil.copy(checkpoint, out / "model.onnx")
+    shutil.copy(network, out / "model.onnx")
     (out / "speech.json").write_text(json.dumps(speech, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _network(folder: Path) -> Path:
+    """The voice's network in its folder."""
+    found = [path for path in sorted(folder.glob("*.onnx")) if path.with_name(f"{path.name}.json").is_file()]
+    if len(found) != 1:
+        raise ValueError(
+            f"{folder}: {len(found)} voices; a voice is one <file>.onnx with its <file>.onnx.json beside it"
+        )
+    return found[0]
 
 
 def parity(checkpoint: Path, slot: Slot, out: Path) -> list[dict]:

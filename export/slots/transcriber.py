@@ -14,7 +14,10 @@ PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 
 
 def build(checkpoint: Path, slot: Slot, out: Path) -> None:
-    """Copies the folder's files; ``transcriber.json`` says in which precision they run.
+    """Copies the folder's files; ``transcriber.json`` says in which precision they run, and in which languages.
+
+    Args:
+        slot: option `languages`, the codes of those that sounds are expected in, parted by spaces.
 
     Raises:
         ValueError: one is missing, or the precision is another.
@@ -25,4 +28,5 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
         raise ValueError(f"{checkpoint} lacks {', '.join(missing)}; it is no CTranslate2 folder of whisper")
     for name in FILES:
         shutil.copy(checkpoint / name, out / name)
-    (out / "transcriber.json").write_text(json.dumps({"precision": PRECISIONS[slot.precision]}))
+    languages = str(slot.options.get("languages", "en")).split()
+    (out / "transcriber.json").write_text(json.dumps({"precision": PRECISIONS[slot.precision], "languages": languages}))

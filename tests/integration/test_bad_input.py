@@ -291,7 +291,7 @@ BAD_FIELDS = {
     "repetition penalty nan": ({"REPETITION_PENALTY": of(np.nan, np.float32)}, "vitrina/invalid_input REPETITION_PEN"),
     "seed negative": ({"SEED": of(-1, np.int64)}, "vitrina/invalid_input SEED: "),
     "unknown task": ({"TASK": text(b"descripton")}, "vitrina/invalid_input TASK: 'descripton' is unknown; did"),
-    "unknown language": ({"LANGUAGE": text(b"de")}, "vitrina/invalid_input LANGUAGE: 'de' is unknown; did"),
+    "unknown language": ({"LANGUAGE": text(b"de")}, "vitrina/invalid_input LANGUAGE: 'de' is not a language"),
     "unknown tone": ({"TONE": text(b"plaful")}, "vitrina/invalid_input TONE: 'plaful' is unknown; did you mean 'playf"),
     "no question": ({"TASK": text(b"question")}, "vitrina/invalid_input QUESTION: is missing or empty"),
     "no history": ({"TASK": text(b"reply")}, "vitrina/invalid_input HISTORY: is missing or empty"),

@@ -409,8 +409,10 @@ def test_a_transcript_is_asked_for_of_a_sound_and_given_without_one():
     request = core.content(MUG, {"AUDIO": b"RIFF"}, {"transcript", "tags"})
     assert "TRANSCRIPT" in request.outputs and "TRANSCRIPT" not in request.inputs
     answer = {"TRANSCRIPT": np.array([["Ein Becher. 😀".encode()]], object)}
+    answer["TRANSCRIPT_LANGUAGE"] = np.array([[b"de"]], object)
     answer |= {"TAGS": np.array([[b"mug"]], object), "TAG_SCORES": np.array([[0.5]], np.float32)}
     found = core.listing(answer, request)
+    assert found.transcript_language == "de"
     assert found.transcript == "Ein Becher. 😀" and core.told({}, found) == {"transcript": "Ein Becher. 😀"}
     assert core.told({"task": "ad"}, Listing(transcript="")) == {"task": "ad"}
     assert core.heard({"AUDIO": b"RIFF"}) == {"transcript"} and core.heard({"IMAGE": b"JPEG"}) == set()

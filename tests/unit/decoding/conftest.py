@@ -59,7 +59,7 @@ def checkpoint(tmp_path_factory) -> Path:
 def slot() -> Slot:
     """What a recipe would say of the tiny network."""
     return Slot(
-        source="file:tiny",
+        sources=["file:tiny"],
         sha256="0" * 64,
         licence="none",
         precision="fp32",

@@ -69,13 +69,13 @@ def test_parity_sees_another_network(path):
             return pooled * 1.01, count
 
     rows, _ = exporter.parity(Other(), MODEL, sample, path)
-    slot = Slot(source="file:x", sha256="0" * 64, licence="-", tolerance={"torch_onnx": 1e-4})
+    slot = Slot(sources=["file:x"], sha256="0" * 64, licence="-", tolerance={"torch_onnx": 1e-4})
     with pytest.raises(ParityError, match=r"pooler batch=.* pooled: torch_onnx is .*, the recipe allows 0.0001"):
         check(slot, rows, "pooler")
 
 
 def test_agreement_is_a_least_value():
-    slot = Slot(source="file:x", sha256="0" * 64, licence="-", tolerance={"top1_agreement": 0.95})
+    slot = Slot(sources=["file:x"], sha256="0" * 64, licence="-", tolerance={"top1_agreement": 0.95})
     check(slot, [{"top1_agreement": 0.96}], "text_decoder")
     with pytest.raises(ParityError, match=r"top1_agreement is 0.9, the recipe allows 0.95"):
         check(slot, [{"top1_agreement": 0.90}], "text_decoder")

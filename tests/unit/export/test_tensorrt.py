@@ -31,7 +31,7 @@ SMALL = Model(
     engine=True,
     files={"model.onnx": "small"},
 )
-SLOT = recipe.Slot(source="file:nowhere", sha256="0" * 64, licence="none")
+SLOT = recipe.Slot(sources=["file:nowhere"], sha256="0" * 64, licence="none")
 
 
 def _network(path, *, seed=0, operator="Relu", output="answer"):

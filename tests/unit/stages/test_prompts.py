@@ -248,7 +248,7 @@ def test_the_language_is_the_title_s_unless_it_is_said(title, language):
 @pytest.mark.parametrize(
     ("title", "language", "message"),
     [
-        ("茶壶", b"", "the title is in 'zh', not a language that this decoder is judged in; send one of: en"),
+        ("茶壶", b"", "the product is named in 'zh', not a language that this decoder is judged in; send one of: en"),
         ("Mug", b"zh-CN", "'zh-cn' is not a language that this decoder is judged in; send one of: en"),
     ],
 )

@@ -21,7 +21,7 @@ SAID = {
 @pytest.fixture(scope="module")
 def transcribe():
     slot = recipe.load("offline").slot("transcriber")
-    return Transcriber(fetch(slot.source, slot.sha256), threads=2)
+    return Transcriber(fetch(slot.sources, slot.sha256), threads=2)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +44,13 @@ def wrong(said: str, heard: str) -> float:
 def test_the_words_are_written_down_alone_and_together(transcribe, voice):
     frames = 500
     sounds = [log_mel(voice(said)) for said in SAID]
-    alone = [transcribe(sound[None])[0] for sound in sounds]
+    alone = [transcribe(sound[None])[0].text for sound in sounds]
     for (said, allowed), heard in zip(SAID.items(), alone, strict=True):
         assert wrong(said, heard) <= allowed, heard
     padded = [np.pad(s, ((0, 0), (0, frames - s.shape[1])), constant_values=s.max() - 2) for s in sounds]
-    together = transcribe(np.stack([*padded, np.zeros((80, frames), np.float32)]))
+    found = transcribe(np.stack([*padded, np.zeros((80, frames), np.float32)]))
+    assert [each.language for each in found] == ["en", "en", ""]
+    together = [each.text for each in found]
     assert together[2] == ""
     for one, other in zip(alone, together, strict=False):
         assert wrong(one, other) < 0.2
@@ -56,7 +58,7 @@ def test_the_words_are_written_down_alone_and_together(transcribe, voice):
 
 def test_a_short_sound_is_not_said_twice(transcribe, voice):
     (heard,) = transcribe(log_mel(voice("Replica of a watch."))[None])
-    assert 0 < len(heard.split()) < 7
+    assert 0 < len(heard.text.split()) < 7
 
 
 @pytest.mark.parametrize("kind", ["silence", "noise", "tone", "tune"])
@@ -69,11 +71,11 @@ def test_where_nobody_speaks_nothing_is_heard(transcribe, kind):
         "tone": 0.3 * np.sin(2 * np.pi * 300 * time),
         "tune": 0.2 * np.sin(2 * np.pi * notes * time),
     }
-    assert transcribe(log_mel(sounds[kind].astype(np.float32))[None]) == [""]
+    assert transcribe(log_mel(sounds[kind].astype(np.float32))[None]) == [("", "")]
 
 
 def test_no_sound_at_all_is_not_listened_to(transcribe):
-    assert transcribe(np.zeros((2, 80, 200), np.float32)) == ["", ""]
+    assert transcribe(np.zeros((2, 80, 200), np.float32)) == [("", "")] * 2
 
 
 def test_a_text_that_goes_in_circles_is_said_once():

@@ -1,4 +1,4 @@
-"""LOG_MEL → TRANSCRIPT, what is said, empty where nobody speaks; and a copy of it for the next steps.
+"""LOG_MEL → TRANSCRIPT, what is said, empty where nobody speaks, its language, and a copy of it for the next steps.
 
 This step never fails, because others of its request are under way beside it, which Triton 24.10 does not bear: a sound
 that could not be listened to says so, and the moderator blocks it.
@@ -12,7 +12,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from stages.errors import UNHEARD
-from stages.transcript import Transcriber
+from stages.transcript import Transcriber, Transcript
 from stages.triton import respond
 
 
@@ -30,6 +30,7 @@ class TritonPythonModel:
             said = self.transcribe(sounds)
         except Exception:
             logging.getLogger("vitrina").exception("a sound could not be listened to")
-            said = [UNHEARD] * len(sounds)
-        rows = np.array([each.encode() for each in said], object).reshape(-1, 1)
-        return [pb_utils.Tensor(name, rows) for name in request.requested_output_names()]
+            said = [Transcript(UNHEARD, "")] * len(sounds)
+        texts, languages = (np.array([row.encode() for row in column], object) for column in zip(*said, strict=True))
+        rows = {"TRANSCRIPT": texts, "TRANSCRIPT_COPY": texts, "TRANSCRIPT_LANGUAGE": languages}
+        return [pb_utils.Tensor(name, rows[name].reshape(-1, 1)) for name in request.requested_output_names()]
