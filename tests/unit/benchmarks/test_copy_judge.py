@@ -73,6 +73,8 @@ def test_a_figure_must_be_a_facts(name, text, expected):
         ("zh-17", "保质期长达24个月。", []),
         ("zh-51", "收纳长度和直径分别为42厘米和15厘米。", []),
         ("en-06", "Its battery lasts up to 40 hours.", []),
+        ("en-48", "It holds up to 5 litres.", []),
+        ("en-02", "The case brings a capacity of 28 hours.", []),
     ],
 )
 def test_a_figure_stays_with_its_attribute(name, text, expected):
@@ -95,6 +97,9 @@ def test_a_figure_stays_with_its_attribute(name, text, expected):
         ("en-57", "Barkley Grain Free dog food, and you're free to choose.", False),
         ("en-29", "Effective in treating rickets.", True),
         ("en-17", "A tea rich in caffeine.", True),
+        ("en-12", "It is suitable for daily wear.", False),
+        ("en-04", "Its plugs suit sockets in the UK.", False),
+        ("en-04", "It is suitable for all devices.", True),
         ("zh-21", "配料生牛乳，无过敏原。", True),
         ("en-02", "Compatible with iOS 14 or later and Android 9 or later.", False),
         ("en-02", "It works with any device.", True),

@@ -113,5 +113,12 @@ def test_the_command_judges_a_csv_and_makes_a_table(tmp_path):
     result = CliRunner().invoke(app, ["table", str(figures)])
     assert result.exit_code == 0
     assert "| peer | raw | 2 | 0 | 0.0% |" in result.output
+    again = tmp_path / "again.json"
+    options = ["--json", str(again), "--page", str(page)]
+    result = CliRunner().invoke(app, ["--again", str(figures), *options])
+    assert result.exit_code == 0, result.output
+    assert json.loads(again.read_text())["summary"] == found["summary"]
+    assert CliRunner().invoke(app, ["--again", str(texts), *options]).exit_code == 2
+    assert CliRunner().invoke(app, ["--again", str(figures), *command]).exit_code == 2
     texts.write_text("id,task\n")
     assert CliRunner().invoke(app, command).exit_code == 2
