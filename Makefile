@@ -40,7 +40,8 @@ lint: env  ## The graph's edges, the code's style, the client's types
 	@$(RUN) ruff format --check .
 	@$(RUN) mypy --strict client/vitrina_client
 
-test: export speech lint  ## Every test, with a real Triton
+test: RECIPE := offline-small
+test: export speech lint  ## Every test, with a real Triton and the smaller text decoder
 	@$(RUN) OMP_NUM_THREADS=1 python -m pytest --durations=15 -n 2 tests/unit $(ARGS)
 	@$(RUN) python -m pytest --durations=15 tests/integration tests/e2e $(ARGS)
 

@@ -65,6 +65,8 @@ def key(name: str, slot: Slot) -> str:
     code = [path.read_text() for path in (_EXPORT / "slots" / f"{name}.py", _EXPORT / "onnx.py", _EXPORT / "parity.py")]
     if "export.quantization" in code[0]:
         code.append((_EXPORT / "quantization.py").read_text())
+    if "import pixels" in code[0]:
+        code += [(_EXPORT / name).read_text() for name in ("pixels.py", "slots/label_classifier.py")]
     if "from networks" in code[0]:
         code += [path.read_text() for path in sorted((sources.REPOSITORY / "networks").glob("*.py"))]
     if "prompts" in slot.options:

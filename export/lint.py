@@ -195,7 +195,8 @@ class _Ensemble:
                 if at != index and at not in earlier[index] and index not in earlier[at]
             ]
             if beside and (_bounded(policy) or "max_queue" in self.configs[step.model_name].parameters):
-                what = f"its queue may refuse a request while {', '.join(beside)} runs, which hangs Triton 24.10"
+                others = f"{' and '.join(beside)} {'run' if len(beside) > 1 else 'runs'}"
+                what = f"its queue may refuse a request while {others}, which hangs Triton 24.10"
                 mend = f"take the bound from {step.model_name}; limit the queue of the step before"
                 self._add(f"step {index} ({step.model_name})", "refusal", what, mend)
 

@@ -29,6 +29,10 @@ AXES: dict[str, tuple[int, int, int]] = {
     "samples": (1, 100_000, 6_000_000),  # of speech
     "height": (1, 1_536, 2_048),  # of a photo, in pixels
     "width": (1, 1_536, 2_048),
+    "label_height": (32, 736, 960),  # of what the label detector sees, multiples of 32
+    "label_width": (32, 736, 960),
+    "line_width": (64, 320, 1_920),  # of a printed line at 48 pixels of height
+    "line_steps": (8, 40, 240),  # of its recognizer, an eighth
     "any": (0, 4, 64),
 }
 MAX_BATCH = AXES["batch"][2]
@@ -135,6 +139,7 @@ LOG_MEL = Tensor("LOG_MEL", "FP32", (80, "mel_frames"))  # of a sound
 SCRIPT = Tensor("SCRIPT", "BYTES", (1,))  # what is to be spoken
 TRANSCRIPT = Tensor("TRANSCRIPT", "BYTES", (1,))  # what is said of the product
 TRANSCRIPT_LANGUAGE = Tensor("TRANSCRIPT_LANGUAGE", "BYTES", (1,))
+LABEL_TEXT = Tensor("LABEL_TEXT", "BYTES", (1,))  # what is printed on it, JSON
 CONDITION = Tensor("CONDITION", "FP32", (CONDITION_TOKENS, WIDTH))
 EMBEDDING = Tensor("EMBEDDING", "FP32", (WIDTH,))
 FEATURES = Tensor("features", "FP32", (FEATURE_ROWS, WIDTH))  # what an encoder hands to fusion
@@ -156,7 +161,7 @@ EVENT_TENSORS = (
 #: What shapes the prompt; every one may be left out.
 PROMPT_FIELDS = tuple(
     Tensor(name, "BYTES", (1,), optional=True)
-    for name in ("TASK", "LANGUAGE", "TONE", "QUESTION", "HISTORY", "ATTRIBUTES", "TRANSCRIPT")
+    for name in ("TASK", "LANGUAGE", "TONE", "QUESTION", "HISTORY", "ATTRIBUTES", "TRANSCRIPT", "LABEL_TEXT")
 )
 #: What shapes the sampling; every one may be left out.
 SAMPLING_FIELDS = (
@@ -191,7 +196,7 @@ TEXT_MODERATION = Tensor("TEXT_MODERATION", "BYTES", (1,))
 COUNT = Tensor("COUNT", "INT32", (1,), optional=True)
 #: Row of the product of the latest event, and how many others are asked for.
 #: Texts that the moderator reads; FINISHED is why one of them ended, EARLIER what the policy has said already.
-JUDGED = ("TITLE", "ATTRIBUTES", "TRANSCRIPT", "WRITTEN", "FINISHED", "SCRIPT", "CAPTION", "EARLIER")
+JUDGED = ("TITLE", "ATTRIBUTES", "TRANSCRIPT", "LABEL_TEXT", "WRITTEN", "FINISHED", "SCRIPT", "CAPTION", "EARLIER")
 RANKING = (Tensor("LATEST", "INT64", (1,)), Tensor("SHOWN", "INT32", (1,)))
 RECOMMENDED = (
     Tensor("ITEMS", "BYTES", ("ranked",)),
@@ -402,6 +407,49 @@ MODELS: tuple[Model, ...] = (
         files=dict.fromkeys(
             ("model.bin", "config.json", "vocabulary.txt", "tokenizer.json", "transcriber.json"), "transcriber"
         ),
+    ),
+    Model(
+        "label_detector",
+        "onnxruntime",
+        (Tensor("pixels", "UINT8", ("label_height", "label_width", 3)),),
+        (Tensor("text", "FP32", ("label_height", "label_width")),),
+        max_batch_size=1,  # photos differ in shape
+        batches=False,
+        parameters=_ONE_THREAD,
+        files={"model.onnx": "label_detector"},
+    ),
+    Model(
+        "label_classifier",
+        "onnxruntime",
+        (Tensor("pixels", "UINT8", (48, 192, 3)),),
+        (Tensor("directions", "FP32", (2,)),),
+        batches=False,
+        parameters=_ONE_THREAD,
+        files={"model.onnx": "label_classifier"},
+    ),
+    Model(
+        "label_recognizer",
+        "onnxruntime",
+        (Tensor("pixels", "UINT8", (48, "line_width", 3)),),
+        (
+            Tensor("characters", "INT64", ("line_steps",)),
+            Tensor("probabilities", "FP32", ("line_steps",)),
+            Tensor("spaces", "FP32", ("line_steps",)),
+        ),
+        batches=False,
+        parameters=_ONE_THREAD,
+        files={"model.onnx": "label_recognizer"},
+    ),
+    # How many lines a photo has, no ensemble can count out: the reader calls the three networks (BLS). With PRESENCE it
+    # runs beside other steps and never fails.
+    Model(
+        "label_reader",
+        "python",
+        (IMAGE, replace(PRESENCE, optional=True)),
+        (LABEL_TEXT, replace(LABEL_TEXT, name="LABEL_TEXT_COPY")),
+        batches=False,
+        calls=("label_detector", "label_classifier", "label_recognizer"),
+        files={"characters.json": "label_recognizer"},
     ),
     Model(
         "fusion",
@@ -658,18 +706,30 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
     if FRAMES.name in read:
         judged[FRAMES.name] = read[FRAMES.name]
     verdict = same("MODERATION") | {"MODERATION_COPY": "moderation"}
-    return [*steps, Step("moderator", judged, verdict), Step("fusion", fused, outputs)]
+    read_from_media = [_read_label({PRESENCE.name: "presence"})] if IMAGE_MODALITY in present else []
+    return [*steps, *read_from_media, Step("moderator", judged, verdict), Step("fusion", fused, outputs)]
+
+
+def _read_label(more: dict[str, str]) -> Step:
+    """What is printed on the product of IMAGE: the output, and a copy for the next steps."""
+    return Step("label_reader", same("IMAGE") | more, same("LABEL_TEXT") | {"LABEL_TEXT_COPY": "label_text"})
+
+
+def _derived(present: tuple[Modality, ...]) -> dict[str, Tensor]:
+    """Text fields that a step makes from a medium, which are outputs then: the ensemble's tensor → the field."""
+    made = {"AUDIO": ("transcript", TRANSCRIPT), "IMAGE": ("label_text", LABEL_TEXT)}
+    return dict(made[modality.edge.name] for modality in present if modality.edge.name in made)
 
 
 def _told(present: tuple[Modality, ...]) -> dict[str, str]:
-    """The text fields; where there is a sound, what is said in it was written down by a step."""
-    heard = {TRANSCRIPT.name: "transcript"} if any(m.edge == AUDIO for m in present) else {}
-    return same("TITLE", *(t.name for t in PROMPT_FIELDS)) | heard
+    """The text fields; a step writes down what is said in a sound and printed in a photo."""
+    derived = {field.name: tensor for tensor, field in _derived(present).items()}
+    return same("TITLE", *(t.name for t in PROMPT_FIELDS)) | derived
 
 
 def _judged(present: tuple[Modality, ...]) -> dict[str, str]:
     """Of these, what the policy is asked about before anything is written."""
-    return {name: tensor for name, tensor in _told(present).items() if name in ("TITLE", "ATTRIBUTES", "TRANSCRIPT")}
+    return {name: tensor for name, tensor in _told(present).items() if name in JUDGED}
 
 
 def _write(condition: str, told: dict[str, str], checked: dict[str, str]) -> list[Step]:
@@ -741,13 +801,14 @@ def ensembles() -> Iterator[Ensemble]:
     fields = (*streamed, *EDIT_FIELDS)
     for count in range(len(MODALITIES) + 1):
         for present in combinations(MODALITIES, count):
-            heard = any(m.edge == AUDIO for m in present)
+            derived = tuple(_derived(present).values())
+            made = {tensor.name for tensor in derived}
             yield Ensemble(
                 "_".join(["content", *(m.name for m in present)]),
-                (TITLE, *(m.edge for m in present), *(t for t in fields if not (heard and t.name == TRANSCRIPT.name))),
+                (TITLE, *(m.edge for m in present), *(t for t in fields if t.name not in made)),
                 (
                     *(*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, CONDITION, EMBEDDING, FUSION_WEIGHTS, *TAG_OUTPUTS),
-                    *(KEYWORDS, MODERATION, *((TRANSCRIPT, TRANSCRIPT_LANGUAGE) if heard else ())),
+                    *(KEYWORDS, MODERATION, *derived, *((TRANSCRIPT_LANGUAGE,) if TRANSCRIPT in derived else ())),
                 ),
                 (*_write("condition", _told(present), {"EARLIER": "moderation"}), *_encode(present)),
             )
@@ -757,6 +818,7 @@ def ensembles() -> Iterator[Ensemble]:
         (*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, *TAG_OUTPUTS, KEYWORDS),
         tuple(_write("CONDITION", _told(()), _judged(()))),
     )
+    yield Ensemble("read_label", (IMAGE,), (LABEL_TEXT,), (Step("label_reader", same("IMAGE"), same("LABEL_TEXT")),))
     yield _draw("generate_image", "image_decoder", "picture", "image_optimizer", "PICTURE", IMAGE_FORMAT, IMAGE)
     yield _draw("generate_video", "video_decoder", "frames", "video_optimizer", "DRAWN", MUSIC, VIDEO, rows=1)
     read = {"PHOTO": "photo", "PIXELS": "pixels", "VIEW": "view"}

@@ -70,6 +70,9 @@ class Slots(_Strict):
     text_decoder: Slot
     speech_decoder: Slot
     cutout: Slot
+    label_detector: Slot
+    label_classifier: Slot
+    label_recognizer: Slot
 
 
 class Recipe(_Strict):

@@ -117,7 +117,7 @@ class Editor:
         self._amounts = set(map(_amount, _ANY_NUMBER.findall(known)))
         self._foreign = prompts.example_words(request.task, request.language) - self.words
         self._facts = Facts(
-            (request.title, request.question, request.transcript, *(text for _, text in request.history)),
+            (request.title, request.question, request.transcript, *request.label, *(t for _, t in request.history)),
             request.attributes,
         )
         self._safety = Safety(request)

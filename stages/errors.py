@@ -17,8 +17,8 @@ TRITON_CODE = {
     "cancelled": "CANCELLED",  # the caller went away
     "internal": "INTERNAL",
 }
-#: What a step that may not fail gives in place of what is said in a sound, where it could not be listened to.
-UNHEARD = "\N{REPLACEMENT CHARACTER}"
+#: What stands for a text that a step that may not fail could not read: what is said in a sound, printed on a label.
+UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 
 
 class StageError(Exception):

@@ -70,7 +70,7 @@ def read_image(data: bytes) -> np.ndarray:
     Raises:
         StageError: on field ``IMAGE``, ``too_large`` or ``invalid_input``.
     """
-    return _square(_decoded(data, SIDE_PX, enlarge=True))
+    return _square(_decoded(data, SIDE_PX, enlarge=True)[0])
 
 
 def read_photo(data: bytes, longest: int) -> Image.Image:
@@ -79,6 +79,11 @@ def read_photo(data: bytes, longest: int) -> Image.Image:
     Raises:
         StageError: as :func:`read_image`.
     """
+    return _decoded(data, longest, enlarge=False)[0]
+
+
+def read_photo_and_scale(data: bytes, longest: int) -> tuple[Image.Image, float]:
+    """The photo of :func:`read_photo`, and how many of the file's own pixels stand behind one of it, side by side."""
     return _decoded(data, longest, enlarge=False)
 
 
@@ -89,16 +94,21 @@ def for_encoder(photo: Image.Image) -> np.ndarray:
     return _square(photo.resize((width, height), FILTER, reducing_gap=2.0))
 
 
-def _decoded(data: bytes, longest: int, enlarge: bool) -> Image.Image:
-    """The upright picture in sRGB, its longer side `longest` pixels, or what it has if it shall not be enlarged."""
+def _decoded(data: bytes, longest: int, enlarge: bool) -> tuple[Image.Image, float]:
+    """The upright picture in sRGB, its longer side `longest` pixels, or what it has if it shall not be enlarged.
+
+    And the file's pixels to one of it.
+    """
     kind = check_file(data)
     try:
         picture = _PLUGINS[kind](BytesIO(data))
         check_size(kind, *picture.size)
+        own = max(picture.size)
         small = _shrink(picture, data, longest if enlarge else min(longest, max(picture.size)))
         upright = _to_srgb(small, picture.info.get("icc_profile"))
         orientation = _orientation(picture)
-        return upright.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else upright
+        scale = own / max(upright.size)
+        return (upright.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else upright), scale
     except StageError:
         raise
     except Exception as error:

@@ -15,6 +15,7 @@ from stages.prompts import SURE
 from stages.request import Request
 
 MOST = 20
+LABEL_LINES = 6  # of what is printed on the product, the largest
 MAX_LETTERS = 40  # of a word; longer is a link or a serial number
 _STOP_WORDS = frozenset((*STOPWORDS_EN_PLUS, *STOPWORDS_CHINESE))
 _CHINESE = "\u2e80-\u2fff\u3400-\u9fff\uf900-\ufaff"
@@ -29,10 +30,12 @@ _PLURAL = re.compile(r"(?:(?<=[sxz])es|(?<=[cs]h)es|(?<=\w\w)(?<![su])s)$")
 def keywords(request: Request) -> list[str]:
     """At most 20 words in lower case, none twice nor in plural beside its singular.
 
-    The title's come first, then those of the attributes' values, of what is said, and of the tags that are sure.
+    The title's come first, then those of the attributes' values, of what is said, of what is printed large, and of the
+    tags that are sure.
     """
     sure = (tag for tag, score in zip(request.tags, request.scores, strict=True) if score >= SURE)
-    texts = (request.title, *(value for _, value in request.attributes), request.transcript, *sure)
+    texts = (request.title, *(value for _, value in request.attributes), request.transcript)
+    texts += (*request.label[:LABEL_LINES], *sure)
     found: dict[str, str] = {}
     for text in texts:
         for word in _words(text):

@@ -22,7 +22,8 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from stages.errors import StageError
+from stages.errors import UNREADABLE, StageError
+from stages.label_text import read_label_text
 from stages.text import sentences
 
 POLICY = Path(__file__).with_name("policy.yaml")
@@ -43,7 +44,7 @@ class Finding(NamedTuple):
 
     Attributes:
         field: where it was found: ``TITLE``, ``ATTRIBUTES``, ``IMAGE``, ``VIDEO``, ``TRANSCRIPT`` (what is said in the
-            sound), ``TEXT`` (what was written), ``SCRIPT`` or ``CAPTION``.
+            sound), ``LABEL`` (what is printed on the product), ``TEXT`` (what was written), ``SCRIPT`` or ``CAPTION``.
         by: ``words``, ``likeness`` or ``class``.
         evidence: the word; the sentence and the example it is like; the class.
         score: 1 for a word; the likeness, about 0 to 1; the class's probability.
@@ -296,8 +297,15 @@ def comparable(text: str) -> list[str]:
 
 
 def readable(data: bytes, field: str) -> str:
-    """A field as text: of ATTRIBUTES, which is JSON, names and values as sentences. A broken one stays as it is."""
+    """A field as text: of ATTRIBUTES, which is JSON, names and values as sentences, of LABEL_TEXT the lines.
+
+    A broken one stays as it is; of a label that could not be read, :data:`stages.errors.UNREADABLE`.
+    """
     text = data.decode("utf-8", "replace")
+    if field == "LABEL_TEXT":
+        with contextlib.suppress(StageError):
+            label = read_label_text(data)
+            return UNREADABLE if label.failed else "\n".join(line.text for line in label.lines)
     if field == "ATTRIBUTES":
         with contextlib.suppress(ValueError, RecursionError, AttributeError):
             return ". ".join(f"{name}: {value}" for name, value in json.loads(text).items())

@@ -18,10 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from stages.chat import check_prompt, compiled, render
 from stages.errors import invalid
 from stages.request import TASKS, Request
-from stages.safety import told_attributes
+from stages.safety import told_attributes, told_label
 from stages.text import clean, sentences
 
 SPOKEN_TITLE_BYTES = 80  # most of a sentence that names a product
+LABEL_NAME_LINES = 2  # the largest of a label that name a product: its brand and what it is
 PROMPT_KEYWORDS = 3
 #: A title of nothing but these words, numbers and file-name parts says nothing about the product.
 NEUTRAL_WORDS = frozenset(
@@ -53,6 +54,7 @@ class Limits(_Strict):
     title: int
     facts: int
     note: int
+    label: int
     history: int
 
 
@@ -61,6 +63,7 @@ class Language(_Strict):
 
     nothing_known: str
     note: str
+    printed: str
     product: str
     roles: dict[Literal["customer", "shop"], str]
     tones: dict[str, str]
@@ -198,6 +201,8 @@ class Prompts:
         facts = _within(told_attributes(request), limits.facts)
         if note:
             facts.append((language.note, _cut(note, limits.note)))
+        if lines := _within([(line, "") for line in told_label(request)], limits.label):
+            facts.append((language.printed, "; ".join(line for line, _ in lines)))
         # A small decoder copies an example's carrier or code into a message that was told of none.
         alike = [each for each in text.examples if bool(each.facts) == bool(facts)]
         for example in alike or text.examples:
@@ -233,7 +238,7 @@ def _name(request: Request, nothing_known: str, most_bytes: int) -> tuple[str, l
     """What to call the product, words that support the name, and what else is said of it.
 
     A title that says nothing gives way to the first sentence of what is said, if that is as short as a title, or else
-    to what the photo shows. A title that already uses one of the photo's words
+    to what is printed largest, or else to what the photo shows. A title that already uses one of the photo's words
     needs no support, and other words would only distract from it ("missile" for a poster of a rocket); any other is
     supported by the words that are more likely right than not.
     """
@@ -243,6 +248,8 @@ def _name(request: Request, nothing_known: str, most_bytes: int) -> tuple[str, l
     if is_neutral(title):
         first, *others = sentences(note) or [""]
         if not 0 < len(first.encode("utf-8")) <= SPOKEN_TITLE_BYTES:
+            if printed := _cut(" ".join(told_label(request)[:LABEL_NAME_LINES]), SPOKEN_TITLE_BYTES):
+                return printed, [], note
             return *((tags[0], tags[1 : 1 + PROMPT_KEYWORDS]) if tags else (title or nothing_known, [])), note
         title, note = first.strip(" .!?。！？"), "".join(others)
     if _stems([title]) & _stems(tags):

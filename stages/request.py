@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from stages.errors import invalid, too_large
+from stages.label_text import prominent, read_label_text
 from stages.text import clean, decode_utf8, language_of, read_title
 
 TONES = ("neutral", "friendly", "playful", "formal", "luxurious")
@@ -19,12 +20,13 @@ MAX_QUESTION_BYTES = 1_000
 MAX_ATTRIBUTES_BYTES = 4_096
 MAX_ATTRIBUTES = 20
 MAX_TRANSCRIPT_BYTES = 4_096
+MAX_LABEL_BYTES = 4_096  # of the lines of a label that are facts
 MAX_HISTORY_BYTES = 16_384
 MAX_TURNS = 64
 MAX_TURN_BYTES = 1_000
 
 #: Request tensors that a prompt can do without.
-OPTIONAL_FIELDS = ("TASK", "LANGUAGE", "TONE", "ATTRIBUTES", "QUESTION", "HISTORY", "TRANSCRIPT")
+OPTIONAL_FIELDS = ("TASK", "LANGUAGE", "TONE", "ATTRIBUTES", "QUESTION", "HISTORY", "TRANSCRIPT", "LABEL_TEXT")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Request:
         tags: words for what the product is, best first; `scores` their probabilities.
         history: (role, text) with roles ``customer`` and ``shop``, oldest first.
         transcript: what is said of it.
+        label: the lines that are printed on it, the largest first.
     """
 
     task: str = TASKS[0]
@@ -47,12 +50,13 @@ class Request:
     question: str = ""
     history: tuple[tuple[str, str], ...] = ()
     transcript: str = ""
+    label: tuple[str, ...] = ()
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """All that is known: title, attributes by name and value, question, chat and transcript."""
+        """All that is known: title, attributes by name and value, question, chat, transcript and label."""
         pairs = (part for pair in (*self.attributes, *self.history) for part in pair)
-        return self.title, *pairs, self.question, self.transcript
+        return self.title, *pairs, self.question, self.transcript, *self.label
 
     def dumps(self) -> bytes:
         """JSON, as it crosses from one step to another."""
@@ -63,7 +67,7 @@ class Request:
         """What :meth:`dumps` wrote."""
         fields = json.loads(data)
         pairs = {name: tuple(map(tuple, fields[name])) for name in ("attributes", "history")}
-        return cls(**fields | pairs | {name: tuple(fields[name]) for name in ("tags", "scores")})
+        return cls(**fields | pairs | {name: tuple(fields[name]) for name in ("tags", "scores", "label")})
 
 
 def read_request(
@@ -93,6 +97,7 @@ def read_request(
         question=read_question(fields["QUESTION"]),
         history=read_history(fields["HISTORY"]),
         transcript=transcript,
+        label=prominent(read_label_text(fields["LABEL_TEXT"]).sure, MAX_LABEL_BYTES),
     )
 
 

@@ -56,6 +56,12 @@ def told_attributes(request: Request) -> tuple[tuple[str, str], ...]:
     return tuple(pair for pair in request.attributes if not is_safety_attribute(pair[0]))
 
 
+def told_label(request: Request) -> tuple[str, ...]:
+    """The printed lines that the decoder is told, likewise: no warning and no ingredients."""
+    kinds = _pattern("attributes"), _pattern("claims")
+    return tuple(line for line in request.label if not any(kind.search(line) for kind in kinds))
+
+
 class Safety:
     """Holds sentences against what a request says."""
 

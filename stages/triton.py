@@ -71,7 +71,12 @@ def row(request: Any, *names: str) -> list[np.ndarray]:
 
 
 def call(model: str, inputs: dict[str, np.ndarray], output: str) -> np.ndarray:
-    """One output of another model, called from inside a step (BLS): for runs whose number no ensemble can count out.
+    """One output of another model, as :func:`call_for` gives several."""
+    return call_for(model, inputs, (output,))[0]
+
+
+def call_for(model: str, inputs: dict[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
+    """Outputs of another model, called from inside a step (BLS): for runs whose number no ensemble can count out.
 
     Raises:
         RuntimeError: the model failed; the message has its name and its error.
@@ -80,13 +85,13 @@ def call(model: str, inputs: dict[str, np.ndarray], output: str) -> np.ndarray:
 
     response = pb_utils.InferenceRequest(
         model_name=model,
-        requested_output_names=[output],
+        requested_output_names=list(outputs),
         inputs=[pb_utils.Tensor(name, array) for name, array in inputs.items()],
         preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU),
     ).exec()
     if response.has_error():
         raise RuntimeError(f"{model}: {response.error().message()}")
-    return pb_utils.get_output_tensor_by_name(response, output).as_numpy().copy()
+    return [pb_utils.get_output_tensor_by_name(response, name).as_numpy().copy() for name in outputs]
 
 
 def each_row(rows: Iterable[Row], read: Callable[[Row], Result]) -> list[Result]:

@@ -15,10 +15,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session")
 def bundle() -> None:
-    """Every slot of the offline recipe is in `model_repository/`; what has not changed comes from the cache."""
+    """Every slot of recipe offline-small is in `model_repository/`; what has not changed comes from the cache."""
     from export import build, recipe
 
-    for _ in build.build_all(recipe.SLOTS, recipe.load("offline"), jobs=2):
+    for _ in build.build_all(recipe.SLOTS, recipe.load("offline-small"), jobs=2):
         pass
 
 

@@ -22,6 +22,8 @@ from vitrina_client._timeout import Timeout
 from vitrina_client._types import (
     Edit,
     Finding,
+    LabelLine,
+    LabelText,
     Listing,
     Message,
     ModelStatus,
@@ -55,6 +57,8 @@ __all__ = [
     "Edit",
     "Finding",
     "InvalidInput",
+    "LabelLine",
+    "LabelText",
     "Listing",
     "Message",
     "ModelNotFound",

@@ -25,6 +25,7 @@ from vitrina_client._types import (
     Background,
     Captions,
     ImageFormat,
+    LabelText,
     Listing,
     Media,
     Moderation,
@@ -132,7 +133,8 @@ class Vitrina(_Client):
 
         Args:
             want: any of ``text``, ``tags``, ``keywords``, ``embedding``, ``condition``, ``weights``, ``moderation``,
-                ``transcript`` (of a product with a sound), ``image`` and ``video``; the server computes nothing else.
+                ``transcript`` (of a product with a sound), ``label_text`` (of one with a photo), ``image`` and
+                ``video``; the server computes nothing else.
             condition: float32 [36, 384] of an earlier listing: all but embedding and weights are made from
                 it, nothing is sent or encoded again.
             options: ``task``, ``language``, ``tone``, ``question``, ``history``, ``sampling``, ``image_seed``; see
@@ -193,6 +195,17 @@ class Vitrina(_Client):
         Words, likeness to the policy's examples (English) and what the photo shows; the policy is a file of the server.
         """
         return self._run(flows.check(self._policy(timeout), product))
+
+    def read_label(self, image: Media, *, timeout: Timeout | None = None) -> LabelText:
+        """What is printed on the product of a photo, Chinese and English, line by line.
+
+        print(vitrina.read_label("mug.jpg"))
+
+        Args:
+            image: path of a picture file, or its bytes (JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP, TIFF). Labels may be
+                turned, upside down or in perspective; of more than 200 lines the largest are read.
+        """
+        return self._run(flows.read_label(self._policy(timeout), image))
 
     def recommend(
         self,
@@ -493,6 +506,10 @@ class AsyncVitrina(_Client):
     async def check(self, product: Product, *, timeout: Timeout | None = None) -> Moderation:
         """See :meth:`Vitrina.check`."""
         return await self._run(flows.check(self._policy(timeout), product))
+
+    async def read_label(self, image: Media, *, timeout: Timeout | None = None) -> LabelText:
+        """See :meth:`Vitrina.read_label`."""
+        return await self._run(flows.read_label(self._policy(timeout), image))
 
     async def recommend(
         self,

@@ -162,6 +162,20 @@ def _check(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> in
     return 7 if said.action == "block" else 0
 
 
+def _read(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
+    began = time.monotonic()
+    label = vitrina.read_label(arguments.image)
+    took = time.monotonic() - began
+    if arguments.json:
+        lines = [line._asdict() for line in label.lines]
+        print(json.dumps({"lines": lines, "omitted": label.omitted}, ensure_ascii=False))
+    elif label.lines:
+        print(label)
+    _tell(told, "lines", f"{len(label.lines)}" + (f", {label.omitted} more not read" if label.omitted else ""))
+    _tell(told, "time", f"{took * 1000:.0f} ms")
+    return 0
+
+
 def _variants(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
     began = time.monotonic()
     options = TextOptions(sampling=Sampling(seed=arguments.seed), task=arguments.task)
@@ -438,6 +452,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     check = commands.add_parser("check", parents=[product, server], help="what the shop's policy says of it, and why")
     check.set_defaults(run=_check)
+    read = commands.add_parser("read", parents=[server], help="what is printed on the product of a photo")
+    read.set_defaults(run=_read)
+    read.add_argument(
+        "--image", type=Path, required=True, metavar="FILE", help="JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP or TIFF"
+    )
+    read.add_argument("--json", action="store_true", help="with each line's corners and confidence")
     variants = commands.add_parser("variants", parents=[product, server], help="texts that differ, to choose from")
     variants.set_defaults(run=_variants)
     variants.add_argument("--count", type=int, default=4, metavar="N", help="1 to 8 (%(default)s)")

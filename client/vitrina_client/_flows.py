@@ -27,6 +27,7 @@ from vitrina_client._types import (
     Background,
     Captions,
     ImageFormat,
+    LabelText,
     Listing,
     Media,
     ModelStatus,
@@ -143,10 +144,10 @@ def generate(
 
 
 def encode(policy: Policy, product: Product) -> Flow[Listing]:
-    """Condition, embedding and transcript of a product that the policy lets through."""
+    """Condition, embedding, transcript and label text of a product that the policy lets through."""
     deadline = Deadline("total", policy.timeout.total)
     media = yield from _media(product)
-    request = core.content(product, media, {"condition", "embedding", "moderation", *core.heard(media)})
+    request = core.content(product, media, {"condition", "embedding", "moderation", *core.derived(media)})
     made = core.listing((yield from _send(policy, deadline, request)), request)
     _refuse_blocked(made, request)
     return made
@@ -226,7 +227,7 @@ def stream(
     core.check_product(product)
     if condition is None:
         media = yield from _media(product)
-        request = core.content(product, media, {"tags", "moderation", *core.heard(media)}, options)
+        request = core.content(product, media, {"tags", "moderation", *core.derived(media)}, options)
     else:
         request = core.tags_of(condition)
     answer = yield from _send(policy, first, request)
@@ -254,6 +255,17 @@ def stream(
     finally:
         if state.handle is not None and not ended:
             state.handle.cancel()
+
+
+def read_label(policy: Policy, image: Media) -> Flow[LabelText]:
+    """One request."""
+    deadline = Deadline("total", policy.timeout.total)
+    core.check_product(Product(image=image))
+    data = (yield from _media(Product(image=image))).get("IMAGE")
+    if data is None:
+        raise InvalidInput("there is no photo; give its path or its bytes", field="IMAGE")
+    answer = yield from _send(policy, deadline, core.read_label(data))
+    return core.label_text(answer["LABEL_TEXT"])
 
 
 def recommend(

@@ -26,6 +26,8 @@ from vitrina_client._types import (
     Edit,
     Finding,
     ImageFormat,
+    LabelLine,
+    LabelText,
     Listing,
     Moderation,
     Piece,
@@ -60,7 +62,10 @@ OUTPUTS: dict[Want, tuple[str, ...]] = {
     "weights": ("FUSION_WEIGHTS",),
     "moderation": ("MODERATION",),
     "transcript": ("TRANSCRIPT", "TRANSCRIPT_LANGUAGE"),
+    "label_text": ("LABEL_TEXT",),
 }
+#: What a step makes of a medium: output → the medium's tensor, and what the errors call it.
+DERIVED: dict[Want, tuple[str, str]] = {"transcript": ("AUDIO", "sound"), "label_text": ("IMAGE", "photo")}
 #: What is drawn from a condition: the ensemble that draws it, and its output.
 DRAWN: dict[Want, tuple[str, str]] = {"image": ("generate_image", "IMAGE"), "video": ("generate_video", "VIDEO")}
 #: What a product may have beside its title: the server's tensor → the modality in an ensemble's name, in its order.
@@ -107,12 +112,14 @@ def content(product: Product, media: Media, want: Collection[Want], options: Tex
     """From a product to everything in `want`: the ``content…`` ensemble of the media it has.
 
     Raises:
-        InvalidInput: ``AUDIO``: a transcript is asked for of a product without a sound, or given of one with.
+        InvalidInput: a transcript or a label text is asked for of a product without a sound or a photo, or given of one
+            with.
     """
-    if "transcript" in want and not heard(media):
-        raise InvalidInput("the product has no sound to be written down", field="AUDIO")
-    if heard(media) and options and options.get("transcript") is not None:
-        raise InvalidInput("is written down from the product's sound; leave one of both out", field="TRANSCRIPT")
+    for name, (medium, called) in DERIVED.items():
+        if name in want and medium not in media:
+            raise InvalidInput(f"the product has no {called} to read {name} from", field=medium)
+        if medium in media and options and options.get(name) is not None:
+            raise InvalidInput(f"is read from the product's {called}; leave one of both out", field=name.upper())
     fields: dict[str, Array] = {}
     if "text" in want:
         fields = _text_fields(product, options)
@@ -188,6 +195,20 @@ def draw(what: Want, condition: Array, options: TextOptions, music: bytes | None
 def drawn(answer: Mapping[str, Array], request: Request) -> bytes:
     """The file that a request of :func:`draw` gave."""
     return bytes(answer[request.outputs[0]].ravel()[0])
+
+
+def read_label(image: bytes) -> Request:
+    """From a photo to what is printed in it: ``read_label``."""
+    return Request("read_label", {"IMAGE": _rows([image])}, OUTPUTS["label_text"])
+
+
+def label_text(tensor: Array) -> LabelText:
+    """What is printed in one photo."""
+    label = json.loads(_text(tensor))
+    if label["failed"]:
+        raise ServerError("the label could not be read; the server's log says why", model="label_reader")
+    lines = (LabelLine(each["text"], tuple(map(tuple, each["box"])), each["confidence"]) for each in label["lines"])
+    return LabelText(tuple(lines), label["omitted"])
 
 
 def recommend(events: Sequence[Mapping[str, str | float]], count: int | None) -> Request:
@@ -290,14 +311,19 @@ def decode(prompt: Mapping[str, Array], options: TextOptions) -> Request:
     return Request("text_decoder", {**sampling, **prompt}, TEXT_OUTPUTS, timed=True)
 
 
-def heard(media: Media) -> set[Want]:
-    """What is asked for beside a condition, so that a text written from it has what is said in the product's sound."""
-    return {"transcript"} if "AUDIO" in media else set()
+def derived(media: Media) -> set[Want]:
+    """What is asked for beside a condition, so that a text written from it has what sound and photo say in words."""
+    return {name for name, (medium, _) in DERIVED.items() if medium in media}
 
 
 def told(options: TextOptions, found: Listing) -> TextOptions:
-    """The options with the transcript that was found."""
-    return {**options, "transcript": found.transcript} if found.transcript else options
+    """The options with the transcript and the label text that were found."""
+    more: TextOptions = {}
+    if found.transcript:
+        more["transcript"] = found.transcript
+    if found.label_text is not None and found.label_text.lines:
+        more["label_text"] = found.label_text
+    return {**options, **more}
 
 
 def wanted(want: Collection[Want]) -> tuple[str, ...]:
@@ -378,6 +404,8 @@ def listing(answer: Mapping[str, Array], request: Request) -> Listing:
     if "TRANSCRIPT" in request.outputs:
         values["transcript"] = _text(answer["TRANSCRIPT"])
         values["transcript_language"] = _text(answer["TRANSCRIPT_LANGUAGE"])
+    if "LABEL_TEXT" in request.outputs:
+        values["label_text"] = label_text(answer["LABEL_TEXT"])
     if "KEYWORDS" in request.outputs:
         values["keywords"] = tuple(word.decode() for word in answer["KEYWORDS"].ravel() if word)
     if "EMBEDDING" in request.outputs:
@@ -474,13 +502,18 @@ def _prompt_fields(product: Product, options: TextOptions) -> dict[str, Array]:
     for name, value in (("HISTORY", options.get("history")), ("ATTRIBUTES", product.attributes)):
         if value:
             fields[name] = _json(name, list(value) if name == "HISTORY" else dict(cast("Mapping[str, str]", value)))
+    if (label := options.get("label_text")) is not None:
+        if not isinstance(label, LabelText):
+            raise InvalidInput(f"expected a LabelText, got {type(label).__name__}", field="LABEL_TEXT")
+        lines = [line._asdict() for line in label.lines]
+        fields["LABEL_TEXT"] = _json("LABEL_TEXT", {"lines": lines, "omitted": label.omitted, "failed": False})
     return {name: _texts(name, [value]) for name, value in fields.items() if value is not None}
 
 
 def _told(product: Product, options: TextOptions | None) -> dict[str, Array]:
     """What is said of the product beside its title."""
     every = _prompt_fields(product, options or {})
-    return {name: every[name] for name in ("ATTRIBUTES", "TRANSCRIPT") if name in every}
+    return {name: every[name] for name in ("ATTRIBUTES", "TRANSCRIPT", "LABEL_TEXT") if name in every}
 
 
 def _sampling_fields(sampling: Sampling) -> dict[str, Array]:

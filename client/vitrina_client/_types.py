@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 #: Arrays that travel: bytes as numpy objects, numbers as their dtype, the batch axis first.
 Array = NDArray[Any]
 Want = Literal[
-    "text", "tags", "keywords", "embedding", "condition", "weights", "moderation", "transcript", "image", "video"
+    "text",
+    "tags",
+    "keywords",
+    "embedding",
+    "condition",
+    "weights",
+    "moderation",
+    "transcript",
+    "label_text",
+    "image",
+    "video",
 ]
 Output = Literal["text", "image", "video", "studio", "studio_video", "speech", "post"]
 #: A file's path, or what it holds.
@@ -103,6 +113,8 @@ class TextOptions(TypedDict, total=False):
     sampling: how the text is drawn.
     transcript: what is said of the product, at most 4,096 bytes; a product's ``audio`` needs none, unless the text is
         written from its condition: pass the listing's.
+    label_text: what is printed on the product, as ``read_label`` gives it; a product's ``image`` needs none, unless the
+        text is written from its condition: pass the listing's.
     max_characters: of the text, 20 to 10,000; whole sentences where they fit. Not for ``stream``.
     banned_words: a sentence with one of them is taken out, whatever its letters' case. Not for ``stream``.
     image_seed: the same seed gives the same picture and clip.
@@ -117,11 +129,43 @@ class TextOptions(TypedDict, total=False):
     history: Sequence[Message]
     sampling: Sampling
     transcript: str
+    label_text: LabelText
     max_characters: int
     banned_words: Sequence[str]
     image_seed: int
     image_format: ImageFormat
     music: Media
+
+
+class LabelLine(NamedTuple):
+    """One printed line.
+
+    Attributes:
+        box: four corners, x and y in the photo's own pixels (upright by its EXIF orientation), clockwise from the
+            text's own top left.
+        confidence: 0 to 1; what is under 0.8 is no fact for the copy.
+    """
+
+    text: str
+    box: tuple[tuple[int, int], ...]
+    confidence: float
+
+
+@dataclass(frozen=True)
+class LabelText:
+    """What is printed on a product, read off its photo.
+
+    Attributes:
+        lines: in reading order.
+        omitted: how many lines were found and not read, because there were more than 200.
+    """
+
+    lines: tuple[LabelLine, ...] = ()
+    omitted: int = 0
+
+    def __str__(self) -> str:
+        """The lines, one below the other."""
+        return "\n".join(line.text for line in self.lines)
 
 
 class Tag(NamedTuple):
@@ -151,7 +195,7 @@ class Finding(NamedTuple):
         category: as the policy file names it (``weapons``).
         action: ``flag`` or ``block``.
         field: where it was found: ``TITLE``, ``ATTRIBUTES``, ``IMAGE``, ``VIDEO``, ``TRANSCRIPT`` (what is said in the
-            sound), ``TEXT`` (what was written), ``SCRIPT`` or ``CAPTION``.
+            sound), ``LABEL`` (what is printed on it), ``TEXT`` (what was written), ``SCRIPT`` or ``CAPTION``.
         by: ``words``, ``likeness`` (a sentence reads like the policy's examples) or ``class`` (what the picture shows).
         evidence: the word; the sentence ≈ an example; the class.
         score: 1 for a word, else about 0 to 1.
@@ -183,8 +227,8 @@ class Listing:
         finish_reason: ``eos`` (it came to its end), ``length`` (max_tokens) or ``stop`` (a stop text).
         prompt_tokens, completion_tokens: counts of the text decoder.
         tags: best first, at most 5.
-        keywords: words that the product is searched by, at most 20: of title, attributes, what is said and what the
-            photo surely shows, without stop words.
+        keywords: words that the product is searched by, at most 20: of title, attributes, what is said, what is printed
+            on it in large letters and what the photo surely shows, without stop words.
         embedding: float32 [384], unit length, for search.
         condition: float32 [36, 384], what decoders take; pass it back as ``condition=`` to write more from it.
         weights: modality → how much it counted, together one; 0 for what was not given.
@@ -192,6 +236,7 @@ class Listing:
             is raised as :class:`Blocked` instead of given.
         transcript: what is said in the product's sound, as whisper heard it; empty where nobody speaks.
         transcript_language: the ISO 639-1 code of its language (``"en"``, ``"zh"``); empty where nobody speaks.
+        label_text: what is printed on the product in its photo.
         image: file of a generated picture, a PNG unless ``image_format`` says otherwise; it says so in its metadata.
         video: MP4 of a generated turn round the product; it says so in its metadata.
     """
@@ -209,6 +254,7 @@ class Listing:
     moderation: Moderation | None = None
     transcript: str | None = None
     transcript_language: str | None = None
+    label_text: LabelText | None = None
     image: bytes | None = field(default=None, repr=False)
     video: bytes | None = field(default=None, repr=False)
 

@@ -155,7 +155,7 @@ def test_generate_from_condition_writes_the_same_copy(ask, products):
     title, photo = products[0]
     settings = GREEDY | {"MAX_TOKENS": np.array([[96]], np.int32)}
     whole = ask("content_image", {"TITLE": _bytes(title), "IMAGE": _bytes(photo), **settings}, ["TEXT", "CONDITION"])
-    again = ask("generate", {"TITLE": _bytes(title), "CONDITION": whole["CONDITION"], **GREEDY}, ["TEXT"])
+    again = ask("generate", {"TITLE": _bytes(title), "CONDITION": whole["CONDITION"], **settings}, ["TEXT"])
     assert again["TEXT"][0, 0] == whole["TEXT"][0, 0]
 
 

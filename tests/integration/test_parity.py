@@ -8,7 +8,7 @@ from export import build, pipeline, recipe, report
 
 
 def test_report_is_a_file_of_every_slot(server, tmp_path):
-    offline = recipe.load("offline")
+    offline = recipe.load("offline-small")
     built = [build.build(slot, offline) for slot in recipe.SLOTS]
     rows = report.report(offline, built, server.grpc_url, tmp_path / "parity.json")
     assert json.loads((tmp_path / "parity.json").read_text())["rows"] == rows
@@ -20,11 +20,14 @@ def test_report_is_a_file_of_every_slot(server, tmp_path):
         "video_decoder",
         "cutout",
         "speech_decoder",
+        "label_detector",
+        "label_classifier",
+        "label_recognizer",
     }
     assert {row["slot"] for row in rows} >= single_pass | {"text_decoder"}
     for slot in single_pass:
         of_slot = [row for row in rows if row["slot"] == slot]
-        if slot == "speech_decoder":
+        if slot in ("speech_decoder", "label_detector"):  # one at a time
             assert all("onnx_served" in row for row in of_slot)
             continue
         most = pipeline.model(slot).cpu_batch or pipeline.MAX_BATCH
@@ -33,7 +36,7 @@ def test_report_is_a_file_of_every_slot(server, tmp_path):
 
 
 def test_report_is_written_before_a_failure_is_raised(bundle, tmp_path):
-    offline = recipe.load("offline")
+    offline = recipe.load("offline-small")
     slot = offline.slot("text_encoder").model_copy(update={"tolerance": {"torch_onnx": 0.0}})
     strict = offline.model_copy(update={"slots": offline.slots.model_copy(update={"text_encoder": slot})})
     built = build.build("text_encoder", offline)

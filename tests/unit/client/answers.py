@@ -13,6 +13,7 @@ def answer(rows=1, **changes):
         "EDITS": np.array([[b'[{"kind": "grammar", "before": "an", "after": "a"}]']] * rows, object),
         "MODERATION": np.array([[b'{"action": "allow", "findings": []}']] * rows, object),
         "TEXT_MODERATION": np.array([[b'{"action": "allow", "findings": []}']] * rows, object),
+        "LABEL_TEXT": np.array([[b'{"lines": [], "omitted": 0, "failed": false}']] * rows, object),
         "TAGS": np.array([[b"mug", "杯".encode(), b"", b"", b""]] * rows, object),
         "TAG_SCORES": np.tile(np.array([[0.75, 0.5, 0, 0, 0]], np.float32), (rows, 1)),
         "EMBEDDING": np.ones((rows, 384), np.float32),

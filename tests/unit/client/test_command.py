@@ -84,6 +84,7 @@ def test_wrong_usage_is_told_and_is_exit_code_2(arguments, says, capsys):
         (["embed", "--title", "x", "--url", "http://127.0.0.1:1"], 3, "content: cannot connect to 127.0.0.1:1"),
         (["speak", "--text", "x", "--out", "x.wav", "--url", "localhost:1"], 3, "speak: cannot connect to localhost:1"),
         (["studio", "--image", "no.jpg", "--out", "x.png", "--url", "localhost:1"], 2, "IMAGE: cannot read 'no.jpg'"),
+        (["read", "--image", "no.jpg", "--url", "localhost:1"], 2, "IMAGE: cannot read 'no.jpg'"),
         (["embed", "--image", "no.jpg", "--url", "localhost:1"], 2, "IMAGE: cannot read 'no.jpg': No such file"),
     ],
 )

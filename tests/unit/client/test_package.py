@@ -16,6 +16,8 @@ NAMES = [
     "Edit",
     "Finding",
     "InvalidInput",
+    "LabelLine",
+    "LabelText",
     "Listing",
     "Message",
     "ModelNotFound",

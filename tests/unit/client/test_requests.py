@@ -9,6 +9,8 @@ from vitrina_client import (
     Edit,
     Finding,
     InvalidInput,
+    LabelLine,
+    LabelText,
     Listing,
     Moderation,
     Post,
@@ -382,6 +384,7 @@ def requests_of_every_kind():
     yield core.from_condition(full, condition, {"text", "tags"}, edited)
     yield core.speak("A mug", 1.5, "ogg")
     yield core.recommend([{"item": "a", "event": "view", "age_s": 1}], 5)
+    yield core.read_label(b"JPEG")
     yield core.studio(b"JPEG", "white", "1:1", 900, "jpeg", "warm")
     yield core.post({"IMAGE": b"JPEG", "VIDEO": b"ftyp", "AUDIO": b"RIFF"}, "A mug.", "burnt", "studio", "9:16")
     yield core.tags_of(condition)
@@ -415,7 +418,7 @@ def test_a_transcript_is_asked_for_of_a_sound_and_given_without_one():
     assert found.transcript_language == "de"
     assert found.transcript == "Ein Becher. 😀" and core.told({}, found) == {"transcript": "Ein Becher. 😀"}
     assert core.told({"task": "ad"}, Listing(transcript="")) == {"task": "ad"}
-    assert core.heard({"AUDIO": b"RIFF"}) == {"transcript"} and core.heard({"IMAGE": b"JPEG"}) == set()
+    assert core.derived({"AUDIO": b"RIFF"}) == {"transcript"} and core.derived({"IMAGE": b"JPEG"}) == {"label_text"}
     given = core.from_condition(MUG, np.zeros((36, 384), np.float32), {"text"}, {"transcript": "A mug."})
     assert words(given.inputs["TRANSCRIPT"]) == ["A mug."]
     for media, want, options, field in (
@@ -425,6 +428,40 @@ def test_a_transcript_is_asked_for_of_a_sound_and_given_without_one():
         with pytest.raises(InvalidInput) as caught:
             core.content(MUG, media, want, options)
         assert caught.value.field == field
+
+
+PRINTED = LabelText((LabelLine("茶 250 g", ((1, 2), (30, 2), (30, 12), (1, 12)), 0.97),), omitted=2)
+
+
+def label_tensor(failed=False):
+    lines = [
+        {"text": line.text, "box": [list(corner) for corner in line.box], "confidence": 0.97} for line in PRINTED.lines
+    ]
+    return np.array([[json.dumps({"lines": lines, "omitted": 2, "failed": failed}).encode()]], object)
+
+
+def test_a_label_text_is_asked_for_of_a_photo_and_given_without_one():
+    request = core.content(MUG, {"IMAGE": b"JPEG"}, {"label_text"})
+    assert request.outputs == ("LABEL_TEXT",) and "LABEL_TEXT" not in request.inputs
+    found = core.listing({"LABEL_TEXT": label_tensor()}, request)
+    assert found.label_text == PRINTED and str(PRINTED) == "茶 250 g"
+    assert core.told({}, found) == {"label_text": PRINTED} and core.told({}, Listing(label_text=LabelText())) == {}
+    given = core.from_condition(MUG, np.zeros((36, 384), np.float32), {"text"}, {"label_text": PRINTED})
+    (sent,) = words(given.inputs["LABEL_TEXT"])
+    assert json.loads(sent) == json.loads(label_tensor().item())
+    for media, want, options, field in (
+        ({}, {"label_text"}, {}, "IMAGE"),
+        ({"IMAGE": b"JPEG"}, {"text"}, {"label_text": PRINTED}, "LABEL_TEXT"),
+        ({}, {"text"}, {"label_text": "茶"}, "LABEL_TEXT"),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            core.content(MUG, media, want, options)
+        assert caught.value.field == field
+
+
+def test_a_label_that_could_not_be_read_is_an_error_not_an_empty_label():
+    with pytest.raises(ServerError, match="the label could not be read"):
+        core.label_text(label_tensor(failed=True))
 
 
 def test_what_the_policy_is_asked_about_goes_along():

@@ -14,7 +14,7 @@ FILES = ("tagger", "item_index")
 
 @pytest.fixture
 def offline():
-    return load("offline")
+    return load("offline-small")
 
 
 def die(*order):

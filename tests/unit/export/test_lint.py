@@ -114,7 +114,7 @@ def test_step_that_may_refuse_beside_another(graph, setting):
     problems = lint.lint(graph)
     assert {problem.rule for problem in problems} == {"refusal", "bounded queue"}
     said = next(str(problem) for problem in problems if problem.where.startswith("content_image/step"))
-    assert "while text_encoder runs" in said and "take the bound from image_encoder" in said
+    assert "while text_encoder and label_reader run," in said and "take the bound from image_encoder" in said
 
 
 def test_queue_that_triton_bounds(graph):
@@ -126,7 +126,7 @@ def test_queue_that_triton_bounds(graph):
 
 def test_step_that_refuses_by_itself_beside_another(graph):
     graph["image_encoder"].parameters["max_queue"].string_value = "8"
-    assert "while text_encoder runs" in _only(
+    assert "while text_encoder and label_reader run," in _only(
         [problem for problem in lint.lint(graph) if problem.where.startswith("content_image/")], "refusal"
     )
 

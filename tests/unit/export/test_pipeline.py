@@ -13,6 +13,7 @@ def test_one_content_ensemble_per_subset_of_modalities():
     assert names[15:] == [
         "content_image_video_audio_behavior",
         "generate",
+        "read_label",
         "generate_image",
         "generate_video",
         "studio",
@@ -22,12 +23,13 @@ def test_one_content_ensemble_per_subset_of_modalities():
         "speak",
         "text_stream",
     ]
-    assert len(set(names)) == 2 ** len(pipeline.MODALITIES) + 9
+    assert len(set(names)) == 2 ** len(pipeline.MODALITIES) + 10
 
 
 def test_every_model_that_another_calls_is_there():
     called = {name for model in pipeline.MODELS for name in model.calls}
-    assert called == {"text_decoder", "text_encoder", "image_encoder", "speech_decoder"}
+    networks = {"label_detector", "label_classifier", "label_recognizer"}
+    assert called == {"text_decoder", "text_encoder", "image_encoder", "speech_decoder"} | networks
     assert called <= {model.name for model in pipeline.MODELS}
 
 
@@ -47,10 +49,12 @@ def test_every_content_ensemble_gives_the_same_outputs_and_takes_what_its_name_s
     edges = {modality.name: modality.edge.name for modality in pipeline.MODALITIES}
     for ensemble in others:
         present = ensemble.name.split("_")[1:]
-        # What is said in a sound is written down: given by nobody, it is an output.
-        heard = (pipeline.TRANSCRIPT,) if "audio" in present else ()
-        assert ensemble.outputs == (*content.outputs, *heard)
+        # What is said in a sound and printed in a photo is written down: given by nobody, it is an output.
+        heard = (pipeline.TRANSCRIPT, pipeline.TRANSCRIPT_LANGUAGE) if "audio" in present else ()
+        printed = (pipeline.LABEL_TEXT,) if "image" in present else ()
+        assert set(ensemble.outputs) == {*content.outputs, *heard, *printed}
         assert ("TRANSCRIPT" in {t.name for t in ensemble.inputs}) == (not heard)
+        assert ("LABEL_TEXT" in {t.name for t in ensemble.inputs}) == (not printed)
         assert [t.name for t in ensemble.inputs if t not in content.inputs] == [edges[name] for name in present]
         encoders = {s.model for s in ensemble.steps if s.model.endswith("_encoder")}
         assert encoders == {"text_encoder", *(f"{name}_encoder" for name in present)}
@@ -74,6 +78,18 @@ def test_whatever_judges_a_request_waits_for_the_reader():
         if ensemble.name.startswith("content"):
             first = next(s for s in ensemble.steps if s.model == "moderator" and "WRITTEN" not in s.inputs)
             assert first.inputs["PRESENCE"] == "presence"
+
+
+def test_a_label_is_read_once_the_photo_has_been_checked_and_only_where_there_is_one():
+    for ensemble in pipeline.ensembles():
+        readers = [step for step in ensemble.steps if step.model == "label_reader"]
+        if ensemble.name.startswith("content"):
+            assert len(readers) == ("image" in ensemble.name.split("_"))
+            assert all(step.inputs == {"IMAGE": "IMAGE", "PRESENCE": "presence"} for step in readers)
+            assert ("LABEL_TEXT" in {t.name for t in ensemble.inputs}) == (not readers)
+            # What other steps read is a copy: Triton drops a step of which only outputs are read.
+            users = [s.model for s in ensemble.steps for tensor in s.inputs.values() if tensor == "label_text"]
+            assert sorted(users) == (["moderator", "prompter", "text_optimizer"] if readers else [])
 
 
 def test_unknown_model_names_the_known_ones():

@@ -310,7 +310,7 @@ def test_triton_is_not_given_an_engine_of_tensorrt_rtx(exported, models):
 @pytest.mark.parametrize("slot", [m.name for m in engine.engine_models()])
 def test_the_bundles_engines(tmp_path, slot):
     """Every engine of the bundle builds with its real weights and profiles, and the command accepts it."""
-    offline, said = recipe.load("offline"), io.StringIO()
+    offline, said = recipe.load("offline-small"), io.StringIO()
     entry = build.build(slot, offline, models_root=tmp_path)
     (made,) = tensorrt.build_slot(entry, offline.slot(slot), Console(file=said, width=200), models_root=tmp_path)
     assert slot in said.getvalue() and made.version in said.getvalue()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from stages.errors import UNHEARD
+from stages.errors import UNREADABLE
 from stages.transcript import Transcriber, Transcript
 from stages.triton import respond
 
@@ -30,7 +30,7 @@ class TritonPythonModel:
             said = self.transcribe(sounds)
         except Exception:
             logging.getLogger("vitrina").exception("a sound could not be listened to")
-            said = [Transcript(UNHEARD, "")] * len(sounds)
+            said = [Transcript(UNREADABLE, "")] * len(sounds)
         texts, languages = (np.array([row.encode() for row in column], object) for column in zip(*said, strict=True))
         rows = {"TRANSCRIPT": texts, "TRANSCRIPT_COPY": texts, "TRANSCRIPT_LANGUAGE": languages}
         return [pb_utils.Tensor(name, rows[name].reshape(-1, 1)) for name in request.requested_output_names()]

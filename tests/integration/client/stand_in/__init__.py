@@ -35,6 +35,7 @@ TEXT = {
 TAGS = {"TAGS": "STRING [5]", "TAG_SCORES": "FP32 [5]"}
 
 EVERYTHING = TEXT | EDITS | CONDITION | {"EMBEDDING": "FP32 [384]", "MODERATION": "STRING [1]"} | TAGS
+EVERYTHING |= {"LABEL_TEXT": "STRING [1]"}
 
 #: ensemble over `stand_in` → its required inputs, its outputs.
 ENSEMBLES = {

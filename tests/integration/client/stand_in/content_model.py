@@ -21,6 +21,7 @@ TEXTS = ("TASK", "LANGUAGE", "TONE", "QUESTION", "HISTORY", "ATTRIBUTES", "STOP"
 NUMBERS = ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "TOP_K", "REPETITION_PENALTY", "SEED", "TIMEOUT_MS", "MAX_CHARACTERS")
 
 ALLOWED = b'{"action": "allow", "findings": []}'
+NO_LABEL = b'{"lines": [], "omitted": 0, "failed": false}'
 
 
 def journal(model, title, what):
@@ -105,6 +106,7 @@ class TritonPythonModel:
             "EDITS": np.array([[b"[]"]] * rows, dtype=np.object_),
             "MODERATION": np.array([[ALLOWED]] * rows, dtype=np.object_),
             "TEXT_MODERATION": np.array([[ALLOWED]] * rows, dtype=np.object_),
+            "LABEL_TEXT": np.array([[NO_LABEL]] * rows, dtype=np.object_),
             "PROMPT_TOKENS": count * 7,
             "COMPLETION_TOKENS": count * 3,
             "CONDITION": np.repeat(embedding[:, None, :], 36, axis=1),
