@@ -21,7 +21,7 @@ from benchmarks.copy.judge import Examples, judge
 from benchmarks.copy.products import TASKS, Copy, Product, load
 from benchmarks.copy.report import COLUMNS, Judged, as_json, read_runs, summarise, table, write_page, write_table
 from benchmarks.copy.service import IN_FLIGHT, MODELS, write_all
-from benchmarks.copy.texts import read_texts
+from benchmarks.copy.texts import read_run, read_texts
 from benchmarks.serving import REPOSITORY, JsonFile, Url, grpc_address, write_json
 
 DECODER = REPOSITORY / "model_repository" / "models" / "text_decoder" / "1"
@@ -41,6 +41,9 @@ def measure(
     texts: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Judge this CSV (id, task, text); no server runs.")
     ] = None,
+    again: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Judge the copies of an earlier --json anew.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What the decoder is called in the table.")] = None,
     wording: Annotated[
         Path | None,
@@ -50,21 +53,21 @@ def measure(
     """Writes and judges the copies, prints the figures."""
     if context.invoked_subcommand is not None:
         return
-    products = {product.id: product for product in load(limit)}
-    if texts is None:
-        copies = _written(url, list(products.values()), seeds)
-        wording = wording or DECODER / "prompts.json"
-        name = name or _decoder_name()
+    products = {product.id: product for product in load()}
+    if texts is not None and again is not None:
+        raise typer.BadParameter("give --texts or --again, not both")
+    if texts is None and again is None:
+        copies, title = _written(url, load(limit), seeds), ""
+        wording, name = wording or DECODER / "prompts.json", name or _decoder_name()
     else:
         try:
-            copies = read_texts(texts, {product.id: product for product in load()})
+            title, copies = read_run(again, products) if again else (texts.stem, read_texts(texts, products))
         except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--texts") from error
-        products = {product.id: product for product in load()}
-        name = name or texts.stem
+            raise typer.BadParameter(str(error), param_hint="--again" if again else "--texts") from error
+    name = name or title
     examples = _examples(wording)
     judged = [_judged(products[copy.product], copy, examples) for copy in copies]
-    settings = {"seeds": seeds, "in_flight": IN_FLIGHT if texts is None else 0, "limit": limit}
+    settings = {"seeds": seeds, "in_flight": 0 if texts else IN_FLIGHT, "limit": limit}
     write_json(as_json(name, judged, settings), json_file)
     write_page(page, name, judged, settings)
     _show(name, judged)

@@ -49,6 +49,17 @@ BEHIND = {
     "capacity": r"in capacity|in volume",
 }
 BEFORE = {"height": "高", "width": "宽", "depth": "深", "length": "长", "thickness": "厚", "weight": "重"}
+SPATIAL = frozenset(("height", "width", "depth", "length", "thickness", "diameter"))
+#: Dimension → names that mean something else beside it: 长达 and 高达 say "up to" of any figure but a length, a battery
+#: lasts hours and holds mAh, and what "holds up to" litres bears no load.
+_OTHER_SENSE = {
+    "[length]": frozenset(("load",)),
+    "[time]": SPATIAL | {"capacity", "load"},
+    "[length] ** 3": SPATIAL | {"load"},
+    "[current] * [time]": SPATIAL | {"endurance", "load"},
+}
+#: Names and figures that stand in two lists of one sentence are not told apart.
+_ENUMERATED = re.compile("respectively|分别", re.IGNORECASE)
 #: What has both names in one trade or another.
 KIN = (
     frozenset(("depth", "length", "width")),
@@ -56,6 +67,7 @@ KIN = (
     frozenset(("length", "height")),
     frozenset(("thickness", "height", "depth")),
     frozenset(("diameter", "width")),
+    frozenset(("capacity", "load")),
 )
 #: Words of an attribute's name that are no part of the product: ``weight of the lid``.
 _SMALL = frozenset(("of", "the", "a", "an", "one", "with", "per", "in", "to", "total", "net", "from", "is"))
@@ -156,9 +168,10 @@ def is_anothers(product: Product, text: str, found: Sequence[Figure], at: int) -
     figure = found[at]
     known = facts(product)
     holders = [fact for fact in known if any(figure.equals(other) for other in fact.figures)]
-    if not figure.unit or figure.unit == "code" or not holders:
+    if not figure.unit or figure.unit == "code" or not holders or _ENUMERATED.search(text):
         return None
     said = context(text, found, at)
+    said = Context(said.clause, said.properties - _OTHER_SENSE.get(figure.dimension, SPATIAL))
     if any(not holder.properties for holder in holders):
         return None
     meant = frozenset().union(*(holder.properties for holder in holders))

@@ -120,7 +120,7 @@ def _verbatim(sentence: str, cue: re.Match[str], facts: str) -> bool:
 def _clause(sentence: str, cue: re.Match[str]) -> str:
     """From the last mark before the cue to the sentence's end, for what is named stands behind."""
     begin = max((m.end() for m in re.finditer(r"[;；:：，]|, (?:and|but) ", sentence[: cue.start()])), default=0)
-    stop = re.search(r"[;；]", sentence[cue.end() :])
+    stop = re.search(r"[;；]|, (?:\w+ing|which|so|but)\b", sentence[cue.end() :])
     return sentence[begin : cue.end() + stop.start() if stop else len(sentence)]
 
 

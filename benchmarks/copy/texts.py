@@ -1,8 +1,9 @@
-"""Copies from a CSV file, so that any writer's texts are judged alike."""
+"""Copies from a file: a CSV of any writer, or an earlier run whose copies are judged anew."""
 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,3 +43,20 @@ def _copy(row: Mapping[str, str | None], place: str, products: Mapping[str, Prod
     except ValueError as error:
         raise ValueError(f"{place}: seconds {row['seconds']!r} is no number") from error
     return Copy(name, task, raw=text, seed=1, write_seconds=seconds)
+
+
+def read_run(file: Path, products: Mapping[str, Product]) -> tuple[str, list[Copy]]:
+    """The decoder's name and the copies of a file that ``--json`` wrote.
+
+    Raises:
+        ValueError: the file is no such run, or has a product that is not known.
+    """
+    try:
+        run = json.loads(file.read_text(encoding="utf-8"))
+        copies = [Copy(**{key: value for key, value in row.items() if key != "judged"}) for row in run["copies"]]
+        name = str(run["decoder"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is no run that `python -m benchmarks.copy --json` wrote: {error!r}") from error
+    if unknown := [copy.product for copy in copies if copy.product not in products]:
+        raise ValueError(f"{file}: no product has the id {unknown[0]!r}")
+    return name, copies
