@@ -22,7 +22,9 @@ _JOINERS = "\u200c\u200d"
 #: Dropped: controls, bidi overrides and other invisible format characters, surrogates, private use.
 _DROPPED_CATEGORIES = {"Cc", "Cf", "Cs", "Co"}
 
-_SENTENCE = re.compile(r".+?(?:[.!?]+[\"'”’)\]]*(?=\s|$)|[。！？]+[”’）]*|\n+|$)\s*", re.DOTALL)
+#: A full stop that ends no sentence, behind a title.
+_SHORT = "".join(rf"(?<!\b{short})" for short in ("Dr", "Mr", "Ms", "Mrs", "St", "vs"))
+_SENTENCE = re.compile(rf".+?(?:{_SHORT}[.!?]+[\"'”’)\]]*(?=\s|$)|[。！？]+[”’）]*|\n+|$)\s*", re.DOTALL)
 
 
 @dataclass(frozen=True)
