@@ -197,8 +197,8 @@ def hash_source(
 
 def main() -> None:
     """The command, with our own errors as one line instead of a traceback."""
-    from export.build import BuildError
     from export.engine import EngineError
+    from export.errors import BuildError
     from export.parity import ParityError
 
     try:

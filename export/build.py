@@ -22,6 +22,7 @@ from filelock import FileLock
 
 from export import pipeline, sources
 from export.configs import MODELS_ROOT
+from export.errors import BuildError
 from export.parity import check
 from export.progress import Reporter
 from export.recipe import RECIPES, SLOTS, Recipe, Slot
@@ -78,10 +79,6 @@ def key(name: str, slot: Slot) -> str:
         [slot.model_dump(exclude={"tolerance", "licence", "sources"}), code, repr(declared), versions], sort_keys=True
     )
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
-
-
-class BuildError(RuntimeError):
-    """A slot's export that ended without an answer; the message says which, and what to do."""
 
 
 def build_all(

@@ -24,6 +24,7 @@ import yaml
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from export.errors import BuildError
 from export.parity import BATCHES, ParityError
 from export.quantization import quantize_activations
 from export.recipe import RECIPES, Slot
@@ -97,7 +98,7 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
     Raises:
         ValueError: another precision, a checkpoint that is cut off or has no end-of-text token or chat template, or
             prompts that do not suit the chat template.
-        RuntimeError: the builder failed; its last lines are in the message.
+        BuildError: the builder failed; its last lines are in the message.
     """
     if slot.precision not in PRECISIONS:
         raise ValueError(f"text_decoder: precision {slot.precision!r} cannot be built; use {', '.join(PRECISIONS)}")
@@ -183,8 +184,14 @@ def _run_builder(folder: Path, precision: str, built: Path) -> None:
     command += ["--extra_options", "exclude_embeds=true", "prune_lm_head=true"]
     environment = os.environ | {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode < 0:
+        raise BuildError(
+            f"text_decoder: onnxruntime-genai's builder was killed by signal {-done.returncode}, which the system does "
+            "when memory runs out (it takes eight bytes a weight: 12 GB for 1.5B); close other programs, export with "
+            "--jobs 1, or take a smaller decoder (--recipe offline-small)"
+        )
     if done.returncode:
-        raise RuntimeError(f"onnxruntime-genai's builder failed on {folder}:\n{done.stderr[-2000:]}")
+        raise BuildError(f"onnxruntime-genai's builder failed on {folder}:\n{done.stderr[-2000:]}")
 
 
 def _typical_runs(folder: Path, network: torch.nn.Module) -> Iterator[dict[str, np.ndarray]]:
