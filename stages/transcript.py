@@ -9,6 +9,7 @@ of silence first, so a short one costs nearly as much as a long one.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
 from functools import cache
@@ -28,6 +29,7 @@ NO_SPEECH, UNLIKELY = 0.6, -1.0
 #: The least probability of a language that is none of the bundle's.
 SURE_LANGUAGE = 0.8
 REPEATED = 2.4  # how much a text can be compressed; more, and it goes in circles
+_LOOP = re.compile(r"(\S{2,}?)\1{3,}")
 
 
 class Transcript(NamedTuple):
@@ -114,7 +116,9 @@ def once(text: str) -> str:
         for begin in range(len(words) - 2 * length + 1):
             if words[begin : begin + length] == words[begin + length : begin + 2 * length]:
                 return " ".join(words[: begin + length])
-    return text
+    # Chinese has no spaces between its words.
+    loop = _LOOP.search(text)
+    return text[: loop.end(1)] if loop else text
 
 
 def _in_silence(log_mel: NDArray[np.float32]) -> NDArray[np.float32]:
