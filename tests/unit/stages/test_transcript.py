@@ -91,7 +91,7 @@ def test_no_sound_at_all_is_not_listened_to(transcribe):
 def test_a_text_that_goes_in_circles_is_said_once():
     assert once("Replica of a watch. " * 12) == "Replica of a watch."
     assert once("It is a lamp " + "with a linen shade " * 20) == "It is a lamp with a linen shade"
-    assert once("这是一盏台灯，" + "谢谢观看，" * 20) == "这是一盏台灯，谢谢观看，"
+    assert once("这是一盏台灯，" + "谢谢观看，" * 20) == "这是一盏台灯，谢谢观看"
     assert once("这款台灯高四十二厘米，灯罩是亚麻做的。") == "这款台灯高四十二厘米，灯罩是亚麻做的。"
 
 
