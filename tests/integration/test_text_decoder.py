@@ -215,7 +215,7 @@ def test_stop_strings_end_the_text_and_never_show(served):
 
 
 def test_a_soft_prefix_is_taken(served, engine):
-    prefix = np.random.default_rng(0).standard_normal((8, 576)).astype(np.float32) * 0.1
+    prefix = np.random.default_rng(0).standard_normal((8, engine._network.shape.hidden)).astype(np.float32) * 0.1
     request = engine.request(prompt("tent"), prefix=prefix, max_tokens=6, sampling=Sampling(repetition_penalty=1.1))
     assert served.text(prompt("tent"), PREFIX=prefix, MAX_TOKENS=6) == [engine.submit(request).result().text]
 
@@ -237,7 +237,7 @@ BAD = [
     ({"PROMPT": b"\xff\xfe"}, "invalid_input PROMPT", "UTF-8"),
     ({"PROMPT": "x" * 100_000}, "too_large PROMPT", "16384"),
     ({"PROMPT": "word " * 1200}, "too_large PROMPT", "1024"),
-    ({"PREFIX": np.full((4, 576), np.inf)}, "invalid_input PREFIX", "finite"),
+    ({"PREFIX": np.full((4, 896), np.inf)}, "invalid_input PREFIX", "finite"),
 ]
 
 
