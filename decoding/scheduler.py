@@ -221,7 +221,7 @@ class Scheduler:
     def _recall(self, row: _Row) -> None:
         """Puts the chunks of a prompt that were read before into the row, all but the last token at most."""
         prompt = row.request.embeddings
-        while row.length + self.chunk < len(prompt):
+        while row.length + self.chunk < len(prompt) - 1:  # one token alone would be rounded otherwise, see `_read`
             key = PrefixCache.key(row.prefix, prompt[row.length : row.length + self.chunk])
             if (known := self._prefixes.get(key)) is None:
                 return
@@ -244,6 +244,8 @@ class Scheduler:
         """Reads the next chunks of a prompt; after the last one the row has its first token and runs."""
         prompt = row.request.embeddings
         end = min(row.length + self.chunk * self.prefill[not self._rows], len(prompt))
+        if len(prompt) - end == 1:  # onnxruntime multiplies a single row by another kernel, which rounds otherwise
+            end -= self.chunk
         last = self.network.slots - 1
         logits = self.network.run(last, prompt[None, row.length : end], [end])
         for begin in range(row.length, end - self.chunk + 1, self.chunk):
