@@ -146,9 +146,15 @@ class Editor:
         return ""
 
     def stated(self, text: str) -> str:
-        """The attributes that a text must name and does not, a sentence each, but none with a banned word."""
+        """The attributes that a text must name and does not, a sentence each, but none with a banned word.
+
+        One on safety is named only by its whole sentence: "nuts" stands in "doughnuts" too.
+        """
+        whole, text = set(stated_attributes(self.request)), text.casefold()
         pairs = self.request.attributes if self._states_facts else stated_attributes(self.request)
-        return self._sentences(pair for pair in pairs if pair[1].casefold() not in text.casefold())
+        return self._sentences(
+            pair for pair in pairs if (self._sentences([pair]) if pair in whole else pair[1]).casefold() not in text
+        )
 
     def fallback(self) -> str:
         """What is said where nothing of a text may stay: the task's own sentence, or title and attributes as given."""
@@ -243,7 +249,7 @@ class StreamEditor:
             cut_off = finish == "length" and not _ENDED.search(last) and (whole or self._passed)
             whole += [] if cut_off else [last]
             self._held = ""
-        whole = [_MARKS.sub("", sentence) for sentence in whole]
+        whole = [_LOOP.sub(r"\1", _MARKS.sub("", sentence)) for sentence in whole]
         passing = "".join(sentence for sentence in whole if sentence and not self._editor.objection(sentence))
         if not self._passed:
             passing = passing.lstrip()

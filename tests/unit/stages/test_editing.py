@@ -117,6 +117,13 @@ def test_attributes_on_safety_stand_behind_every_text_as_they_were_given():
     assert edits_of("香浓丝滑。", request=CHINESE)[0] == "香浓丝滑。过敏原：含牛奶、榛子、大豆。"
 
 
+def test_a_warning_is_stated_even_where_its_words_stand_in_the_text_by_chance():
+    bar = Request(title="Doughnuts", attributes=(("allergens", "nuts"),))
+    assert edits_of("Six soft doughnuts.", request=bar)[0].endswith("Allergens: nuts.")
+    once = "Allergens: nuts."
+    assert edits_of("", request=bar) == (once, [("stated", "", once)])
+
+
 def test_a_question_that_nothing_answers_is_answered_so():
     asked = Request(task="question", title="Bar", question="Does it contain nuts?")
     text, edits = edits_of("It contains no nuts.", request=asked)
