@@ -21,7 +21,7 @@ from decoding.delivery import Delivery
 from decoding.engine import Engine
 from decoding.link import LinkServer, meeting_place
 from decoding.sampling import Sampling
-from stages.editing import Editor, StreamEditor
+from stages.editing import Editor, StreamEditor, prepare
 from stages.errors import StageError, invalid
 from stages.moderation import Policy, Watch
 from stages.prompts import Prompts
@@ -50,6 +50,7 @@ class TritonPythonModel:
         self.engine = Engine(folder, **limits, spinning=bool(self.options["spinning"]))
         self.policy = Policy.in_force()
         self.prompts = Prompts.load(folder / "prompts.json")
+        prepare()
         self.delivery = Delivery(interval_s=self.options["stream_interval_ms"] / 1000)
         self.link = LinkServer(meeting_place("text_decoder"), self.engine, self.delivery, self.read)
         self.stopping = threading.Event()

@@ -16,6 +16,7 @@ class TritonPythonModel:
     def initialize(self, args):
         folder = Path(args["model_repository"]) / args["model_version"]
         self.prompts = Prompts.load(folder / "prompts.json")
+        editing.prepare()
         editing.linter()
 
     def execute(self, requests):
