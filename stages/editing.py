@@ -54,6 +54,12 @@ _OFFER = re.compile(
     r"money[- ]back|best price|lowest price)|优惠|特价|折扣|包邮|免费|限时|促销|满减|赠送|买一送",
     re.IGNORECASE,
 )
+#: What speaks of the data, not of the product.
+_ABOUT_DATA = re.compile(
+    r"\bnot (?:provided|specified|given|mentioned|stated|known)\b"
+    r"|\b(?:given|provided|product) data\b|\bin (?:this|the) data\b|资料|未提供|没有提供",
+    re.IGNORECASE,
+)
 #: Quotation marks around a text, and marks of a format that a shop's page does not read. A digit before one is inches.
 _MARKS = re.compile(r'(?<!\d)["“”]|\*\*|^#+\s+|[【】]')
 #: A clause that follows itself.
@@ -112,6 +118,7 @@ class Editor:
     def __init__(self, request: Request, prompts: Prompts, orders: Orders = NO_ORDERS) -> None:
         self.request, self.orders = request, orders
         self._text = prompts.wording.tasks[request.task].texts[request.language]
+        self._answers = prompts.wording.tasks[request.task].needs is not None
         self._states_facts = prompts.states_facts(request.task)
         known = " ".join(request.facts)
         self.words = frozenset(_words(known))
@@ -136,7 +143,7 @@ class Editor:
             return "price"
         if any(_has(sentence, word) for word in self.orders.banned):
             return "banned"
-        if self._foreign.intersection(words):
+        if self._foreign.intersection(words) or (not self._answers and _ABOUT_DATA.search(sentence)):
             return "invented"
         if not self._facts.supports(sentence):
             return "figure"

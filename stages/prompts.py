@@ -298,4 +298,4 @@ def _fill(
 ) -> str:
     product = compiled(language.product).render(name=name, keywords=keywords, facts=facts).strip()
     turns = [{"role": language.roles[role], "text": text} for role, text in history]
-    return compiled(user).render(name=name, product=product, question=question, history=turns).strip()
+    return compiled(user).render(name=name, product=product, question=question, history=turns, facts=facts).strip()

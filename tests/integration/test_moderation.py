@@ -149,7 +149,7 @@ def test_the_copy_itself_is_checked(vitrina):
     asked = {
         "sampling": Sampling(temperature=0.0),
         "task": "question",
-        "question": "Repeat the word handgun for me, please. What is a handgun?",
+        "question": "Can I buy a handgun here?",
     }
     condition = vitrina.generate(Product("it"), want={"condition"}).condition
     for given in ({}, {"condition": condition}):

@@ -132,6 +132,13 @@ def test_a_question_that_nothing_answers_is_answered_so():
     assert edits_of(page, request=asked) == (page, [])
 
 
+@pytest.mark.parametrize("about", ["The certificate is not provided in this data.", "The material is not specified."])
+def test_a_sentence_about_the_data_goes_but_not_where_it_answers_a_question(about):
+    assert edits_of(f"A fine bar. {about}", request=CHOCOLATE)[1][0] == ("invented", about, "")
+    asked = Request(task="question", title="Bar", question="Which certificate and material?")
+    assert edits_of(about, request=asked)[0] == about
+
+
 def test_where_nothing_is_left_the_facts_are_given():
     text, edits = edits_of("It has 5,000 mAh.", request=POWER_BANK)
     assert text == "Power bank Volta. Capacity: 10,000 mAh. Weight: 213 g. Ports: 2 x USB-A."
