@@ -35,8 +35,8 @@ LINE = {"box": [[0, 0], [9, 0], [9, 5], [0, 5]], "confidence": 0.9}
 SOFA = ("sofa", "studio couch", "furniture", "seat", "")
 
 
-def ask(task: str = "description", **fields: object) -> str:
-    """The last user message, which is the request's own."""
+def ask(task: str = "ad", **fields: object) -> str:
+    """The last user message, which is the request's own; of an ad it is the product alone."""
     fields = {"scores": (0.6,) * len(fields.get("tags", ()))} | fields
     needs = {"question": {"question": "Is it washable?"}, "reply": {"history": CHAT}}.get(task, {})
     return QWEN.messages(Request(task=task, **{**needs, **fields}))[-1]["content"]
@@ -120,10 +120,15 @@ def test_sampling_suits_every_task(prompts: Prompts, task: str) -> None:
 
 
 def test_render_ends_where_the_answer_begins() -> None:
-    prompt = QWEN.prompt(Request(title="Blanket"))
+    prompt = QWEN.prompt(Request("ad", title="Blanket"))
     assert prompt.startswith(f"<|im_start|>system\n{TEXT_BEGINS}You write")
     last = f"{TEXT_BEGINS}Product: Blanket{TEXT_ENDS}"
     assert prompt.endswith(f"<|im_start|>user\n{last}<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_a_product_of_which_nothing_is_known_gets_one_sentence() -> None:
+    assert ask("description", title="Mug").endswith("(Nothing else is known. Write one short sentence.)")
+    assert ask("description", title="Mug", attributes=(("colour", "red"),)) == "Product: Mug\nColour: red"
 
 
 def test_a_chat_template_runs_in_a_sandbox() -> None:
