@@ -291,14 +291,17 @@ def tags_of(condition: Array) -> Request:
 
 
 def prompt(product: Product, tags: Mapping[str, Array], options: TextOptions) -> Request:
-    """From title, tags with their scores and the text options to the decoder's prompt and sampling: ``prompter``."""
+    """From title, tags with their scores and the text options to the decoder's prompt and sampling: ``prompter``.
+
+    And to REQUEST, by which the decoder holds each sentence of a stream to the facts.
+    """
     for option in ("max_characters", "banned_words"):
         if options.get(option) is not None:
-            raise InvalidInput("a stream gives the text as it is written; use generate", field=option.upper())
+            raise InvalidInput("a stream is not cut to a channel's limits; use generate", field=option.upper())
     sampling = _sampling_fields(options.get("sampling", Sampling()))
     inputs = {"TITLE": _texts("TITLE", [product.title]), **{name: tags[name] for name in OUTPUTS["tags"]}}
     inputs |= {name: array for name, array in sampling.items() if name in TASK_SAMPLING}
-    return Request("prompter", inputs | _prompt_fields(product, options), ("PROMPT", *TASK_SAMPLING))
+    return Request("prompter", inputs | _prompt_fields(product, options), ("PROMPT", "REQUEST", *TASK_SAMPLING))
 
 
 def decode(prompt: Mapping[str, Array], options: TextOptions) -> Request:

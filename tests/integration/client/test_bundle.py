@@ -65,6 +65,16 @@ def test_the_stream_is_the_text(vitrina):
     assert last.prompt_tokens == whole.prompt_tokens
 
 
+def test_a_stream_is_held_to_the_facts_sentence_by_sentence(vitrina):
+    """What the whole text has stated behind it, the stream has too, and no sentence comes in two pieces."""
+    facts = {"net weight": "100 g", "cocoa": "35%", "allergens": "milk, hazelnuts, soya"}
+    bar = Product("Hazelnut milk chocolate bar", attributes=facts)
+    pieces = [piece.text for piece in vitrina.stream(bar, task="description", sampling=Sampling(temperature=0.0))]
+    assert "".join(pieces).endswith("Allergens: milk, hazelnuts, soya.")
+    assert all(piece.rstrip().endswith((".", "!", "?")) for piece in pieces if piece)
+    assert not re.search(r"allerg(?!ens: )|free from|contains no", "".join(pieces), re.IGNORECASE)
+
+
 def test_embeddings_of_many_are_those_of_each(vitrina):
     products = [CUP, Product("Bunch of ten pink tulips"), Product("", SAMPLES / "tulips.jpg"), Product("Tulips")] * 3
     together = vitrina.embed(products)
@@ -208,5 +218,5 @@ async def test_many_at_once_get_their_own_answers(server, scheme):
         together = await asyncio.gather(*(both(title) for title in titles * 3), return_exceptions=True)
     assert not [each for each in together if isinstance(each, VitrinaError)]
     assert together == [alone[title] for title in titles * 3]
-    # A stream gives the text as it is written; whole, a sentence that the limit cut off is taken out.
+    # A stream is not cut; whole, a sentence that the limit cut off is taken out.
     assert all(whole and streamed.strip().startswith(whole) for streamed, whole in alone.values())
