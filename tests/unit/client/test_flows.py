@@ -111,6 +111,7 @@ def piece(text, reason=""):
 
 PROMPT = {
     "PROMPT": np.array([[b"<prompt>"]], object),
+    "REQUEST": np.array([[b"{}"]], object),
     "MAX_TOKENS": np.array([[96]], np.int32),
     **{name: np.array([[0.5]], np.float32) for name in ("TEMPERATURE", "TOP_P", "REPETITION_PENALTY")},
 }
