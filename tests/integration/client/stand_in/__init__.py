@@ -52,9 +52,10 @@ def build(folder: Path) -> Path:
     _model(folder, "stand_in", "content_model.py", 8, TITLE, given, EVERYTHING)
     _model(folder, "tagger", "content_model.py", 8, CONDITION, {}, TAGS)
     chosen = {name: SAMPLING[name] for name in ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "REPETITION_PENALTY")}
-    prompt = {"PROMPT": "STRING [1]"} | chosen
+    read = {"REQUEST": "STRING [1]"}
+    prompt = {"PROMPT": "STRING [1]"} | read | chosen
     _model(folder, "prompter", "content_model.py", 8, TITLE | TAGS, TEXT_FIELDS | chosen, prompt)
-    _model(folder, "text_decoder", "stream_model.py", 1, {"PROMPT": "STRING [1]"}, SAMPLING, TEXT)
+    _model(folder, "text_decoder", "stream_model.py", 1, {"PROMPT": "STRING [1]"}, read | SAMPLING, TEXT)
     for name, (required, outputs) in ENSEMBLES.items():
         lines = [*_head(name, 8, required, optional, outputs), 'platform: "ensemble"', "ensemble_scheduling { step [ {"]
         lines += ['  model_name: "stand_in" model_version: -1']

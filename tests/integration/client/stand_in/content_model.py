@@ -114,6 +114,7 @@ class TritonPythonModel:
             "TAGS": np.array([[b"mug", b"cup", b"", b"", b""]] * rows, dtype=np.object_),
             "TAG_SCORES": np.tile(np.array([[0.75, 0.25, 0, 0, 0]], np.float32), (rows, 1)),
             "PROMPT": np.array([[title.encode()] for title in titles], dtype=np.object_),
+            "REQUEST": np.array([[b"{}"]] * len(titles), dtype=np.object_),
         }
         for name in ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "REPETITION_PENALTY"):
             given = pb_utils.get_input_tensor_by_name(request, name)
