@@ -239,7 +239,7 @@ class StreamEditor:
 
     def __init__(self, editor: Editor) -> None:
         self._editor = editor
-        self._held = self._passed = ""
+        self._held = self._passed = self._gap = ""
         self._wrote = False
 
     def __call__(self, text: str, finish: str) -> str:
@@ -257,18 +257,21 @@ class StreamEditor:
             whole += [] if cut_off else [last]
             self._held = ""
         whole = [_LOOP.sub(r"\1", _MARKS.sub("", sentence)) for sentence in whole]
-        passing = "".join(sentence for sentence in whole if sentence and not self._editor.objection(sentence))
-        if not self._passed:
-            passing = passing.lstrip()
+        passing = self._gap + "".join(
+            sentence for sentence in whole if sentence and not self._editor.objection(sentence)
+        )
+        passing = passing if self._passed else passing.lstrip()
+        # The gap behind a sentence goes out with the next one: there may be none.
+        passing, self._gap = passing.rstrip(), passing[len(passing.rstrip()) :]
         self._passed += passing
         return passing + self._end() if finish else passing
 
     def _end(self) -> str:
         """What stands behind the last sentence."""
-        begin = "" if self._passed.strip() or not self._wrote else self._editor.fallback()
+        begin = "" if self._passed or not self._wrote else self._editor.fallback()
         stated = self._editor.join(begin, self._editor.stated(self._passed + begin))
         gap = " " if stated and self._passed and self._editor.request.language != "zh" else ""
-        return gap * (not self._passed.endswith(" ")) + stated
+        return gap + stated
 
 
 def _words(text: str) -> list[str]:

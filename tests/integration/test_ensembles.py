@@ -168,7 +168,12 @@ def test_an_empty_title_with_a_photo_is_the_photo(ask, products):
 
 def test_stream_is_the_unary_text_in_pieces(server, ask, products):
     title, photo = products[0]
-    settings = GREEDY | {"MAX_TOKENS": np.array([[96]], np.int32)}
+    facts = {"material": "stoneware", "capacity": "70 ml", "height": "6 cm", "weight": "180 g", "care": "by hand"}
+    settings = GREEDY | {
+        "MAX_TOKENS": np.array([[96]], np.int32),
+        "TASK": _bytes(b"review"),  # of several sentences
+        "ATTRIBUTES": _bytes(json.dumps(facts).encode()),
+    }
     whole = ask("content_image", {"TITLE": _bytes(title), "IMAGE": _bytes(photo), **settings}, ["TEXT", "CONDITION"])
     answers: list = []
     with triton_grpc.InferenceServerClient(server.grpc_url) as client:

@@ -153,7 +153,7 @@ def stream(pieces, finish="eos", request=CHOCOLATE):
 
 def test_a_stream_goes_out_sentence_by_sentence_without_those_that_may_not_stay():
     given = stream(["A creamy", " bar. It con", "tains no nuts. Melts", " on the tongue."])
-    assert given[:3] == ["", "A creamy bar. ", ""]
+    assert given == ["", "A creamy bar.", "", "", " Melts on the tongue. Allergens: milk, hazelnuts, soya."]
     assert "".join(given) == "A creamy bar. Melts on the tongue. Allergens: milk, hazelnuts, soya."
     assert "".join(stream(["It contains no nuts."])).startswith("Hazelnut chocolate. Net weight: 100 g.")
     assert "".join(stream(["A bar. It is ve"], "length")) == "A bar. Allergens: milk, hazelnuts, soya."
