@@ -22,7 +22,7 @@ $(VENV)/.ready: requirements.lock client/pyproject.toml
 	@$(RUN) python -m pip install --quiet --disable-pip-version-check --no-deps -e client
 	@touch $@
 
-speech: env  ## Adds what the speech decoder takes its phonemes from (GPL-3.0, so not part of the environment)
+speech: env  ## Adds espeak's phonemes, for recipes that ask for them (GPL-3.0, so not part of the environment)
 	@$(RUN) python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-speech.txt
 
 export: env  ## Checkpoints to ONNX in model_repository/
@@ -41,7 +41,7 @@ lint: env  ## The graph's edges, the code's style, the client's types
 	@$(RUN) mypy --strict client/vitrina_client
 
 test: RECIPE := offline-small
-test: export speech lint  ## Every test, with a real Triton and the smaller text decoder
+test: export lint  ## Every test, with a real Triton and the smaller text decoder
 	@$(RUN) OMP_NUM_THREADS=1 python -m pytest --durations=15 -n 2 tests/unit $(ARGS)
 	@$(RUN) python -m pytest --durations=15 tests/integration tests/e2e $(ARGS)
 

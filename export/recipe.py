@@ -69,6 +69,7 @@ class Slots(_Strict):
     video_decoder: Slot
     text_decoder: Slot
     speech_decoder: Slot
+    speech_decoder_zh: Slot
     cutout: Slot
     label_detector: Slot
     label_classifier: Slot

@@ -1,8 +1,7 @@
 """`make demo`: products in English and Chinese, with a real photo each, through a real Triton.
 
 The copy streams to the terminal. Of each lie in `out/demo/` afterwards its studio shot, still and swinging, a generated
-picture and turntable, the copy read aloud where the server can speak (`make speech`), and one post of it all;
-`out/index.html` shows them side by side.
+picture and turntable, the copy read aloud, and one post of it all; `out/index.html` shows them side by side.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 import jinja2
 from rich.console import Console
 from rich.panel import Panel
-from vitrina_client import NotReady, Product, Sampling, Vitrina
+from vitrina_client import Product, Sampling, Vitrina
 
 from server import Server, ServerOptions
 
@@ -69,24 +68,14 @@ def show(vitrina: Vitrina, entry: dict[str, Any]) -> dict[str, Any]:
     turned = vitrina.generate(product, condition=seen.condition, want={"video"}, image_seed=7).video or b""
     write("generated turn", f"{name}-turn.mp4", turned, time.perf_counter() - started)
     started = time.perf_counter()
-    voice = read_aloud(vitrina, copy)
-    if voice is not None:
-        write("generated speech", f"{name}.wav", voice, time.perf_counter() - started)
+    voice = vitrina.speak(copy).audio
+    write("generated speech", f"{name}.wav", voice, time.perf_counter() - started)
     started = time.perf_counter()
     post = vitrina.post(photo, copy, audio=voice, background=entry.get("background", "studio"), aspect="4:5")
     write("post", f"{name}.mp4", post.video, time.perf_counter() - started)
     console.print()
     said = ", ".join(tag.name for tag in seen.tags or ())
     return {**entry, **files, "copy": copy, "tags": said}
-
-
-def read_aloud(vitrina: Vitrina, copy: str) -> bytes | None:
-    """The copy as speech; None, and a line that says so, where the server lacks what it needs."""
-    try:
-        return vitrina.speak(copy).audio
-    except NotReady as error:
-        console.print(f"[dim]not read aloud: {error.message}", soft_wrap=True)
-        return None
 
 
 def main() -> None:

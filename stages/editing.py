@@ -2,9 +2,10 @@
 
 What may not stay goes by whole sentences: an unfinished end, a repetition, a price or a figure that no fact has or
 that belongs to another attribute (`stages.figures`), a statement on safety that the facts do not make
-(`stages.safety`), a word of the prompt's own examples, a banned word, what is beyond the channel's length. Harper
-(harper-py) corrects English grammar and spelling, but no word of the request. Attributes on safety are put behind the
-text as they were given; where a task has to name every attribute (a delivery's carrier and number), so are the others.
+(`stages.safety`), a word of the prompt's own examples, a banned word, what is beyond the channel's length. What is left
+names the product all the same. Attributes on safety are put behind the text as they were given; where a task has to
+name every attribute (a delivery's carrier and number), so are the others. No word is corrected: of eleven corrections
+that Harper made in 240 copies one was right.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from price_parser import Price
 
@@ -25,20 +25,11 @@ from stages.request import Request
 from stages.safety import Safety, stated_attributes
 from stages.text import clean, decode_utf8, sentences
 
-if TYPE_CHECKING:
-    from harper import Linter
-
 MAX_CHARACTERS = (20, 10_000)
 MAX_BANNED, MAX_BANNED_BYTES = 500, 256
 #: The request's tensors, as :func:`read_orders` takes them.
 FIELDS = ("MAX_CHARACTERS", "BANNED_WORDS")
 ALIKE = 0.85  # share of its words that a repetition has in common with an earlier sentence
-LIKELY = 0.8  # how alike a misspelled word and the first suggestion must be
-#: Kinds of Harper's findings that are mended; style and choice of words are the shop's own.
-MENDED = (
-    *("Agreement", "BoundaryError", "Capitalization", "Formatting"),
-    *("Grammar", "Miscellaneous", "Punctuation", "Repetition"),
-)
 _ENDED = re.compile(r"[.!?。！？…][\"'”’)\]）]*\s*$")
 _WORD = re.compile(r"[⺀-鿿豈-﫿]|[^\W_]+(?:['’][^\W_]+)*")
 _NUMBER = r"\d[\d.,\s]*"
@@ -70,9 +61,9 @@ _ANY_NUMBER = re.compile(r"\d(?:[\d.,]*\d)?(?:\s?%)?")
 class Edit(NamedTuple):
     """What was done.
 
-    ``unfinished``, ``repetition``, ``price``, ``figure``, ``safety``, ``invented``, ``banned``, ``grammar``,
-    ``length``, ``format`` or ``stated``. `after` stands where `before` stood; `after` is empty where something was
-    taken out, `before` where something was put behind.
+    ``unfinished``, ``repetition``, ``price``, ``figure``, ``safety``, ``invented``, ``banned``, ``length``,
+    ``format`` or ``stated``. `after` stands where `before` stood; `after` is empty where something was
+    taken out, `before` where something was put before the text or behind it.
     """
 
     kind: str
@@ -121,10 +112,9 @@ class Editor:
         self._answers = prompts.wording.tasks[request.task].needs is not None
         self._states_facts = prompts.states_facts(request.task)
         known = " ".join(request.facts)
-        self.words = frozenset(_words(known))
         self._known = known.casefold()
         self._amounts = set(map(_amount, _ANY_NUMBER.findall(known)))
-        self._foreign = prompts.example_words(request.task, request.language) - self.words
+        self._foreign = prompts.example_words(request.task, request.language).difference(_words(known))
         self._facts = Facts(
             (request.title, request.question, request.transcript, *request.label, *(t for _, t in request.history)),
             request.attributes,
@@ -171,6 +161,22 @@ class Editor:
         facts = self._sentences(self.request.attributes)
         return self.join(f"{title}{self._stop}" if title else "", facts)
 
+    def names(self, text: str) -> bool:
+        """Whether the text holds a third of the title's words."""
+        title = set(_words(self.request.title))
+        return 3 * len(title.intersection(_words(text))) >= len(title)
+
+    def opening(self, text: str) -> str:
+        """What stands before a text whose sentence with the product's name went: nothing where another one names it.
+
+        Else the title, or all that :meth:`fallback` says where the text holds none of the facts either.
+        """
+        if self._text.fallback or self.names(text):
+            return ""
+        if any(value.casefold() in text.casefold() for _, value in self.request.attributes):
+            return f"{self.request.title.rstrip('.。')}{self._stop}"
+        return self.fallback()
+
     def join(self, *parts: str) -> str:
         """Parts of a text with the language's gap between them."""
         return ("" if self.request.language == "zh" else " ").join(part for part in parts if part)
@@ -206,11 +212,9 @@ def edit(
     if finish == "length" and len(parts) > 1 and not _ENDED.search(parts[-1]):
         edits.append(Edit("unfinished", parts.pop().strip()))
         text = "".join(parts)
-    if request.language == "en":
-        text, corrections = _correct(text.strip(), editor.words)
-        edits += corrections
     kept: list[str] = []
-    for sentence in sentences(text):
+    whole = sentences(text)
+    for sentence in whole:
         if reason := editor.objection(sentence):
             edits.append(Edit(reason, sentence.strip()))
         else:
@@ -218,6 +222,9 @@ def edit(
     text, room = "".join(kept).strip(), orders.max_characters
     if not text and edits and (text := editor.fallback()):
         edits.append(Edit("stated", "", text))
+    elif editor.names("".join(whole)) and (opening := editor.opening(text)):
+        edits.append(Edit("stated", "", opening))
+        text = editor.join(opening, text)
     stated = editor.stated(text)
     if room is not None and stated:
         room -= len(stated) + 1
@@ -240,7 +247,7 @@ class StreamEditor:
     def __init__(self, editor: Editor) -> None:
         self._editor = editor
         self._held = self._passed = self._gap = ""
-        self._wrote = False
+        self._wrote = self._named = False
 
     def __call__(self, text: str, finish: str) -> str:
         """What may go out now that `text` has come.
@@ -260,7 +267,11 @@ class StreamEditor:
         passing = self._gap + "".join(
             sentence for sentence in whole if sentence and not self._editor.objection(sentence)
         )
-        passing = passing if self._passed else passing.lstrip()
+        self._named |= self._editor.names("".join(whole))
+        if not self._passed:
+            passing = passing.lstrip()
+            if passing and self._named:
+                passing = self._editor.join(self._editor.opening(passing), passing)
         # The gap behind a sentence goes out with the next one: there may be none.
         passing, self._gap = passing.rstrip(), passing[len(passing.rstrip()) :]
         self._passed += passing
@@ -297,39 +308,6 @@ def prepare() -> None:
     """Builds units, rules and Chinese dictionary, half a second that the first request would wait for."""
     Facts(["1 l"])
     Safety(Request(title="红杯")).allows("健康")
-
-
-@cache
-def linter() -> Linter:
-    """Harper's, with its dictionary: 0.3 s and 100 MB, so only for whoever edits."""
-    from harper import Linter
-
-    made = Linter()
-    made.lint("A mispeled word loads what sugests others.")
-    return made
-
-
-def _correct(text: str, known: frozenset[str]) -> tuple[str, list[Edit]]:
-    """The text without the mistakes that Harper is sure of."""
-    edits, end = [], len(text)
-    for finding in sorted(linter().lint(text), key=lambda f: f.span.start, reverse=True):
-        start, stop, before = finding.span.start, finding.span.end, finding.problem_text
-        if not finding.suggestions or stop > end or known.intersection(_words(before)):
-            continue
-        first = finding.suggestions[0]
-        after = first.replacement_text
-        if first.kind.name == "INSERT_AFTER":
-            after = before + after
-        if finding.lint_kind not in MENDED and not (finding.lint_kind == "Spelling" and _typo(before, after)):
-            continue
-        text, end = text[:start] + after + text[stop:], start
-        edits.append(Edit("grammar", before, after))
-    return text, edits[::-1]
-
-
-def _typo(before: str, after: str) -> bool:
-    """Whether a word is more likely mistyped than a name that the dictionary lacks."""
-    return before.islower() and len(before) > 3 and SequenceMatcher(None, before, after).ratio() >= LIKELY
 
 
 def _shorten(text: str, most: int | None) -> tuple[str, list[Edit]]:

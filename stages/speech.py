@@ -1,23 +1,18 @@
-"""A script in, phoneme ids out, for the speech decoder; and its sentences joined to one piece.
-
-Phonemes come from espeak-ng in piper-tts, which is GPL-3.0: an optional extra that is imported only when the first
-:class:`Phonemizer` is made. Source of the ids: piper (VITS, Kim et al. 2021, arXiv:2106.06103).
-"""
+"""A script: which voice speaks it, its sentences as phoneme ids, and those joined when they are spoken."""
 
 from __future__ import annotations
 
-import json
-import threading
+import re
 import time
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from stages.errors import StageError, invalid, too_large
-from stages.speech_text import sentences
+from stages.mandarin import HAN
 
 MAX_SCRIPT = 2_000  # characters that one request may have spoken: about two minutes
 MAX_PHONEMES = 4_000  # about one a character, but a list of prices or of capitals to spell has ten
@@ -26,11 +21,10 @@ FORMATS = ("wav", "ogg")
 MAX_TIMEOUT_MS = 3_600_000
 PAUSE = 0.25  # seconds of silence between sentences
 
-_BEGIN, _END, _BETWEEN = "^", "$", "_"
-#: Scripts that an English voice reads; espeak names the single letters of others, or switches to another language.
-_READ = ("LATIN", "GREEK", "MODIFIER")
-#: espeak's library keeps its voice in a global of the process.
-_LOCK = threading.Lock()
+#: Scripts that a language's voices read, by the first word of a letter's Unicode name, and as people call them.
+_READ = {"en": ("LATIN", "GREEK", "MODIFIER"), "zh": ("LATIN", "GREEK", "MODIFIER", "CJK", "IDEOGRAPHIC")}
+_READS = {"en": "English in Latin letters", "zh": "Chinese characters or Latin letters"}
+_CHINESE = re.compile(f"[{HAN}]")
 
 
 @dataclass(frozen=True)
@@ -40,11 +34,15 @@ class Script:
     Args:
         text: as it was written.
         speed: a multiple of the voice's own.
+        voice: its name; None for the language's first.
+        language: an ISO 639-1 code; None for Chinese where the text holds a Chinese character, else English.
         deadline: of `time.monotonic`; None for none.
     """
 
     text: str
     speed: float = 1.0
+    voice: str | None = None
+    language: str | None = None
     deadline: float | None = None
 
     def in_time(self) -> None:
@@ -54,9 +52,14 @@ class Script:
 
 
 def read_script(
-    script: bytes, speed: float | None = None, audio_format: bytes | None = None, timeout_ms: int | None = None
+    script: bytes,
+    speed: float | None = None,
+    audio_format: bytes | None = None,
+    timeout_ms: int | None = None,
+    voice: bytes | None = None,
+    language: bytes | None = None,
 ) -> Script:
-    """The request's fields; `audio_format` is only checked, before any work is done for it.
+    """The request's fields; `audio_format` is only checked, before any work is done for it. An empty field is none.
 
     Raises:
         StageError: on field ``SCRIPT``, ``SPEED``, ``AUDIO_FORMAT`` or ``TIMEOUT_MS``.
@@ -72,7 +75,8 @@ def read_script(
     except UnicodeDecodeError as error:
         raise invalid("SCRIPT", f"is not UTF-8: {error}") from error
     deadline = None if timeout_ms is None else time.monotonic() + timeout_ms / 1000
-    return Script(text, 1.0 if speed is None else speed, deadline)
+    name, code = (value.decode("utf-8", "replace").strip().lower() if value else None for value in (voice, language))
+    return Script(text, 1.0 if speed is None else speed, name or None, code or None, deadline)
 
 
 def read_format(value: bytes) -> str:
@@ -87,75 +91,77 @@ def read_format(value: bytes) -> str:
     return name
 
 
-class Phonemizer:
-    """Text → sentences of phoneme ids.
+class Speaker(Protocol):
+    """What makes a network's inputs of a text: `stages.vits.Vits`, `stages.kokoro.Kokoro`.
 
-    Args:
-        path: the speech decoder's ``speech.json``: ``espeak_voice`` and ``phoneme_ids``, phoneme → its ids.
-
-    Raises:
-        StageError: ``not_ready``: piper-tts is not installed.
+    Attributes:
+        model: the served network.
+        output: its samples, float32 at :attr:`rate`.
+        rate: in Hz.
+        voices: name → ISO 639-1 code of the language that it speaks; the first of a language is that one's own.
     """
 
-    def __init__(self, path: Path) -> None:
-        try:
-            from piper.phonemize_espeak import EspeakPhonemizer
-        except ImportError as error:
-            raise StageError(
-                "not_ready",
-                "SCRIPT",
-                "speech needs piper-tts, which is GPL-3.0 and so not installed by itself; run `make speech` "
-                "(`pip install --no-deps -r requirements-speech.txt`) where the server runs",
-            ) from error
-        config = json.loads(path.read_text(encoding="utf-8"))
-        self._voice: str = config["espeak_voice"]
-        self._ids: dict[str, list[int]] = config["phoneme_ids"]
-        with _LOCK:
-            self._espeak = EspeakPhonemizer()
+    model: str
+    output: str
+    rate: int
+    voices: dict[str, str]
 
-    def __call__(self, text: str, field: str = "SCRIPT") -> list[np.ndarray]:
-        """The ids of each sentence, int64 [phonemes]; never empty.
+    def sentences(self, text: str, voice: str) -> list[np.ndarray]: ...
 
-        Args:
-            text: what is to be said, as it was written; at most :data:`MAX_SCRIPT` characters.
-            field: the request tensor that carries it.
-
-        Raises:
-            StageError: ``too_large``, or ``invalid_input`` where there is nothing that the voice can say.
-        """
-        if len(text) > MAX_SCRIPT:
-            raise too_large(field, f"{len(text):,} characters to speak, the limit is {MAX_SCRIPT:,}; shorten the text")
-        if (foreign := _foreign(text)) is not None:
-            why = f"which the voice ({self._voice}) does not speak; send English in Latin letters"
-            raise invalid(field, f"has {text[foreign]!r} at character {foreign}, {why}")
-        said = [phonemes for sentence in sentences(text) for phonemes in self.phonemes(sentence)]
-        if not said:
-            raise invalid(field, f"holds nothing that can be spoken in its {len(text)} characters; send words")
-        if (length := sum(map(len, said))) > MAX_PHONEMES:
-            why = "numbers in words and capitals letter by letter take many"
-            raise too_large(field, f"{length:,} phonemes, the limit is {MAX_PHONEMES:,}; shorten the text ({why})")
-        return [self.ids(phonemes) for phonemes in said]
-
-    def phonemes(self, sentence: str) -> list[list[str]]:
-        """Phonemes of each part that espeak takes for a sentence, code point by code point."""
-        with _LOCK:
-            parts = self._espeak.phonemize(self._voice, sentence)
-        return [part for part in parts if any(phoneme.isalpha() for phoneme in part)]
-
-    def ids(self, phonemes: Sequence[str]) -> np.ndarray:
-        """int64 [ids]: begin, each phoneme with the blank that follows it, end; a phoneme without id is left out."""
-        ids = [*self._ids[_BEGIN], *self._ids[_BETWEEN]]
-        for phoneme in phonemes:
-            if phoneme in self._ids:
-                ids += [*self._ids[phoneme], *self._ids[_BETWEEN]]
-        return np.array([*ids, *self._ids[_END]], np.int64)
+    def inputs(self, ids: np.ndarray, voice: str, speed: float) -> dict[str, np.ndarray]: ...
 
 
-def _foreign(text: str) -> int | None:
-    """The place of the first letter that is in none of :data:`_READ`; None where there is none."""
+def choose(speakers: Sequence[Speaker], script: Script) -> tuple[Speaker, str]:
+    """Who speaks a script, and with which voice: the voice asked for, else the language's first, else the script's.
+
+    Raises:
+        StageError: ``invalid_input`` on field ``VOICE`` or ``LANGUAGE``: one that is not there, or both, and the voice
+            speaks another language.
+    """
+    spoken = {voice: language for speaker in speakers for voice, language in speaker.voices.items()}
+    language, voice = script.language, script.voice
+    if language is not None and language not in spoken.values():
+        raise invalid("LANGUAGE", f"{language[:40]!r} has no voice; send {' or '.join(sorted(set(spoken.values())))}")
+    if voice is None:
+        language = language or ("zh" if _CHINESE.search(script.text) and "zh" in spoken.values() else "en")
+        voice = next((name for name, speaks in spoken.items() if speaks == language), next(iter(spoken)))
+    elif spoken.get(voice) != (language or spoken.get(voice)) or voice not in spoken:
+        known = ", ".join(name for name, speaks in spoken.items() if speaks == (language or speaks))
+        why = "is unknown" if voice not in spoken else f"speaks {spoken[voice]}, not {language}"
+        raise invalid("VOICE", f"{voice[:40]!r} {why}; send one of {known}, or leave the field out")
+    return next(speaker for speaker in speakers if voice in speaker.voices), voice
+
+
+def read_aloud(speaker: Speaker, voice: str, text: str, field: str = "SCRIPT") -> list[np.ndarray]:
+    """The ids of each sentence, int64 [phonemes]; never empty.
+
+    Args:
+        text: what is to be said, as it was written; at most :data:`MAX_SCRIPT` characters.
+        field: the request tensor that carries it.
+
+    Raises:
+        StageError: ``too_large``, or ``invalid_input`` where there is nothing that the voice can say.
+    """
+    if len(text) > MAX_SCRIPT:
+        raise too_large(field, f"{len(text):,} characters to speak, the limit is {MAX_SCRIPT:,}; shorten the text")
+    language = speaker.voices[voice]
+    if (foreign := _foreign(text, _READ[language])) is not None:
+        why = f"which the voice {voice} ({language}) does not read; send {_READS[language]}"
+        raise invalid(field, f"has {text[foreign]!r} at character {foreign}, {why}")
+    said = speaker.sentences(text, voice)
+    if not said:
+        raise invalid(field, f"holds nothing that can be spoken in its {len(text)} characters; send words")
+    if (length := sum(map(len, said))) > MAX_PHONEMES:
+        why = "numbers in words and capitals letter by letter take many"
+        raise too_large(field, f"{length:,} phonemes, the limit is {MAX_PHONEMES:,}; shorten the text ({why})")
+    return said
+
+
+def _foreign(text: str, read: tuple[str, ...]) -> int | None:
+    """The place of the first letter that is in none of the scripts; None where there is none."""
     for place, letter in enumerate(text):
         plain = unicodedata.normalize("NFKC", letter)[0]  # a fullwidth or mathematical letter is a Latin one
-        if letter.isalpha() and not unicodedata.name(plain, "").startswith(_READ):
+        if letter.isalpha() and not unicodedata.name(plain, "").startswith(read):
             return place
     return None
 

@@ -227,21 +227,27 @@ class Vitrina(_Client):
         self,
         script: str,
         *,
+        voice: str | None = None,
+        language: str | None = None,
         speed: float | None = None,
         audio_format: AudioFormat = "wav",
         timeout: Timeout | None = None,
     ) -> Speech:
-        """A script read aloud, in English.
+        """A script read aloud, in English or Chinese.
 
         Args:
-            script: at most 2,000 characters; numbers, sizes and prices are read as words.
+            script: at most 2,000 characters; numbers, sizes and prices are read as words. A Chinese one may hold
+                English words.
+            voice: one of the server's voices by name (docs/speech.md); the language's first if left out.
+            language: an ISO 639-1 code; if left out, ``zh`` where the script holds a Chinese character, else ``en``.
             speed: 0.5 to 2 times the voice's own.
             audio_format: ``"wav"`` or ``"ogg"``.
 
-        Raises :class:`NotReady` where the server has no phonemes to speak with; the message says how to get them. The
-        voice draws noise of its own: the same script sounds alike, but is not the same bytes.
+        Raises :class:`InvalidInput` for a voice or a language that the server does not have, and for a script with
+        letters that the voice does not read. The English voice draws noise of its own: the same script sounds alike,
+        but is not the same bytes.
         """
-        return self._run(flows.speak(self._policy(timeout), script, speed, audio_format))
+        return self._run(flows.speak(self._policy(timeout), script, voice, language, speed, audio_format))
 
     def studio(
         self,
@@ -525,12 +531,14 @@ class AsyncVitrina(_Client):
         self,
         script: str,
         *,
+        voice: str | None = None,
+        language: str | None = None,
         speed: float | None = None,
         audio_format: AudioFormat = "wav",
         timeout: Timeout | None = None,
     ) -> Speech:
         """See :meth:`Vitrina.speak`."""
-        return await self._run(flows.speak(self._policy(timeout), script, speed, audio_format))
+        return await self._run(flows.speak(self._policy(timeout), script, voice, language, speed, audio_format))
 
     async def studio(
         self,

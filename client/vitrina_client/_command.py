@@ -208,7 +208,13 @@ def _recommend(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -
 def _speak(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
     began = time.monotonic()
     audio_format = SOUNDS[arguments.out.suffix.lower()]
-    speech = vitrina.speak(arguments.text, speed=arguments.speed, audio_format=audio_format)
+    speech = vitrina.speak(
+        arguments.text,
+        voice=arguments.voice,
+        language=arguments.language,
+        speed=arguments.speed,
+        audio_format=audio_format,
+    )
     return _kept(arguments.out, speech.audio, f"{speech.mime}, {speech.seconds:.1f} s", began, told)
 
 
@@ -476,12 +482,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     recommend.add_argument("--copy", action="store_true", help="and a sentence that recommends each")
     recommend.add_argument("--count", type=int, metavar="N", help="1 to 100; 10 if left out")
-    speak = commands.add_parser("speak", parents=[server], help="read a text aloud, in English")
+    speak = commands.add_parser("speak", parents=[server], help="read a text aloud, in English or Chinese")
     speak.set_defaults(run=_speak)
     speak.add_argument("--text", required=True, help="what to say, at most 2,000 characters")
     speak.add_argument(
         "--out", type=_named(*SOUNDS), required=True, metavar="FILE", help="write it there, a name in .wav or .ogg"
     )
+    speak.add_argument("--voice", metavar="NAME", help="one of the server's voices; the language's first if left out")
+    speak.add_argument("--language", metavar="CODE", help="en or zh; the text's own if left out")
     speak.add_argument("--speed", type=float, metavar="S", help="0.5 to 2 times the voice's own")
     studio = commands.add_parser("studio", parents=[server], help="a photo's product, cut out, before another ground")
     studio.set_defaults(run=_studio)

@@ -276,10 +276,17 @@ def recommend(
     return core.recommended((yield from _send(policy, deadline, core.recommend(events, count))))
 
 
-def speak(policy: Policy, script: str, speed: float | None, audio_format: AudioFormat) -> Flow[Speech]:
+def speak(
+    policy: Policy,
+    script: str,
+    voice: str | None,
+    language: str | None,
+    speed: float | None,
+    audio_format: AudioFormat,
+) -> Flow[Speech]:
     """One request."""
     deadline = Deadline("total", policy.timeout.total)
-    answer = yield from _send(policy, deadline, core.speak(script, speed, audio_format))
+    answer = yield from _send(policy, deadline, core.speak(script, voice, language, speed, audio_format))
     return core.spoken(answer, audio_format)
 
 

@@ -227,9 +227,14 @@ def recommended(answer: Mapping[str, Array]) -> tuple[Recommendation, ...]:
     )
 
 
-def speak(script: str, speed: float | None, audio_format: AudioFormat) -> Request:
+def speak(
+    script: str, voice: str | None, language: str | None, speed: float | None, audio_format: AudioFormat
+) -> Request:
     """From a script to speech: ``speak``."""
     inputs = {"SCRIPT": _texts("SCRIPT", [script]), "AUDIO_FORMAT": _texts("AUDIO_FORMAT", [audio_format])}
+    inputs |= {
+        name: _texts(name, [text]) for name, text in (("VOICE", voice), ("LANGUAGE", language)) if text is not None
+    }
     if speed is not None:
         inputs["SPEED"] = np.array([[_number("SPEED", speed)]], np.float32)
     return Request("speak", inputs, ("AUDIO", "SECONDS"), timed=True)

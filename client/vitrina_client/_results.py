@@ -133,7 +133,9 @@ def plan(
     for what in sorted(outputs & {"image", "video"}):
         steps[what] = Step(lambda what=what: drawn(what), first)  # type: ignore[misc]
     if "speech" in outputs:
-        steps["speech"] = Step(lambda: flows.speak(policy, made["text"].text, None, "wav"), frozenset({"text"}))
+        steps["speech"] = Step(
+            lambda: flows.speak(policy, made["text"].text, None, None, None, "wav"), frozenset({"text"})
+        )
     if "post" in outputs:  # aloud where speech was asked for and could be had
         steps["post"] = Step(posted, frozenset({"text"}), frozenset(outputs & {"speech"}))
     return work

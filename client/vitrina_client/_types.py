@@ -178,9 +178,10 @@ class Tag(NamedTuple):
 class Edit(NamedTuple):
     """What the server changed in a text before it gave it: `after` stands where `before` stood.
 
-    `kind` is ``unfinished`` (max_tokens cut a sentence off), ``repetition``, ``price`` (one that the product's title,
-    attributes, question or history do not name), ``invented`` (a code or date likewise), ``banned``, ``grammar`` or
-    ``length``.
+    `kind` is ``unfinished`` (max_tokens cut a sentence off), ``repetition``, ``price`` or ``figure`` (one that the
+    product's title, attributes, question or history do not name, or that is another attribute's), ``safety`` (a
+    statement on it in other words than the facts'), ``invented`` (words of the prompt's examples, talk of the data),
+    ``banned``, ``length``, ``format`` (marks of a format), or ``stated``: facts put in as given, `before` empty.
     """
 
     kind: str

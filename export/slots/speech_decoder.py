@@ -19,21 +19,24 @@ from export.recipe import Slot
 
 #: What the network must take and give, with the number of dims. `scales` are noise, length and noise of the durations.
 INPUTS = {"input": ("tensor(int64)", 2), "input_lengths": ("tensor(int64)", 1), "scales": ("tensor(float)", 1)}
+#: Where phonemes may come from (see `stages.vits`).
+PHONEMES = ("dictionary", "espeak")
 OUTPUTS = {"output": ("tensor(float)", 4)}
 
 
 def build(checkpoint: Path, slot: Slot, out: Path) -> None:
-    """Writes ``model.onnx`` and ``speech.json``.
+    """Writes ``model.onnx`` and ``vits.json``.
 
-    ``speech.json``: ``sample_rate`` in Hz, ``espeak_voice``, ``scales`` [3] for the input of that name, ``phoneme_ids``
-    (phoneme → its ids).
+    ``vits.json``: ``sample_rate`` in Hz, ``voices`` (name → language), ``phonemes`` (the slot's option: ``dictionary``
+    unless it says ``espeak``), ``espeak_voice``, ``scales`` [3] for the input of that name, ``phoneme_ids`` (phoneme →
+    its ids).
 
     Args:
         checkpoint: a folder with one ``.onnx`` file, its config beside it as ``<file>.json``.
 
     Raises:
         ValueError: the folder holds no such pair, the network's inputs or outputs are others, the voice has several
-            speakers, or its phonemes are not espeak's.
+            speakers, its phonemes are not espeak's, or it speaks a language that nothing here reads.
     """
     network = _network(checkpoint)
     session = ort.InferenceSession(network, providers=["CPUExecutionProvider"])
@@ -47,15 +50,24 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
             f"{network.name}: phonemes {config['phoneme_type']!r} and {config['num_speakers']} speakers; "
             "take a voice with espeak's phonemes and one speaker"
         )
-    inference = config["inference"]
+    inference, language = config["inference"], config["language"]["family"]
+    phonemes = slot.options.get("phonemes", PHONEMES[0])
+    if phonemes not in PHONEMES:
+        raise ValueError(f"option phonemes: {phonemes!r} is unknown; write {' or '.join(PHONEMES)}")
+    if phonemes == PHONEMES[0] and language != "en":
+        raise ValueError(
+            f"{network.name} speaks {language!r}; the dictionary is English: set the option phonemes: espeak"
+        )
     speech = {
         "sample_rate": config["audio"]["sample_rate"],
+        "voices": {config["dataset"]: language},
+        "phonemes": phonemes,
         "espeak_voice": config["espeak"]["voice"],
         "scales": [inference["noise_scale"], inference["length_scale"], inference["noise_w"]],
         "phoneme_ids": config["phoneme_id_map"],
     }
     shutil.copy(network, out / "model.onnx")
-    (out / "speech.json").write_text(json.dumps(speech, ensure_ascii=False, indent=1), encoding="utf-8")
+    (out / "vits.json").write_text(json.dumps(speech, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def _network(folder: Path) -> Path:
@@ -79,7 +91,7 @@ def parity(checkpoint: Path, slot: Slot, out: Path) -> list[dict]:
     Raises:
         ParityError: NaN or Inf in an answer.
     """
-    known = [ids[0] for ids in json.loads((out / "speech.json").read_text(encoding="utf-8"))["phoneme_ids"].values()]
+    known = [ids[0] for ids in json.loads((out / "vits.json").read_text(encoding="utf-8"))["phoneme_ids"].values()]
     session = ort.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
     rows, reference = [], {}
     for length in AXES["phonemes"]:

@@ -101,7 +101,8 @@ def test_good_rows_are_made_bad_ones_are_told_and_a_second_run_keeps_what_is_the
     record = json.loads((shop / "out" / "cup" / "record.json").read_text(encoding="utf-8"))
     assert record["given"] == {"title": "Espresso cup", "attributes": {"colour": "red"}, "image": str(shop / "cup.jpg")}
     assert record["errors"] == {} and record["tags"][0]["name"] == "cup"
-    assert "cup" in (shop / "out" / "cup" / "copy.txt").read_text(encoding="utf-8").lower()
+    copy = (shop / "out" / "cup" / "copy.txt").read_text(encoding="utf-8")
+    assert len(copy.split()) > 3
     assert (shop / "out" / "000002" / "copy.txt").stat().st_size > 20
     assert not list((shop / "out").glob(".*"))
 

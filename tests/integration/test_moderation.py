@@ -238,7 +238,6 @@ def test_a_server_with_a_wrong_policy_does_not_start(bundle, tmp_path):
 
 
 def test_what_is_said_in_a_sound_is_checked(server, own):
-    pytest.importorskip("piper", reason="`make speech` installs what phonemes come from")
     with Vitrina(f"grpc://{server.grpc_url}") as anybody:
         parrot, pigeon = (
             recording(anybody, f"A {bird} sits on the roof of the house.", bird) for bird in ("parrot", "pigeon")

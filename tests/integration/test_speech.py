@@ -1,10 +1,8 @@
-"""Scripts through the served graph: the words are heard again, faults are typed, and phonemes may be missing."""
+"""Scripts through the served graph, in English and Chinese: the words are heard again, and faults are typed."""
 
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
 
 import jiwer
 import numpy as np
@@ -17,7 +15,6 @@ from vitrina_client import (
     AsyncVitrina,
     DeadlineExceeded,
     InvalidInput,
-    NotReady,
     Product,
     QueueFull,
     Sampling,
@@ -28,40 +25,28 @@ from vitrina_client import (
     _command,
 )
 
-from export import build
-from export.configs import ENSEMBLES_ROOT, MODELS_ROOT
-from samples.demo import read_aloud
-from server import Server, ServerOptions
-from stages.audio import log_mel, read_audio
+from benchmarks.hearing import errors
+from stages.audio import read_audio
 from stages.spoken import LOUDNESS, PEAK, loudness
 from tests.spoken import recording
 
 SCRIPT = "This red coffee mug holds twelve ounces of water. It costs $9.50, and the handle stays cool!"
 
 
-@pytest.fixture(scope="module")
-def spoken(request):
-    """The server, where it can speak."""
-    pytest.importorskip("piper", reason="`make speech` installs what phonemes come from")
-    return request.getfixturevalue("server")
-
-
 @pytest.fixture(params=["grpc", "http"])
-def vitrina(request, spoken):
-    with Vitrina(f"{request.param}://{getattr(spoken, f'{request.param}_url')}") as client:
+def vitrina(request, server):
+    with Vitrina(f"{request.param}://{getattr(server, f'{request.param}_url')}") as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def listen():
     """whisper-tiny.en: a file's bytes → the words in it."""
-    from benchmarks.speech import WHISPER, WHISPER_SHA256, thirty_seconds
-    from export.sources import fetch
-    from networks.transcriber import Transcriber
+    from benchmarks.speech import listener
 
     torch.set_num_threads(1)
-    transcribe = Transcriber(fetch(WHISPER, WHISPER_SHA256))
-    return lambda data: transcribe(log_mel(thirty_seconds(read_audio(data), 16_000)))
+    transcribe = listener("en", 1)
+    return lambda data: transcribe(read_audio(data))
 
 
 @pytest.mark.parametrize("audio_format", ["wav", "ogg"])
@@ -92,21 +77,40 @@ def test_speed_shortens_it(vitrina):
     assert slow > 1.5 * own > 1.5 * 1.5 * fast
 
 
-async def test_asynchronous_calls_are_the_same(spoken):
-    async with AsyncVitrina(f"grpc://{spoken.grpc_url}") as client:
+async def test_asynchronous_calls_are_the_same(server):
+    async with AsyncVitrina(f"grpc://{server.grpc_url}") as client:
         speech = await client.speak("A red mug.", audio_format="ogg")
     assert speech.audio.startswith(b"OggS") and speech.mime == "audio/ogg"
 
 
 @pytest.mark.parametrize("suffix", ["wav", "ogg"])
-def test_the_command_writes_the_file(spoken, tmp_path, capsys, suffix):
+def test_the_command_writes_the_file(server, tmp_path, capsys, suffix):
     path = tmp_path / "deep" / f"mug.{suffix}"
-    words = ["speak", "--text", "A red mug.", "--speed", "1.2", "--out", str(path), "--url", spoken.grpc_url]
+    words = ["speak", "--text", "A red mug.", "--speed", "1.2", "--out", str(path), "--url", server.grpc_url]
     assert _command.main(words) == 0
     assert soundfile.info(path).format == suffix.upper()
     assert f"mug.{suffix} (audio/{suffix}, " in capsys.readouterr().err.replace("\n", "")
     assert _command.main([*words, "--speed", "9"]) == 2
     assert "speak SPEED: 9 is outside 0.5 to 2" in capsys.readouterr().err
+
+
+SCRIPT_ZH = "这款陶瓷马克杯容量350ml，可进微波炉，售价¥89。"
+
+
+def test_chinese_is_heard_again_in_its_own_voice(vitrina):
+    speech = vitrina.speak(SCRIPT_ZH)
+    assert soundfile.info(BytesIO(speech.audio)).samplerate == 24_000 and 4 < speech.seconds < 15
+    heard = vitrina.generate(Product("录音", audio=speech.audio), want={"transcript"})
+    wrong, count, differ = errors("zh", "这款陶瓷马克杯容量三百五十毫升，可进微波炉，售价八十九元。", heard.transcript)
+    assert heard.transcript_language == "zh" and wrong <= 0.25 * count, differ
+
+
+def test_voices_differ_and_each_is_found_by_its_name(vitrina):
+    """Two take the same language, and a Chinese script may hold English words."""
+    said = {voice: vitrina.speak("A red mug.", voice=voice) for voice in ("joe", "af_heart")}
+    assert len({soundfile.info(BytesIO(speech.audio)).samplerate for speech in said.values()}) == 2
+    mixed = {voice: vitrina.speak("这个 mug 很好。", voice=voice).audio for voice in ("zf_xiaoxiao", "zm_yunxi")}
+    assert len(set(mixed.values())) == 2
 
 
 BAD = [
@@ -115,7 +119,22 @@ BAD = [
     ({"script": "...?! --- ,;"}, InvalidInput, "SCRIPT", "nothing that can be spoken"),
     ({"script": "😀🎉👍🏽"}, InvalidInput, "SCRIPT", "nothing that can be spoken"),
     ({"script": "\x00\x01\x1b"}, InvalidInput, "SCRIPT", "nothing that can be spoken"),
-    ({"script": "红色的杯子"}, InvalidInput, "SCRIPT", "has '红' at character 0"),
+    ({"script": "红色的杯子", "language": "en"}, InvalidInput, "SCRIPT", "has '红' at character 0"),
+    ({"script": "кружка"}, InvalidInput, "SCRIPT", "has 'к' at character 0, which the voice joe (en) does not read"),
+    ({"script": "马克杯 マグ"}, InvalidInput, "SCRIPT", "has 'マ' at character 4"),
+    (
+        {"script": "马克杯", "voice": "nobody"},
+        InvalidInput,
+        "VOICE",
+        "'nobody' is unknown; send one of joe, zf_xiaoxiao",
+    ),
+    (
+        {"script": "马克杯", "voice": "joe", "language": "zh"},
+        InvalidInput,
+        "VOICE",
+        "'joe' speaks en, not zh; send one of",
+    ),
+    ({"script": "Un bol", "language": "fr"}, InvalidInput, "LANGUAGE", "'fr' has no voice; send en or zh"),
     ({"script": "x" * 102_400}, TooLarge, "SCRIPT", "102,400 characters to speak, the limit is 2,000"),
     ({"script": "999,999,999,999 " * 120}, TooLarge, "SCRIPT", "phonemes, the limit is 4,000"),
     *(
@@ -133,25 +152,25 @@ def test_what_cannot_be_spoken_is_a_typed_error(vitrina, call, error, field, sai
     assert caught.value.field == field and said in caught.value.message
 
 
-def test_bad_scripts_do_no_harm_to_those_beside_them(spoken):
+def test_bad_scripts_do_no_harm_to_those_beside_them(server):
     def ask(call):
-        with Vitrina(f"grpc://{spoken.grpc_url}") as client:
+        with Vitrina(f"grpc://{server.grpc_url}") as client:
             try:
                 return client.speak(**call).seconds
             except VitrinaError as error:
                 return error.field
 
-    good = [{"script": "A red mug."}] * 4
-    calls = [call for pair in zip(good * 4, [bad for bad, *_ in BAD], strict=False) for call in pair]
+    good = [{"script": "A red mug."}] * len(BAD)
+    calls = [call for pair in zip(good, [bad for bad, *_ in BAD], strict=True) for call in pair]
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask, calls))
     assert answers[1::2] == [field for _, _, field, _ in BAD]
     assert all(0.5 < seconds < 3 for seconds in answers[::2])
 
 
-def test_more_callers_than_the_queue_holds_all_get_an_answer_and_the_next_one_too(spoken):
+def test_more_callers_than_the_queue_holds_all_get_an_answer_and_the_next_one_too(server):
     def ask(number):
-        with Vitrina(f"grpc://{spoken.grpc_url}", retries=0, timeout=Timeout(total=5)) as client:
+        with Vitrina(f"grpc://{server.grpc_url}", retries=0, timeout=Timeout(total=5)) as client:
             try:
                 return client.speak(f"A red mug, number {number}.").mime
             except VitrinaError as error:
@@ -160,7 +179,7 @@ def test_more_callers_than_the_queue_holds_all_get_an_answer_and_the_next_one_to
     with ThreadPoolExecutor(80) as pool:
         answers = set(pool.map(ask, range(80)))
     assert answers <= {"audio/wav", QueueFull, DeadlineExceeded} and "audio/wav" in answers
-    with Vitrina(f"grpc://{spoken.grpc_url}") as client:
+    with Vitrina(f"grpc://{server.grpc_url}") as client:
         assert client.speak("A red mug.").seconds < 3
 
 
@@ -169,46 +188,14 @@ def test_control_characters_and_emoji_are_not_spoken(vitrina, listen):
     assert "coffee mug" in heard and "family" in heard
 
 
-def test_the_server_stops_at_the_deadline_by_itself(spoken):
+def test_the_server_stops_at_the_deadline_by_itself(server):
     script, limit = (
         triton.InferInput(name, [1, 1], kind) for name, kind in (("SCRIPT", "BYTES"), ("TIMEOUT_MS", "INT32"))
     )
     script.set_data_from_numpy(np.array([[b"A long sentence about enamel mugs. " * 50]], object))
     limit.set_data_from_numpy(np.array([[300]], np.int32))
-    with triton.InferenceServerClient(spoken.grpc_url) as client, pytest.raises(Exception, match="deadline_exceeded"):
+    with triton.InferenceServerClient(server.grpc_url) as client, pytest.raises(Exception, match="deadline_exceeded"):
         client.infer("speak", [script, limit], outputs=[triton.InferRequestedOutput("AUDIO")])
-
-
-def test_without_phonemes_everything_is_ready_and_a_script_is_told_how_to_get_them(bundle, tmp_path, capsys):
-    models, ensembles = tmp_path / "models", tmp_path / "ensembles"
-    spoken = (
-        "canary",
-        "moderator",
-        "text_encoder",
-        "image_encoder",
-        "synthesizer",
-        "speech_decoder",
-        "audio_optimizer",
-    )
-    for name in spoken:
-        shutil.copytree(MODELS_ROOT / name, models / name, copy_function=lambda *paths: build.place(*map(Path, paths)))
-    shutil.copytree(ENSEMBLES_ROOT / "speak", ensembles / "speak")
-    adapter = models / "synthesizer" / "1" / "model.py"
-    text = adapter.read_text("utf-8")
-    adapter.unlink()
-    adapter.write_text(f"import sys\nsys.modules['piper'] = None  # as where it is not installed\n{text}", "utf-8")
-    options = ServerOptions(model_roots=[models, ensembles], http_port=0, grpc_port=0, metrics_port=0)
-    with Server(options) as server:
-        for url in (f"grpc://{server.grpc_url}", f"http://{server.http_url}"):
-            with Vitrina(url) as client:
-                assert client.status().ready
-                with pytest.raises(NotReady, match=r"GPL-3\.0.*`make speech`") as caught:
-                    client.speak("A red mug.")
-                assert caught.value.field == "SCRIPT"
-                with pytest.raises(InvalidInput):
-                    client.speak("A red mug.", speed=9)
-                assert read_aloud(client, "A red mug.") is None
-    assert capsys.readouterr().out.count("not read aloud: speech needs piper-tts") == 2
 
 
 NOTE = "Handmade in Portugal from recycled glass."
@@ -220,9 +207,9 @@ def of_the_note(text):
 
 
 @pytest.fixture(scope="module")
-def note(spoken):
+def note(server):
     """A spoken note: the voice's own."""
-    with Vitrina(f"grpc://{spoken.grpc_url}") as client:
+    with Vitrina(f"grpc://{server.grpc_url}") as client:
         return recording(client, NOTE, "recycled glass")
 
 

@@ -2,6 +2,11 @@
 
 import pytest
 import torch
+from hypothesis import settings
+
+#: No test fails for its time: a busy machine is no fault.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ def answer(rows=1, **changes):
         "FINISH_REASON": np.array([[b"eos"]] * rows, object),
         "PROMPT_TOKENS": np.full((rows, 1), 31, np.int32),
         "COMPLETION_TOKENS": np.full((rows, 1), 4, np.int32),
-        "EDITS": np.array([[b'[{"kind": "grammar", "before": "an", "after": "a"}]']] * rows, object),
+        "EDITS": np.array([[b'[{"kind": "price", "before": "Only $5.", "after": ""}]']] * rows, object),
         "MODERATION": np.array([[b'{"action": "allow", "findings": []}']] * rows, object),
         "TEXT_MODERATION": np.array([[b'{"action": "allow", "findings": []}']] * rows, object),
         "LABEL_TEXT": np.array([[b'{"lines": [], "omitted": 0, "failed": false}']] * rows, object),

@@ -181,10 +181,10 @@ def test_from_a_condition_a_picture_alone_is_one_request():
 
 def test_a_script_is_one_request_and_no_phonemes_is_not_tried_again():
     script = Script({"AUDIO": np.array([[b"RIFF"]], object), "SECONDS": np.array([[1.5]], np.float32)})
-    assert script.run(_flows.speak(PATIENT, "A mug.", None, "wav")) == Speech(b"RIFF", "audio/wav", 1.5)
+    assert script.run(_flows.speak(PATIENT, "A mug.", None, None, None, "wav")) == Speech(b"RIFF", "audio/wav", 1.5)
     script = Script(NotReady("speech needs piper-tts", field="SCRIPT"))
     with pytest.raises(NotReady):
-        script.run(_flows.speak(PATIENT, "A mug.", None, "wav"))
+        script.run(_flows.speak(PATIENT, "A mug.", None, None, None, "wav"))
     assert len(script.asked) == 1 and script.slept == []
 
 

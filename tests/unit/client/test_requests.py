@@ -166,28 +166,31 @@ def test_a_picture_is_drawn_from_a_condition_and_a_seed():
 
 
 def test_a_script_is_spoken_with_what_was_said_of_it():
-    request = core.speak("Enamel mug", 1.5, "ogg")
+    request = core.speak("Enamel mug", "joe", "en", 1.5, "ogg")
     assert (request.model, request.outputs) == ("speak", ("AUDIO", "SECONDS"))
-    assert [words(request.inputs[name]) for name in ("SCRIPT", "AUDIO_FORMAT")] == [["Enamel mug"], ["ogg"]]
+    said = {name: words(request.inputs[name]) for name in ("SCRIPT", "AUDIO_FORMAT", "VOICE", "LANGUAGE")}
+    assert said == {"SCRIPT": ["Enamel mug"], "AUDIO_FORMAT": ["ogg"], "VOICE": ["joe"], "LANGUAGE": ["en"]}
     assert request.inputs["SPEED"].tolist() == [[1.5]] and request.inputs["SPEED"].dtype == np.float32
     assert "TIMEOUT_MS" in request.within(1.0).inputs
-    assert "SPEED" not in core.speak("Enamel mug", None, "wav").inputs
+    assert core.speak("Enamel mug", None, None, None, "wav").inputs.keys() == {"SCRIPT", "AUDIO_FORMAT"}
     answer = {"AUDIO": np.array([[b"OggS"]], object), "SECONDS": np.array([[2.5]], np.float32)}
     assert core.spoken(answer, "ogg") == Speech(b"OggS", "audio/ogg", 2.5)
 
 
 @pytest.mark.parametrize(
-    ("script", "speed", "audio_format", "field"),
+    ("script", "voice", "language", "speed", "audio_format", "field"),
     [
-        (None, None, "wav", "SCRIPT"),
-        ("\ud800", None, "wav", "SCRIPT"),
-        ("a", "1", "wav", "SPEED"),
-        ("a", 1, 3, "AUDIO_FORMAT"),
+        (None, None, None, None, "wav", "SCRIPT"),
+        ("\ud800", None, None, None, "wav", "SCRIPT"),
+        ("a", 3, None, None, "wav", "VOICE"),
+        ("a", None, b"en", None, "wav", "LANGUAGE"),
+        ("a", None, None, "1", "wav", "SPEED"),
+        ("a", None, None, 1, 3, "AUDIO_FORMAT"),
     ],
 )
-def test_what_is_no_script_is_refused_by_name(script, speed, audio_format, field):
+def test_what_is_no_script_is_refused_by_name(script, voice, language, speed, audio_format, field):
     with pytest.raises(InvalidInput) as caught:
-        core.speak(script, speed, audio_format)
+        core.speak(script, voice, language, speed, audio_format)
     assert caught.value.field == field
 
 
@@ -283,7 +286,7 @@ def test_an_answer_becomes_a_listing():
         31,
         4,
     )
-    assert listing.edits == (Edit("grammar", "an", "a"),)
+    assert listing.edits == (Edit("price", "Only $5.", ""),)
     assert listing.tags == (Tag("mug", 0.75), Tag("杯", 0.5))
     assert (listing.embedding.shape, listing.condition.shape) == ((384,), (36, 384))
     assert listing.embedding.flags.writeable
@@ -382,7 +385,7 @@ def requests_of_every_kind():
     yield core.content(full, {}, wants, edited)
     yield core.content(full, {"IMAGE": b"jpeg"}, wants, options)
     yield core.from_condition(full, condition, {"text", "tags"}, edited)
-    yield core.speak("A mug", 1.5, "ogg")
+    yield core.speak("A mug", None, None, 1.5, "ogg")
     yield core.recommend([{"item": "a", "event": "view", "age_s": 1}], 5)
     yield core.read_label(b"JPEG")
     yield core.studio(b"JPEG", "white", "1:1", 900, "jpeg", "warm")

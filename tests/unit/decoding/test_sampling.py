@@ -64,14 +64,14 @@ def test_a_high_temperature_flattens():
 
 
 @given(seed=st.integers(0, 10**6), many=st.integers(1, VOCABULARY), coarse=st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_top_is_what_sorting_everything_gives(seed, many, coarse):
     values = logits(seed).round() if coarse else logits(seed)  # coarse ones tie
     assert top(values, many).tolist() == np.argsort(-values, kind="stable")[:many].tolist()
 
 
 @given(seed=st.integers(0, 10**6), top_k=st.integers(0, 60), top_p=st.floats(0.05, 1.0), spread=st.floats(0.01, 6.0))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_draws_stay_in_the_nucleus(seed, top_k, top_p, spread):
     values = logits(seed, spread)
     order = np.argsort(-values, kind="stable")[: top_k or VOCABULARY]
@@ -85,7 +85,7 @@ def test_draws_stay_in_the_nucleus(seed, top_k, top_p, spread):
 
 
 @given(seed=st.integers(0, 10**6), share=st.floats(0.01, 0.9999), spread=st.floats(0.0, 30.0))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_nucleus_is_what_sorting_everything_gives(seed, share, spread):
     values = logits(seed, spread)
     exponents = values - values.max()

@@ -19,7 +19,7 @@ def feed(pieces, stops):
 
 
 @given(pieces=st.lists(FEW, max_size=12), stops=st.lists(st.text("ab#", min_size=1, max_size=4), max_size=3))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_text_ends_before_the_first_stop_string_however_it_is_cut(pieces, stops):
     given_out, stopped = feed(pieces, stops)
     text, seen = "".join(pieces), "".join(given_out)
@@ -33,7 +33,7 @@ def test_text_ends_before_the_first_stop_string_however_it_is_cut(pieces, stops)
 
 
 @given(text=FEW, stop=st.text("ab#", min_size=2, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_beginning_of_a_stop_string_gets_out_before_it_is_ruled_out(text, stop):
     held = StopText([stop])
     seen = ""
@@ -66,7 +66,7 @@ def tokenizer(checkpoint) -> Tokenizer:
 
 
 @given(text=st.text(max_size=20))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_characters_come_out_whole(tokenizer, text):
     detokenizer = Detokenizer(tokenizer)
     ids = tokenizer.encode(text).ids

@@ -166,6 +166,18 @@ def test_a_model_without_batches_is_compared_as_it_is(graph, tmp_path):
     assert {p.where for p in found} == {"speech_decoder/input input", "speech_decoder/input input_lengths"}, found
 
 
+def test_a_size_that_only_the_file_fixes_is_found(graph, tmp_path):
+    import onnx
+    from onnx import TensorProto, helper
+
+    tokens = helper.make_tensor_value_info("input", TensorProto.INT64, [1, "phonemes"])
+    path = tmp_path / "speech_decoder" / "1" / "model.onnx"
+    path.parent.mkdir(parents=True)
+    onnx.save(helper.make_model(helper.make_graph([], "g", [tokens], [])), path)
+    found = lint.lint_onnx({"speech_decoder": graph["speech_decoder"]}, tmp_path)
+    assert any(p.where == "speech_decoder/input input" and "[-1, -1] here, [1, -1] in" in p.what for p in found), found
+
+
 def test_config_that_does_not_parse_names_the_line(tmp_path):
     path = tmp_path / "broken" / "config.pbtxt"
     path.parent.mkdir()

@@ -1,6 +1,7 @@
 """The speech decoder's slot: a voice of the right layout is taken as it comes, another one refused."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -12,12 +13,15 @@ from export.slots import speech_decoder
 
 CONFIG = {
     "audio": {"sample_rate": 22050},
+    "dataset": "joe",
+    "language": {"family": "en"},
     "espeak": {"voice": "en-us"},
     "inference": {"noise_scale": 0.667, "length_scale": 1, "noise_w": 0.8},
     "phoneme_type": "espeak",
     "phoneme_id_map": {"_": [0], "^": [1], "$": [2], "ˈ": [120]},
     "num_speakers": 1,
 }
+SLOT = SimpleNamespace(options={})
 
 
 def voice(folder, *, samples="output", config=CONFIG):
@@ -43,10 +47,12 @@ def test_network_and_what_its_config_says(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     path = voice(tmp_path)
-    speech_decoder.build(path, None, out)
+    speech_decoder.build(path, SLOT, out)
     assert (out / "model.onnx").read_bytes() == (path / "voice.onnx").read_bytes()
-    assert json.loads((out / "speech.json").read_text(encoding="utf-8")) == {
+    assert json.loads((out / "vits.json").read_text(encoding="utf-8")) == {
         "sample_rate": 22050,
+        "voices": {"joe": "en"},
+        "phonemes": "dictionary",
         "espeak_voice": "en-us",
         "scales": [0.667, 1, 0.8],
         "phoneme_ids": CONFIG["phoneme_id_map"],
@@ -57,8 +63,8 @@ def test_the_server_is_compared_with_the_network_without_noise(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     path = voice(tmp_path)
-    speech_decoder.build(path, None, out)
-    rows = speech_decoder.parity(path, None, out)
+    speech_decoder.build(path, SLOT, out)
+    rows = speech_decoder.parity(path, SLOT, out)
     assert [row["case"] for row in rows] == [f"phonemes={length}" for length in AXES["phonemes"]]
     with np.load(out / "reference.npz") as reference:
         for row in rows:
@@ -69,15 +75,25 @@ def test_the_server_is_compared_with_the_network_without_noise(tmp_path):
 
 def test_other_networks_and_voices_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"outputs .*samples.* expected .*output"):
-        speech_decoder.build(voice(tmp_path, samples="samples"), None, tmp_path)
+        speech_decoder.build(voice(tmp_path, samples="samples"), SLOT, tmp_path)
     with pytest.raises(ValueError, match="4 speakers"):
-        speech_decoder.build(voice(tmp_path, config=CONFIG | {"num_speakers": 4}), None, tmp_path)
+        speech_decoder.build(voice(tmp_path, config=CONFIG | {"num_speakers": 4}), SLOT, tmp_path)
     with pytest.raises(ValueError, match="'text'"):
-        speech_decoder.build(voice(tmp_path, config=CONFIG | {"phoneme_type": "text"}), None, tmp_path)
+        speech_decoder.build(voice(tmp_path, config=CONFIG | {"phoneme_type": "text"}), SLOT, tmp_path)
+
+
+def test_phonemes_are_of_a_known_kind_and_the_dictionary_is_english(tmp_path):
+    german = voice(tmp_path, config=CONFIG | {"language": {"family": "de"}})
+    with pytest.raises(ValueError, match="speaks 'de'; the dictionary is English"):
+        speech_decoder.build(german, SLOT, tmp_path)
+    speech_decoder.build(german, SimpleNamespace(options={"phonemes": "espeak"}), tmp_path)
+    assert json.loads((tmp_path / "vits.json").read_text(encoding="utf-8"))["phonemes"] == "espeak"
+    with pytest.raises(ValueError, match="'ipa' is unknown; write dictionary or espeak"):
+        speech_decoder.build(german, SimpleNamespace(options={"phonemes": "ipa"}), tmp_path)
 
 
 def test_a_folder_without_one_voice_is_refused(tmp_path):
     folder = voice(tmp_path)
     (folder / "voice.onnx.json").unlink()
     with pytest.raises(ValueError, match=r"0 voices; a voice is one <file>\.onnx"):
-        speech_decoder.build(folder, None, tmp_path)
+        speech_decoder.build(folder, SLOT, tmp_path)

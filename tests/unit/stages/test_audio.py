@@ -186,7 +186,7 @@ def test_wrong(name: str) -> None:
     assert words in error.message
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(sorted(RIGHT)), st.data())
 def test_any_damage_is_read_or_refused(name: str, data: st.DataObject) -> None:
     damaged = bytearray(RIGHT[name])

@@ -177,17 +177,13 @@ def test_banned_words_go_as_whole_words_in_any_case():
     )
 
 
-def test_english_is_mended_but_no_word_of_the_request():
-    text, edits = edits_of("This is an bicycle for for everyone. the Kånken is  beautifull, and its made of steel.")
-    assert text == "This is a bicycle for everyone. The Kånken is beautiful, and it's made of steel."
-    assert {kind for kind, *_ in edits} == {"grammar"} and ("grammar", "an", "a") in edits
-    named = Request(title="teh Beautifull lampe")
-    assert edits_of("The Beautifull lampe is here.", request=named) == ("The Beautifull lampe is here.", [])
-
-
-def test_numbers_names_and_codes_are_not_spelled_anew():
-    written = "The Fjällräven lamp takes an E27 bulb, is rated IP44, costs 499 EUR and comes from Älmhult."
-    lamp = Request(title="Lamp E27", attributes=(("rating", "IP44"), ("price", "499 EUR")))
+def test_no_word_is_corrected():
+    written = (
+        "The chocolatey Fjällräven lamp, each holding 2 kilocalories, takes an E27 bulb, is rated IP44, costs 499 EUR "
+        "and comes from Älmhult."
+    )
+    facts = (("rating", "IP44"), ("price", "499 EUR"), ("energy", "2 kcal"))
+    lamp = Request(title="Lamp E27", attributes=facts)
     assert edits_of(written, request=lamp) == (written, [])
 
 
@@ -233,11 +229,6 @@ def test_any_text_is_edited_to_no_more_than_the_limit(written, finish, most):
     assert edits or text == written.strip()
 
 
-@given(st.text(alphabet=st.sampled_from("Its an  the teh.,!?' 9$€\nÄ中"), max_size=120))
-def test_any_english_is_mended_without_error(written):
-    edit(written, "eos", Request(title="Lamp"), QWEN)
-
-
 @pytest.mark.parametrize(
     ("fields", "field", "said"),
     [
@@ -258,3 +249,24 @@ def test_fields_out_of_bounds_are_refused(fields, field, said):
 def test_fields_may_be_left_out():
     assert read_orders([], []) == Orders(None, ())
     assert read_orders([80], [b" cheap ", b""]) == Orders(80, ("cheap",))
+
+
+def test_a_text_whose_first_sentence_went_names_its_product_all_the_same():
+    wrong, right = "The Volta charges a phone 40 times.", "It weighs 213 g."
+    assert edits_of(f"{wrong} {right}", request=POWER_BANK) == (
+        f"Power bank Volta. {right}",
+        [("figure", wrong, ""), ("stated", "", "Power bank Volta.")],
+    )
+    assert edits_of(f"{wrong} Order now!", request=POWER_BANK)[0] == (
+        "Power bank Volta. Capacity: 10,000 mAh. Weight: 213 g. Ports: 2 x USB-A. Order now!"
+    )
+    chocolate = replace(CHINESE, attributes=(("净含量", "100克"),))
+    assert edits_of("这款榛子巧克力有500克。它净重100克。", request=chocolate)[0] == ("榛子巧克力。它净重100克。")
+    stream = StreamEditor(Editor(POWER_BANK, QWEN))
+    assert "".join([stream(f"{wrong} ", ""), stream(f"{right} And it ", ""), stream("is a Volta.", "eos")]) == (
+        f"Power bank Volta. {right} And it is a Volta."
+    )
+
+
+def test_a_text_from_which_nothing_went_is_left_without_the_name():
+    assert edits_of("It weighs 213 g.", request=POWER_BANK) == ("It weighs 213 g.", [])

@@ -129,7 +129,7 @@ def test_a_damaged_clip_is_refused_or_gives_what_is_whole():
         assert excerpt.frames
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**31), st.integers(1, 60))
 def test_bytes_changed_anywhere_are_a_typed_error_or_footage(seed, count):
     rng = np.random.default_rng(seed)

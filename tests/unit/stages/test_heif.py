@@ -94,7 +94,7 @@ def test_a_frame_larger_than_it_says_is_not_decoded(monkeypatch):
     assert refusal(data).code == "invalid_input"
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     grid=st.booleans(),
     spots=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=10),

@@ -400,7 +400,7 @@ def read_or_refuse(data: bytes) -> None:
     assert pixels.dtype == np.uint8
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x40\0\0\0WEBPVP8X"]), st.binary(max_size=300)
 )
@@ -408,13 +408,13 @@ def test_any_bytes(magic: bytes, rest: bytes) -> None:
     read_or_refuse(magic + rest)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(SMALL), st.floats(0, 1))
 def test_truncated_anywhere(data: bytes, share: float) -> None:
     read_or_refuse(data[: int(len(data) * share)])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.sampled_from(SMALL),
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=8),

@@ -76,7 +76,7 @@ def test_a_swing_is_even_and_comes_back():
     assert min(red) > 0.85 * max(red)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 255), st.integers(0, PERIOD))
 def test_any_size_and_opacity_swings(width, height, opacity, number):
     product = Image.new("RGBA", (width, height), (10, 200, 30, opacity))

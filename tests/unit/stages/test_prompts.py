@@ -365,7 +365,7 @@ def test_wording_that_lacks_something_is_refused():
         Prompts(CHAT_TEMPLATE, {}, wording | {"limts": {}})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(title=text, tags=st.lists(text, min_size=5, max_size=5), attributes=st.dictionaries(text, text, max_size=3))
 def test_any_text_stays_inside_its_turn(title: bytes, tags: list[bytes], attributes: dict[bytes, bytes]) -> None:
     facts = json.dumps({key.decode(): value.decode() for key, value in attributes.items()}).encode()
@@ -373,7 +373,7 @@ def test_any_text_stays_inside_its_turn(title: bytes, tags: list[bytes], attribu
     assert re.sub(f"{TEXT_BEGINS}.*?{TEXT_ENDS}", "", QWEN.prompt(request), flags=re.DOTALL) == QWEN_OUTSIDE
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(OPTIONAL_FIELDS), st.binary(max_size=80))
 def test_any_bytes_in_any_field_are_read_or_refused(name: str, data: bytes) -> None:
     try:
@@ -390,7 +390,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(["HISTORY", "ATTRIBUTES"]), json_values)
 def test_any_json_is_read_or_refused(name: str, value: object) -> None:
     try:

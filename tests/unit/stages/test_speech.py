@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 import random
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 
 from stages import speech
 from stages.errors import StageError
-from stages.speech import MAX_PHONEMES, Phonemizer, join, read_script
+from stages.kokoro import Kokoro, cut
+from stages.speech import MAX_PHONEMES, Script, choose, join, read_aloud, read_script
 from stages.speech_text import MAX_SENTENCE, sentences, words
+from stages.vits import Vits
 
 SPOKEN = {
     "120 x 60 x 75 cm": "one hundred twenty by sixty by seventy-five centimeters",
@@ -80,7 +83,7 @@ def test_a_long_sentence_is_cut_at_a_pause_or_between_words() -> None:
     assert sum(piece.count("word") for piece in pieces) == 200
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.text(max_size=200))
 def test_any_text_is_said_without_digits(text: str) -> None:
     for sentence in sentences(text):
@@ -93,104 +96,170 @@ def test_long_numbers_are_read_digit_by_digit() -> None:
     assert words("1,250.50") == "one thousand two hundred fifty point five zero"
 
 
+SIGNS = "_^$ !'(),-.:;?abcdefhijklmnopqrstuvwxyzæðŋɐɑɒɔəɚɛɜɡɪɫɹɾʃʊʌʒˈˌːθᵻʔ"
+
+
 @pytest.fixture
-def config(tmp_path):
-    """A voice's phonemes, with an id for each sign that English needs."""
-    signs = "_^$ !'(),-.:;?abcdefhijklmnopqrstuvwxyzæðŋɐɑɒɔəɚɛɜɡɪɫɹɾʃʊʌʒˈˌːθᵻʔ"
-    path = tmp_path / "speech.json"
-    path.write_text(json.dumps({"espeak_voice": "en-us", "phoneme_ids": {sign: [i] for i, sign in enumerate(signs)}}))
-    return path
+def speakers(tmp_path):
+    """A voice of each kind, with an id for every sign."""
+    ids = {sign: [number] for number, sign in enumerate(SIGNS)}
+    facts = {"sample_rate": 22_050, "voices": {"joe": "en"}, "phonemes": "dictionary", "espeak_voice": "en-us"}
+    (tmp_path / "vits.json").write_text(json.dumps(facts | {"scales": [0.6, 1, 0.8], "phoneme_ids": ids}))
+    signs = " ,.;:!?abdefhijklmnopstuvwxyzAIOWYTæðŋɑɔəɛɜɡɪɹʃʊʌʒˈˌθᵻᵊʤʧʨʦʰɕɥɨɤɻʂꭧ→↗↓↘"
+    voices = {"xiao": "zh", "yun": "zh", "heart": "en"}
+    facts = {"sample_rate": 24_000, "voices": voices, "phoneme_ids": {sign: n for n, sign in enumerate(signs, 1)}}
+    (tmp_path / "kokoro.json").write_text(json.dumps(facts))
+    np.save(tmp_path / "styles.npy", np.arange(3 * 510 * 256, dtype=np.float32).reshape(3, 510, 256))
+    return [Vits(tmp_path), Kokoro(tmp_path)]
 
 
-def test_ids_begin_and_end_and_have_blanks_between(config) -> None:
-    pytest.importorskip("piper")
-    said = Phonemizer(config)("A red lamp. 3 cm!")
-    assert len(said) == 2
-    for ids in said:
+def said(speakers, text: str, voice: str | None = None, language: str | None = None) -> list[np.ndarray]:
+    speaker, name = choose(speakers, Script(text, voice=voice, language=language))
+    return read_aloud(speaker, name, text)
+
+
+def test_ids_begin_and_end_and_have_blanks_between(speakers) -> None:
+    sentences = said(speakers, "A red lamp. 3 cm!")
+    assert len(sentences) == 2
+    for ids in sentences:
         assert ids.dtype == np.int64
         assert ids[:2].tolist() == [1, 0]
         assert ids[-1] == 2
         assert (ids[3:-1:2] == 0).all()
-    assert len(said[0]) != len(said[1])
 
 
-def test_many_threads_get_the_same_ids(config) -> None:
-    pytest.importorskip("piper")
-    from concurrent.futures import ThreadPoolExecutor
+def test_a_style_is_of_the_voice_and_the_length(speakers) -> None:
+    _, kokoro = speakers
+    (ids,) = said(speakers, "红色的杯子")
+    assert ids[0] == ids[-1] == 0 and (ids[1:-1] > 0).all()
+    for number, voice in enumerate(("xiao", "yun", "heart")):
+        inputs = kokoro.inputs(ids, voice, 1.25)
+        assert inputs["tokens"].tolist() == [ids.tolist()] and inputs["speed"].tolist() == [1.25]
+        assert inputs["style"].shape == (1, 256)
+        assert inputs["style"][0, 0] == (number * 510 + len(ids) - 3) * 256
 
-    phonemize = Phonemizer(config)
-    texts = [f"{random.Random(i).choice(('red', 'blue', 'old'))} lamp number {i}" for i in range(16)]
-    alone = [phonemize(text) for text in texts]
+
+@pytest.mark.parametrize(
+    ("script", "chosen"),
+    [
+        (Script("A red mug"), "joe"),
+        (Script("红色 mug"), "xiao"),
+        (Script("A red mug", language="zh"), "xiao"),
+        (Script("红色", voice="yun"), "yun"),
+        (Script("A red mug", voice="heart"), "heart"),
+        (Script("", voice="yun", language="zh"), "yun"),
+    ],
+)
+def test_the_voice_is_the_one_asked_for_or_the_languages_first(speakers, script, chosen) -> None:
+    speaker, voice = choose(speakers, script)
+    assert voice == chosen and chosen in speaker.voices
+
+
+@pytest.mark.parametrize(
+    ("script", "field", "told"),
+    [
+        (Script("x", language="fr"), "LANGUAGE", "'fr' has no voice; send en or zh"),
+        (Script("x", voice="nobody"), "VOICE", "'nobody' is unknown; send one of joe, xiao, yun, heart"),
+        (Script("x", voice="nobody", language="zh"), "VOICE", "'nobody' is unknown; send one of xiao, yun"),
+        (Script("x", voice="joe", language="zh"), "VOICE", "'joe' speaks en, not zh; send one of xiao, yun"),
+    ],
+)
+def test_a_voice_that_is_not_there_is_refused_with_those_that_are(speakers, script, field, told) -> None:
+    with pytest.raises(StageError) as caught:
+        choose(speakers, script)
+    assert (caught.value.code, caught.value.field) == ("invalid_input", field) and told in caught.value.message
+
+
+def test_many_threads_get_the_same_ids(speakers) -> None:
+    texts = [
+        f"{random.Random(i).choice(('red', 'blue', '旧的'))} qlamp number {i} zuvorr{'abcdef'[i % 6]}"
+        for i in range(16)
+    ]
+    alone = [said(speakers, text) for text in texts]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(phonemize, texts))
+        together = list(pool.map(lambda text: said(speakers, text), texts))
     assert all((a == b).all() for x, y in zip(alone, together, strict=True) for a, b in zip(x, y, strict=True))
 
 
-@pytest.mark.parametrize("text", ["", "  \n", "😀 *** —", "..."])
-def test_nothing_to_say_is_refused(config, text: str) -> None:
-    pytest.importorskip("piper")
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("text", ["", "  \n", "😀 *** —", "...", "。。。"])
+def test_nothing_to_say_is_refused(speakers, text: str, language: str) -> None:
     with pytest.raises(StageError) as caught:
-        Phonemizer(config)(text, "SCRIPT")
+        said(speakers, text, language=language)
     assert (caught.value.code, caught.value.field) == ("invalid_input", "SCRIPT")
 
 
-def test_too_much_to_say_is_refused(config) -> None:
-    pytest.importorskip("piper")
+def test_too_much_to_say_is_refused(speakers) -> None:
     with pytest.raises(StageError, match="2,001 characters to speak, the limit is 2,000"):
-        Phonemizer(config)("x" * (speech.MAX_SCRIPT + 1))
+        said(speakers, "x" * (speech.MAX_SCRIPT + 1))
 
 
-def test_a_missing_extra_is_named(config, monkeypatch) -> None:
-    real = builtins.__import__
-
-    def without(name, *rest):
-        if name.startswith("piper"):
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(StageError, match=r"GPL-3\.0.*make speech") as caught:
-        Phonemizer(config)
-    assert (caught.value.code, caught.value.field) == ("not_ready", "SCRIPT")
-
-
-@pytest.mark.parametrize("text", ["999,999,999,999 " * 120, "xkcd " * 390])
-def test_what_would_be_spoken_for_minutes_is_refused(config, text: str) -> None:
-    pytest.importorskip("piper")
+@pytest.mark.parametrize("text", ["999,999,999,999 " * 120, "xkcd " * 390, "红色的杯子，" * 330])
+def test_what_would_be_spoken_for_minutes_is_refused(speakers, text: str) -> None:
     with pytest.raises(StageError, match=rf"phonemes, the limit is {MAX_PHONEMES:,}") as caught:
-        Phonemizer(config)(text)
+        said(speakers, text)
     assert caught.value.code == "too_large"
 
 
-@pytest.mark.parametrize(("text", "letter"), [("红色的杯子", "红"), ("A mug, кружка", "к"), ("ﾏｸﾞ", "ﾏ"), ("كوب", "ك")])
-def test_other_scripts_are_refused_by_their_first_letter(config, text: str, letter: str) -> None:
-    pytest.importorskip("piper")
+@pytest.mark.parametrize(
+    ("text", "letter", "language"),
+    [
+        ("红色的杯子", "红", "en"),
+        ("A mug, кружка", "к", "en"),
+        ("A mug, кружка", "к", "zh"),
+        ("ﾏｸﾞ", "ﾏ", "en"),
+        ("杯子 ﾏｸﾞ", "ﾏ", "zh"),
+        ("كوب", "ك", "zh"),
+    ],
+)
+def test_other_scripts_are_refused_by_their_first_letter(speakers, text: str, letter: str, language: str) -> None:
     with pytest.raises(StageError, match=f"has '{letter}' at character {text.index(letter)}") as caught:
-        Phonemizer(config)(text)
+        said(speakers, text, language=language)
     assert (caught.value.code, caught.value.field) == ("invalid_input", "SCRIPT")
 
 
 @pytest.mark.parametrize("text", ["A café, 5 Ω, naïve Ærø", "\x00A\x07 mug\x1b[31m", "𝐁𝐨𝐥𝐝 mug", "[[h@l@U]] <break/>"])
-def test_odd_characters_beside_words_are_no_fault(config, text: str) -> None:
-    pytest.importorskip("piper")
-    assert Phonemizer(config)(text)
+def test_odd_characters_beside_words_are_no_fault(speakers, text: str) -> None:
+    assert said(speakers, text) and said(speakers, text, language="zh")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.text(max_size=120))
-def test_any_text_gives_ids_or_a_typed_error(config, text: str) -> None:
-    pytest.importorskip("piper")
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=120), st.sampled_from(["joe", "xiao", "heart"]))
+def test_any_text_gives_ids_or_a_typed_error(speakers, text: str, voice: str) -> None:
     try:
-        assert all(len(ids) > 3 for ids in Phonemizer(config)(text))
+        assert all(3 <= len(ids) <= 2_000 for ids in said(speakers, text, voice))
     except StageError as error:
         assert (error.code, error.field) == ("invalid_input", "SCRIPT")
+
+
+def test_a_long_sentence_is_cut_where_kokoro_can_take_it(speakers) -> None:
+    pieces = said(speakers, "红色的杯子" * 60) + said(speakers, "红色的杯子，" * 60)
+    assert len(pieces) > 2 and all(3 <= len(ids) <= 512 for ids in pieces)
+    assert cut("abc " * 10, 10) == ["abc abc"] * 5
+    assert cut("a" * 25, 10) == ["a" * 10, "a" * 10, "a" * 5]
+
+
+def test_espeak_is_an_extra_that_is_named_where_it_is_missing(speakers, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "piper.phonemize_espeak", None)
+    with pytest.raises(StageError, match=r"GPL-3\.0.*make speech") as caught:
+        Vits(tmp_path, espeak=True)
+    assert (caught.value.code, caught.value.field) == ("not_ready", "SCRIPT")
+
+
+def test_espeak_says_nearly_what_the_dictionary_says(speakers, tmp_path) -> None:
+    pytest.importorskip("piper", reason="the extra of `make speech`")
+    ours, theirs = said(speakers, "A red lamp."), Vits(tmp_path, espeak=True).sentences("A red lamp.", "joe")
+    assert [ids.tolist() for ids in ours] == [ids.tolist() for ids in theirs]
 
 
 def test_a_request_is_read_with_its_defaults() -> None:
     plain = read_script("Café".encode())
     assert (plain.text, plain.speed, plain.deadline) == ("Café", 1.0, None)
     plain.in_time()
-    assert read_script(b"x", 0.5, b"OGG", 1000).speed == 0.5
+    assert (plain.voice, plain.language) == (None, None)
+    full = read_script("杯子".encode(), 0.5, b"OGG", 1000, b" ZF_Xiaoxiao ", b"ZH")
+    assert (full.speed, full.voice, full.language) == (0.5, "zf_xiaoxiao", "zh")
+    assert read_script(b"x", voice=b"", language=b" ").voice is None
 
 
 @pytest.mark.parametrize(

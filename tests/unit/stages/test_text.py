@@ -125,7 +125,7 @@ def test_rows_of_a_request_share_one_length(tokenizer_file: Path) -> None:
     assert tokens.text_mask.tolist() == [[0.0], [1.0], [1.0]]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     try:
@@ -138,7 +138,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     assert title == " ".join(title.split())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=200))
 def test_cleaning_is_stable_and_leaves_nothing_invisible(text: str) -> None:
     title = clean(text)
@@ -148,7 +148,7 @@ def test_cleaning_is_stable_and_leaves_nothing_invisible(text: str) -> None:
     assert not any(c in title for c in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=300))
 def test_any_text_is_tokenised_within_a_bucket(tokenizer_file: Path, text: str) -> None:
     tokens = TitleTokenizer(tokenizer_file)([clean(text)])

@@ -29,13 +29,10 @@ def transcribe():
 @pytest.fixture(scope="module")
 def voice(bundle):
     """The recipe's voice: text → float32 samples of 16 kHz."""
-    pytest.importorskip("piper", reason="`make speech` installs what phonemes come from")
-    from scipy.signal import resample_poly
+    from benchmarks.speech import Voice, resampled
 
-    from benchmarks.speech import FOLDER, Voice
-
-    speak = Voice(FOLDER, 1)
-    return lambda text: resample_poly(speak(text), RATE, speak.rate).astype(np.float32)
+    speak = Voice("joe", False, 1)
+    return lambda text: resampled(speak(text), speak.speaker.rate)
 
 
 def wrong(said: str, heard: str) -> float:

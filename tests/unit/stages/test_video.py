@@ -270,7 +270,7 @@ def small() -> bytes:
     return clip([quarters(64, 64)] * 12)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(spots=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=12))
 def test_whatever_the_bytes_the_answer_is_frames_or_a_typed_error(small, spots):
     data = bytearray(small)

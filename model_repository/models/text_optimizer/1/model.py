@@ -17,7 +17,6 @@ class TritonPythonModel:
         folder = Path(args["model_repository"]) / args["model_version"]
         self.prompts = Prompts.load(folder / "prompts.json")
         editing.prepare()
-        editing.linter()
 
     def execute(self, requests):
         return respond(requests, self.answer)
