@@ -207,6 +207,17 @@ class Served:
         whole = streams * tokens / (max(ends.values()) - started)
         return Sample(written / (end - begin), whole, statistics.median(first_ms), max(first_ms))
 
+    def first_ms(self, prompt: str) -> float:
+        """The time to the first token of one prompt, alone."""
+        started = time.perf_counter()
+        self._clients[0].async_stream_infer("text_decoder", _inputs(prompt, 1))
+        while True:
+            at, _, result, error = self._arrived.get(timeout=600)
+            if error is not None:
+                raise error
+            if result.as_numpy("COMPLETION_TOKENS").item():
+                return (at - started) * 1000
+
     def close(self) -> None:
         for client in self._clients:
             client.stop_stream()

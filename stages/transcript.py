@@ -1,7 +1,8 @@
 """What is said in a sound, and in which language: whisper (Radford et al. 2022, arXiv:2212.04356), run by CTranslate2.
 
 A sound is in the likeliest of the bundle's own languages, unless whisper is sure of another one; nothing is translated.
-Whisper writes traditional or simplified Chinese at random, so OpenCC makes it simplified.
+Where it is sure of none, nothing is written: in a language that is not spoken whisper invents words. Whisper writes
+traditional or simplified Chinese at random, so OpenCC makes it simplified.
 
 Whisper was trained on thirty seconds at a time, and on less it repeats itself: every sound is set into thirty seconds
 of silence first, so a short one costs nearly as much as a long one.
@@ -26,8 +27,8 @@ FRAMES = 3_000  # of log-mel that whisper hears at once
 MAX_TOKENS = 200  # thirty seconds of quick speech
 #: Whisper's own limits: no speech where it is likelier than this and the words are unlikelier than that.
 NO_SPEECH, UNLIKELY = 0.6, -1.0
-#: The least probability of a language that is none of the bundle's.
-SURE_LANGUAGE = 0.8
+#: The least probability of a language that is none of the bundle's, and of one that is where another is likelier.
+SURE_LANGUAGE, POSSIBLE_LANGUAGE = 0.8, 0.25
 REPEATED = 2.4  # how much a text can be compressed; more, and it goes in circles
 _LOOP = re.compile(r"(\S{2,}?)\1{3,}")
 
@@ -72,20 +73,21 @@ class Transcriber:
         languages = self._languages_of(states, len(there))
         found = self._model.generate(
             states,
-            [self._prompt(language) for language in languages],
+            [self._prompt(language or self._languages[0]) for language in languages],
             beam_size=1,
             max_length=MAX_TOKENS,
             return_scores=True,
             return_no_speech_prob=True,
         )
         for place, result, language in zip(there, found, languages, strict=True):
-            nobody = result.no_speech_prob > NO_SPEECH and result.scores[0] < UNLIKELY
+            nobody = not language or (result.no_speech_prob > NO_SPEECH and result.scores[0] < UNLIKELY)
             text = "" if nobody else once(self._tokenizer.decode(result.sequences_ids[0]).strip())
             if text:
                 said[place] = Transcript(_simplified().convert(text) if language == "zh" else text, language)
         return said
 
     def _languages_of(self, states: ctranslate2.StorageView, count: int) -> list[str]:
+        """The language of each sound; empty where it is not known."""
         if not self._model.is_multilingual:
             return ["en"] * count
         found = []
@@ -93,7 +95,8 @@ class Transcriber:
             likely = {token.strip("<|>"): probability for token, probability in ranked}
             best = max(likely, key=likely.__getitem__)
             ours = max(self._languages, key=lambda language: likely.get(language, 0.0))
-            found.append(best if likely[best] >= SURE_LANGUAGE else ours)
+            possible = likely.get(ours, 0.0) >= POSSIBLE_LANGUAGE
+            found.append(best if likely[best] >= SURE_LANGUAGE else ours if possible else "")
         return found
 
     def _prompt(self, language: str) -> list[int]:

@@ -1,5 +1,6 @@
 """Edits of what the decoder wrote: what goes, what stays, and that every edit is told."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -270,3 +271,25 @@ def test_a_text_whose_first_sentence_went_names_its_product_all_the_same():
 
 def test_a_text_from_which_nothing_went_is_left_without_the_name():
     assert edits_of("It weighs 213 g.", request=POWER_BANK) == ("It weighs 213 g.", [])
+
+
+PRODUCTS = yaml.safe_load((WORDINGS.parents[1] / "benchmarks" / "data" / "copy_en.yaml").read_text("utf-8"))[:20]
+
+
+@pytest.mark.parametrize(("name", "prompts"), [("smollm2", SMOLLM2), ("qwen2.5", QWEN)])
+@pytest.mark.parametrize("task", QWEN.wording.tasks)
+def test_no_word_of_the_examples_alone_reaches_a_text(name, prompts, task):
+    """As when a decoder repeats the answers that it was shown, for each of 20 products."""
+    examples = prompts.wording.tasks[task].texts["en"].examples
+    shown = " ".join(answer for each in examples for answer in (each.answer, *each.tones.values()))
+    only = prompts.example_words(task, "en")
+    assert name == "qwen2.5" or only & set(re.findall(r"\w+", shown.casefold())), "the examples name nothing to find"
+    for product in PRODUCTS:
+        facts = tuple(product["attributes"].items())
+        request = Request(task=task, title=product["title"], attributes=facts, question="Is it good?")
+        known = set(re.findall(r"\w+", " ".join(request.facts).casefold()))
+        text, _ = edit(f"{product['title']} is here. {shown}", "eos", request, prompts)
+        assert not (only - known) & set(re.findall(r"\w+", text.casefold()))
+        stream = StreamEditor(Editor(request, prompts))
+        streamed = "".join([stream(f"{product['title']} is here. ", ""), stream(shown, "eos")])
+        assert not (only - known) & set(re.findall(r"\w+", streamed.casefold()))

@@ -67,6 +67,15 @@ def test_a_chinese_note_is_written_in_simplified_characters_and_told(transcribe)
     assert "笔记本电脑" in heard.text and "保修" in heard.text, heard.text
 
 
+def test_another_language_is_told_and_where_it_is_not_known_nothing_is_written(transcribe):
+    recordings = Path(__file__).parents[3] / "benchmarks" / "data" / "hearing"
+    (french,), (unknown,) = (
+        transcribe(log_mel(read_audio((recordings / f"{name}.opus").read_bytes()))[None]) for name in ("fr-01", "hi-01")
+    )
+    assert french.language == "fr" and "Belgique" in french.text
+    assert unknown == ("", "")
+
+
 @pytest.mark.parametrize("kind", ["silence", "noise", "tone", "tune", "click"])
 def test_where_nobody_speaks_nothing_is_heard(transcribe, kind):
     time = np.arange(3 * RATE) / RATE
