@@ -177,6 +177,11 @@ class Editor:
             return f"{self.request.title.rstrip('.。')}{self._stop}"
         return self.fallback()
 
+    def without_last_clause(self, sentence: str) -> str:
+        """A sentence that was cut off, up to its last comma; as it is where it has none."""
+        clauses = re.split(r"[，,；;](?=\s|[^\d\s])", sentence)
+        return sentence if len(clauses) == 1 else sentence[: -len(clauses[-1]) - 1] + self._stop
+
     def join(self, *parts: str) -> str:
         """Parts of a text with the language's gap between them."""
         return ("" if self.request.language == "zh" else " ").join(part for part in parts if part)
@@ -187,7 +192,11 @@ class Editor:
 
     def _sentences(self, pairs: Iterable[tuple[str, str]]) -> str:
         colon = "：" if self.request.language == "zh" else ": "
-        every = (f"{name[:1].upper()}{name[1:]}{colon}{value.rstrip('.。')}{self._stop}" for name, value in pairs)
+        # pH stays pH.
+        every = (
+            f"{name if name[1:2].isupper() else name[:1].upper() + name[1:]}{colon}{value.rstrip('.。')}{self._stop}"
+            for name, value in pairs
+        )
         return self.join(*(each for each in every if not any(_has(each, word) for word in self.orders.banned)))
 
 
@@ -209,9 +218,12 @@ def edit(
         edits.append(Edit("repetition", text, once))
         text = once
     parts = sentences(text)
-    if finish == "length" and len(parts) > 1 and not _ENDED.search(parts[-1]):
-        edits.append(Edit("unfinished", parts.pop().strip()))
-        text = "".join(parts)
+    if finish == "length" and parts and not _ENDED.search(parts[-1]):
+        last = parts.pop().strip()
+        begun = "" if parts else editor.without_last_clause(last)
+        text = "".join(parts) or begun
+        if begun != last:
+            edits.append(Edit("unfinished", last, begun))
     kept: list[str] = []
     whole = sentences(text)
     for sentence in whole:
@@ -260,8 +272,9 @@ class StreamEditor:
         *whole, last = sentences(self._held) or [""]
         self._held = last
         if finish:
-            cut_off = finish == "length" and not _ENDED.search(last) and (whole or self._passed)
-            whole += [] if cut_off else [last]
+            if finish == "length" and not _ENDED.search(last):
+                last = "" if whole or self._passed else self._editor.without_last_clause(last.strip())
+            whole.append(last)
             self._held = ""
         whole = [_LOOP.sub(r"\1", _MARKS.sub("", sentence)) for sentence in whole]
         passing = self._gap + "".join(

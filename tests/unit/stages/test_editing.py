@@ -51,6 +51,23 @@ def test_a_sentence_that_was_cut_off_goes_but_never_the_only_one():
     assert edits_of("It folds fast. It is light", "stop")[0] == "It folds fast. It is light"
 
 
+def test_the_only_sentence_ends_at_its_last_comma_where_it_was_cut_off():
+    written = "The Volta weighs 213 g, holds 10,000 mAh, and has two"
+    assert edits_of(written, "length", POWER_BANK) == (
+        "The Volta weighs 213 g, holds 10,000 mAh.",
+        [("unfinished", written, "The Volta weighs 213 g, holds 10,000 mAh.")],
+    )
+    tea = Request(language="zh", title="高山乌龙茶礼盒")
+    assert edits_of("高山乌龙茶礼盒，清香回甘，品质", "length", tea)[0] == "高山乌龙茶礼盒，清香回甘。"
+    assert StreamEditor(Editor(tea, QWEN))("高山乌龙茶礼盒，清香回甘，品质", "length") == "高山乌龙茶礼盒，清香回甘。"
+    assert edits_of("It holds 10,000 mAh and", "length", POWER_BANK)[0] == "It holds 10,000 mAh and"
+
+
+def test_a_name_of_mixed_case_is_stated_as_it_is():
+    serum = Request(title="Serum", attributes=(("pH", "3.5"), ("warning", "keep out of the eyes")))
+    assert edits_of("It costs $5.", request=serum)[0] == "Serum. pH: 3.5. Warning: keep out of the eyes."
+
+
 @pytest.mark.parametrize(
     "named",
     ["Only 499 EUR today.", "It costs 499.00 EUR.", "Yours for €499!", "Get 20% off this week.", "It weighs 11.5 kg."],
