@@ -88,6 +88,8 @@ def measure(name: str, precision: str, tokens: int, rounds: int, products: list[
         command = [sys.executable, "-m", "benchmarks.decoders", "--export", f"{name}/{precision}", str(models)]
         exported = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, check=True, text=True).stdout
         found = json.loads(exported.splitlines()[-1])
+        for other in ("prompter", "text_optimizer"):  # they get the wording too
+            shutil.rmtree(models / other)
         found["files_mb"] = sum(file.stat().st_size for file in _files(folder / "1")) / 1e6
         prompts = Prompts.load(folder / "1" / "prompts.json")
         options = ServerOptions(model_roots=[models], http_port=0, grpc_port=0, metrics_port=0)

@@ -43,7 +43,7 @@ def test_the_container_gets_every_package_that_the_steps_import():
                 imported |= {name.split(".")[0] for name in names}
     own = {"stages", "decoding", "triton_python_backend_utils", "piper"}  # piper-tts is an extra, GPL-3.0
     packages = packages_distributions()
-    wanted = {packages[name][0].lower() for name in imported - sys.stdlib_module_names - own}
+    wanted = {packages[name][0].lower().replace("_", "-") for name in imported - sys.stdlib_module_names - own}
     installed = re.search(r"pip install (.*?)&&", README, re.DOTALL)[1]
     assert wanted <= {name.split("<")[0].lower() for name in re.findall(r"[\w<-]+", installed)}
 
@@ -96,5 +96,5 @@ def test_use_it(server, tmp_path):
     code = lines.replace("grpc://localhost:8001", f"grpc://{server.grpc_url}")
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert "(384,)" in run.stdout and len(run.stdout.split()) > 30
+    assert "(384,)" in run.stdout and len(run.stdout.split()) > 20
     assert (tmp_path / "cup.png").read_bytes().startswith(b"\x89PNG")
