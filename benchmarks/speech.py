@@ -36,7 +36,7 @@ from export.sources import fetch
 from networks.transcriber import Transcriber as TinyTranscriber
 from stages.audio import MAX_SECONDS, RATE, log_mel
 from stages.kokoro import Kokoro
-from stages.speech import Script, Speaker, choose, join, read_aloud
+from stages.speech import Script, Speaker, choose, encode_script, join
 from stages.spoken import level
 from stages.transcript import Transcriber
 from stages.vits import Vits
@@ -67,7 +67,7 @@ class Voice:
         """Samples float32 at the voice's rate, as the file that a caller gets holds them."""
         parts = [
             self.session.run([self.speaker.output], self.speaker.inputs(ids, self.name, 1.0))[0].reshape(-1)
-            for ids in read_aloud(self.speaker, self.name, text)
+            for ids in encode_script(self.speaker, self.name, text)
         ]
         return level(join(parts, self.speaker.rate), self.speaker.rate)
 

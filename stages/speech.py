@@ -112,7 +112,7 @@ class Speaker(Protocol):
 
 
 def choose(speakers: Sequence[Speaker], script: Script) -> tuple[Speaker, str]:
-    """Who speaks a script, and with which voice: the voice asked for, else the language's first, else the script's.
+    """Who speaks a script, and with which voice: the one asked for, or the first of the language asked for or written.
 
     Raises:
         StageError: ``invalid_input`` on field ``VOICE`` or ``LANGUAGE``: one that is not there, or both, and the voice
@@ -125,14 +125,14 @@ def choose(speakers: Sequence[Speaker], script: Script) -> tuple[Speaker, str]:
     if voice is None:
         language = language or ("zh" if _CHINESE.search(script.text) and "zh" in spoken.values() else "en")
         voice = next((name for name, speaks in spoken.items() if speaks == language), next(iter(spoken)))
-    elif spoken.get(voice) != (language or spoken.get(voice)) or voice not in spoken:
+    elif voice not in spoken or language not in (None, spoken[voice]):
         known = ", ".join(name for name, speaks in spoken.items() if speaks == (language or speaks))
         why = "is unknown" if voice not in spoken else f"speaks {spoken[voice]}, not {language}"
         raise invalid("VOICE", f"{voice[:40]!r} {why}; send one of {known}, or leave the field out")
     return next(speaker for speaker in speakers if voice in speaker.voices), voice
 
 
-def read_aloud(speaker: Speaker, voice: str, text: str, field: str = "SCRIPT") -> list[np.ndarray]:
+def encode_script(speaker: Speaker, voice: str, text: str, field: str = "SCRIPT") -> list[np.ndarray]:
     """The ids of each sentence, int64 [phonemes]; never empty.
 
     Args:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from stages import speech
 from stages.errors import StageError
 from stages.kokoro import Kokoro, cut
-from stages.speech import MAX_PHONEMES, Script, choose, join, read_aloud, read_script
+from stages.speech import MAX_PHONEMES, Script, choose, encode_script, join, read_script
 from stages.speech_text import MAX_SENTENCE, sentences, words
 from stages.vits import Vits
 
@@ -115,7 +115,7 @@ def speakers(tmp_path):
 
 def said(speakers, text: str, voice: str | None = None, language: str | None = None) -> list[np.ndarray]:
     speaker, name = choose(speakers, Script(text, voice=voice, language=language))
-    return read_aloud(speaker, name, text)
+    return encode_script(speaker, name, text)
 
 
 def test_ids_begin_and_end_and_have_blanks_between(speakers) -> None:

@@ -7,7 +7,7 @@ import triton_python_backend_utils as pb_utils
 
 from stages.kokoro import Kokoro
 from stages.moderation import refuse_blocked
-from stages.speech import choose, join, read_aloud, read_script
+from stages.speech import choose, encode_script, join, read_script
 from stages.triton import Queued, call, value
 from stages.vits import Vits
 
@@ -27,7 +27,7 @@ class TritonPythonModel(Queued):
         script = read_script(*(value(request, name) for name in FIELDS))
         speaker, voice = choose(self.speakers, script)
         parts = []
-        for ids in read_aloud(speaker, voice, script.text):
+        for ids in encode_script(speaker, voice, script.text):
             script.in_time()
             parts.append(call(speaker.model, speaker.inputs(ids, voice, script.speed), speaker.output).reshape(-1))
         samples = join(parts, speaker.rate)
