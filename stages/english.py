@@ -67,7 +67,7 @@ def _letter_or_word(word: str, beside: list[str]) -> str:
     return " ".join(_word(part) for part in _latin(word).split())
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=5_000)
 def _word(word: str) -> str:
     """The phonemes of one word in small Latin letters."""
     known = _dictionary()

@@ -97,7 +97,7 @@ def digits(written: str) -> str:
 
 
 def _amount(written: str, unit: str) -> str:
-    return (("两" if written == "2" else number(written)) if unit else number(written)) + unit
+    return ("两" if unit and written == "2" else number(written)) + unit
 
 
 def _size(match: re.Match[str]) -> str:
