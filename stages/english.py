@@ -73,11 +73,10 @@ def _word(word: str) -> str:
     known = _dictionary()
     if word in known:
         return known[word]
-    stem, apostrophe, ending = word.partition("'")
-    if apostrophe and ending == "s":
-        return _with_s(_word(stem))
-    if apostrophe:
-        return _word(stem + ending)
+    if word.endswith("'s"):
+        return _with_s(_word(word[:-2].replace("'", "")))
+    if "'" in word:
+        return _word(word.replace("'", ""))
     for plural, singular in (("ies", "y"), ("es", ""), ("s", "")):
         if word.endswith(plural) and word[: -len(plural)] + singular in known:
             return _with_s(known[word[: -len(plural)] + singular])

@@ -36,6 +36,11 @@ def test_a_word_in_no_dictionary_is_guessed(brand: str) -> None:
     assert any(sign.isalpha() for sign in pronounce(brand))
 
 
+@pytest.mark.parametrize("odd", ["a'" * 1_000 + "s", "'s", "o'clock's", "''", "a" * 2_000, "b" * 2_000])
+def test_odd_words_are_no_fault(odd: str) -> None:
+    assert isinstance(pronounce(odd), str)
+
+
 @pytest.mark.parametrize("nothing", ["", " ", "-"])
 def test_no_word_no_phonemes(nothing: str) -> None:
     assert pronounce(nothing) == ""
