@@ -201,11 +201,6 @@ def test_the_server_stops_at_the_deadline_by_itself(server):
 NOTE = "Handmade in Portugal from recycled glass."
 
 
-def of_the_note(text):
-    """Whether a copy says something that only the note told it."""
-    return any(word in text.lower() for word in ("recycled", "portug", "handmade", "hand-made"))
-
-
 @pytest.fixture(scope="module")
 def note(server):
     """A spoken note: the voice's own."""
@@ -214,23 +209,28 @@ def note(server):
 
 
 def test_what_is_said_in_a_note_is_written_down_and_goes_into_the_copy(vitrina, note):
+    """The text is the one that the same words give when they are written."""
     carafe = Product("Water carafe, 1 litre", audio=note)
-    sampling = Sampling(seed=7)
+    sampling, silent = Sampling(seed=7), replace(carafe, audio=None)
     made = vitrina.generate(carafe, want={"text", "transcript", "condition"}, sampling=sampling)
-    assert of_the_note(made.transcript) and of_the_note(made.text)
-    silent = replace(carafe, audio=None)
-    assert not of_the_note(vitrina.generate(silent, want={"text"}, sampling=sampling).text)
-    told = {"condition": made.condition, "transcript": NOTE}
-    assert of_the_note(vitrina.generate(silent, want={"text"}, sampling=sampling, **told).text)
+    assert "recycled glass" in made.transcript.lower()
+    texts = [
+        vitrina.generate(silent, want={"text"}, sampling=sampling, condition=made.condition, transcript=transcript).text
+        for transcript in (made.transcript, None)
+    ]
+    assert texts[0] == made.text != texts[1]
 
 
 def test_a_note_goes_into_streams_variants_and_results(vitrina, note):
     carafe, sampling = Product("Water carafe, 1 litre", audio=note), Sampling(seed=7)
-    assert of_the_note("".join(piece.text for piece in vitrina.stream(carafe, sampling=sampling)))
-    made = vitrina.variants(carafe, 3, sampling=sampling, task="description")
-    assert any(of_the_note(each.text) for each in made.listings)
-    (result,) = vitrina.iter_results(carafe, {"text"}, sampling=sampling)
-    assert of_the_note(result.value.text)
+    silent = replace(carafe, audio=None)
+
+    def texts(product):
+        (result,) = vitrina.iter_results(product, {"text"}, sampling=sampling)
+        variants = vitrina.variants(product, 3, sampling=sampling, task="description").listings
+        return "".join(piece.text for piece in vitrina.stream(product, sampling=sampling)), variants, result.value.text
+
+    assert all(told != untold for told, untold in zip(texts(carafe), texts(silent), strict=True))
 
 
 def test_a_spoken_title_names_the_product(vitrina):
