@@ -4,8 +4,8 @@ What may not stay goes by whole sentences: an unfinished end, a repetition, a pr
 that belongs to another attribute (`stages.figures`), a statement on safety that the facts do not make
 (`stages.safety`), a word of the prompt's own examples, a banned word, what is beyond the channel's length. What is left
 names the product all the same. Attributes on safety are put behind the text as they were given; where a task has to
-name every attribute (a delivery's carrier and number), so are the others. No word is corrected: of eleven corrections
-that Harper made in 240 copies one was right.
+name every attribute (a delivery's carrier and number), so are the others. No word is corrected: a checker of grammar
+took away more than it gave ("kilocalories" became "calories").
 """
 
 from __future__ import annotations
@@ -157,9 +157,7 @@ class Editor:
         """What is said where nothing of a text may stay: the task's own sentence, or title and attributes as given."""
         if self._text.fallback:
             return self._text.fallback
-        title = self.request.title.rstrip(".。")
-        facts = self._sentences(self.request.attributes)
-        return self.join(f"{title}{self._stop}" if title else "", facts)
+        return self.join(self._title_sentence(), self._sentences(self.request.attributes))
 
     def names(self, text: str) -> bool:
         """Whether the text holds a third of the title's words."""
@@ -174,7 +172,7 @@ class Editor:
         if self._text.fallback or self.names(text):
             return ""
         if any(value.casefold() in text.casefold() for _, value in self.request.attributes):
-            return f"{self.request.title.rstrip('.。')}{self._stop}"
+            return self._title_sentence()
         return self.fallback()
 
     def without_last_clause(self, sentence: str) -> str:
@@ -189,6 +187,11 @@ class Editor:
     @property
     def _stop(self) -> str:
         return "。" if self.request.language == "zh" else "."
+
+    def _title_sentence(self) -> str:
+        """The title with a full stop; nothing where there is none, or a banned word stands in it."""
+        title = self.request.title.rstrip(".。")
+        return "" if not title or any(_has(title, word) for word in self.orders.banned) else title + self._stop
 
     def _sentences(self, pairs: Iterable[tuple[str, str]]) -> str:
         colon = "：" if self.request.language == "zh" else ": "
@@ -280,7 +283,7 @@ class StreamEditor:
         passing = self._gap + "".join(
             sentence for sentence in whole if sentence and not self._editor.objection(sentence)
         )
-        self._named |= self._editor.names("".join(whole))
+        self._named |= bool(whole) and self._editor.names("".join(whole))
         if not self._passed:
             passing = passing.lstrip()
             if passing and self._named:

@@ -15,7 +15,6 @@ from stages import mandarin
 from stages.english import pronounce
 from stages.speech_text import sentences, speakable
 
-MODEL = "speech_decoder_zh"
 #: espeak-ng's phonemes → Kokoro's, in this order.
 _SIGNS = (("ʔn̩", "tn"), ("n̩", "ᵊn"), ("ʔ", "t"), ("tʃ", "ʧ"), ("dʒ", "ʤ"), ("eɪ", "A"), ("aɪ", "I"), ("ɔɪ", "Y"),
           ("aʊ", "W"), ("oʊ", "O"), ("əl", "ᵊl"), ("ɜː", "ɜɹ"), ("ɚ", "əɹ"), ("ɐ", "ə"), ("ɪə", "iə"), ("ɬ", "l"),
@@ -29,7 +28,7 @@ class Kokoro:
         folder: of ``kokoro.json`` and ``styles.npy``, float32 [voices, lengths, 256].
     """
 
-    model = MODEL
+    model = "speech_decoder_zh"
     output = "audio"
 
     def __init__(self, folder: Path) -> None:
@@ -39,18 +38,16 @@ class Kokoro:
         self._ids: dict[str, int] = facts["phoneme_ids"]
         self._styles = np.load(folder / "styles.npy", mmap_mode="r")
 
-    def sentences(self, text: str, voice: str) -> list[np.ndarray]:
-        """The ids of each sentence, int64 [phonemes]; a long one is cut at a pause."""
+    def sentences(self, text: str, voice: str) -> list[str]:
+        """The phonemes of each sentence; a long one is cut at a pause."""
         if self.voices[voice] == "zh":
             said = [mandarin.transcribe(sentence, _english) for sentence in mandarin.sentences(text)]
         else:
             said = [_english(sentence) for sentence in sentences(text)]
         longest = self._styles.shape[1]
-        return [
-            self._encode(piece) for sentence in said for piece in cut(sentence, longest) if any(map(str.isalpha, piece))
-        ]
+        return [piece for sentence in said for piece in cut(sentence, longest)]
 
-    def _encode(self, phonemes: str) -> np.ndarray:
+    def encode(self, phonemes: str) -> np.ndarray:
         """int64 [ids] with the pad at both ends; a phoneme without id is left out."""
         return np.array([0, *(self._ids[sign] for sign in phonemes if sign in self._ids), 0], np.int64)
 

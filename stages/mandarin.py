@@ -18,7 +18,8 @@ import yaml
 from misaki.transcription import pinyin_to_ipa
 from pypinyin import Style, lazy_pinyin
 
-HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+from stages.text import HAN
+
 #: Digits of the shortest number that is no amount but a code, read digit by digit.
 CODE_DIGITS = 9
 #: Words before which two is 两; after 第 it is 二 all the same.
@@ -164,7 +165,7 @@ def _rules() -> tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str
         (re.compile(r"(?<![\d:])(\d+):(\d+)(?![\d:])"), lambda m: f"{number(m[1])}比{number(m[2])}"),
         (
             re.compile(
-                rf"(?<![\w.-])([-])?({_NUMBER})\s?(?:°C|摄氏度|°)\s*[~到至-]\s*([-])?({_NUMBER})\s?(?:°C|摄氏度|°)"
+                rf"(?<![A-Za-z\d.-])(-)?({_NUMBER})\s?(?:°C|摄氏度|°)\s*[~到至-]\s*(-)?({_NUMBER})\s?(?:°C|摄氏度|°)"
             ),
             lambda m: f"{'零下' * bool(m[1])}{number(m[2])}到{'零下' * bool(m[3])}{number(m[4])}摄氏度",
         ),

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from stages.errors import StageError, invalid, too_large
-from stages.mandarin import HAN
+from stages.text import HAN
 
 MAX_SCRIPT = 2_000  # characters that one request may have spoken: about two minutes
 MAX_PHONEMES = 4_000  # about one a character, but a list of prices or of capitals to spell has ten
@@ -22,7 +22,8 @@ MAX_TIMEOUT_MS = 3_600_000
 PAUSE = 0.25  # seconds of silence between sentences
 
 #: Scripts that a language's voices read, by the first word of a letter's Unicode name, and as people call them.
-_READ = {"en": ("LATIN", "GREEK", "MODIFIER"), "zh": ("LATIN", "GREEK", "MODIFIER", "CJK", "IDEOGRAPHIC")}
+_LATIN = ("LATIN", "GREEK", "MODIFIER")
+_READ = {"zh": (*_LATIN, "CJK", "IDEOGRAPHIC")}
 _READS = {"en": "English in Latin letters", "zh": "Chinese characters or Latin letters"}
 _CHINESE = re.compile(f"[{HAN}]")
 
@@ -106,7 +107,9 @@ class Speaker(Protocol):
     rate: int
     voices: dict[str, str]
 
-    def sentences(self, text: str, voice: str) -> list[np.ndarray]: ...
+    def sentences(self, text: str, voice: str) -> list[str]: ...
+
+    def encode(self, phonemes: str) -> np.ndarray: ...
 
     def inputs(self, ids: np.ndarray, voice: str, speed: float) -> dict[str, np.ndarray]: ...
 
@@ -145,16 +148,16 @@ def encode_script(speaker: Speaker, voice: str, text: str, field: str = "SCRIPT"
     if len(text) > MAX_SCRIPT:
         raise too_large(field, f"{len(text):,} characters to speak, the limit is {MAX_SCRIPT:,}; shorten the text")
     language = speaker.voices[voice]
-    if (foreign := _foreign(text, _READ[language])) is not None:
-        why = f"which the voice {voice} ({language}) does not read; send {_READS[language]}"
+    if (foreign := _foreign(text, _READ.get(language, _LATIN))) is not None:
+        why = f"which the voice {voice} ({language}) does not read; send {_READS.get(language, 'Latin letters')}"
         raise invalid(field, f"has {text[foreign]!r} at character {foreign}, {why}")
-    said = speaker.sentences(text, voice)
+    said = [phonemes for phonemes in speaker.sentences(text, voice) if any(map(str.isalpha, phonemes))]
     if not said:
         raise invalid(field, f"holds nothing that can be spoken in its {len(text)} characters; send words")
     if (length := sum(map(len, said))) > MAX_PHONEMES:
         why = "numbers in words and capitals letter by letter take many"
         raise too_large(field, f"{length:,} phonemes, the limit is {MAX_PHONEMES:,}; shorten the text ({why})")
-    return said
+    return [speaker.encode(phonemes) for phonemes in said]
 
 
 def _foreign(text: str, read: tuple[str, ...]) -> int | None:

@@ -17,6 +17,9 @@ MAX_TITLE_BYTES = 8_192  # sixty times a long shop title; the encoder reads the 
 MAX_TOKENS = 128  # what the sentence encoder was trained with, [CLS] and [SEP] included
 BUCKETS = (16, 32, 64, MAX_TOKENS)  # padded lengths, so that requests of about one length share a batch
 
+#: Chinese characters, for a class of a regular expression.
+HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+
 #: Format characters that spelling needs: the joiners of emoji families and of Persian and Indic words.
 _JOINERS = "\u200c\u200d"
 #: Dropped: controls, bidi overrides and other invisible format characters, surrogates, private use.

@@ -17,7 +17,6 @@ from stages.english import pronounce
 from stages.errors import StageError
 from stages.speech_text import sentences
 
-MODEL = "speech_decoder"
 _BEGIN, _END, _BETWEEN = "^", "$", "_"
 #: espeak's library keeps its voice in a global of the process.
 _LOCK = threading.Lock()
@@ -34,7 +33,7 @@ class Vits:
         StageError: ``not_ready``: espeak's phonemes are asked for and piper-tts is not installed.
     """
 
-    model = MODEL
+    model = "speech_decoder"
     output = "output"
 
     def __init__(self, folder: Path, espeak: bool | None = None) -> None:
@@ -46,12 +45,11 @@ class Vits:
         from_espeak = facts["phonemes"] == "espeak" if espeak is None else espeak
         self._phonemes = _espeak(facts["espeak_voice"]) if from_espeak else lambda sentence: [pronounce(sentence)]
 
-    def sentences(self, text: str, voice: str) -> list[np.ndarray]:
-        """The ids of each sentence, int64 [phonemes]."""
-        said = [phonemes for sentence in sentences(text) for phonemes in self._phonemes(sentence)]
-        return [self._encode(phonemes) for phonemes in said if any(map(str.isalpha, phonemes))]
+    def sentences(self, text: str, voice: str) -> list[str]:
+        """The phonemes of each sentence."""
+        return [phonemes for sentence in sentences(text) for phonemes in self._phonemes(sentence)]
 
-    def _encode(self, phonemes: str) -> np.ndarray:
+    def encode(self, phonemes: str) -> np.ndarray:
         """int64 [ids]: begin, each phoneme with the blank that follows it, end; a phoneme without id is left out."""
         ids = [*self._ids[_BEGIN], *self._ids[_BETWEEN]]
         for phoneme in phonemes:

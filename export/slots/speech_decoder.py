@@ -19,9 +19,9 @@ from export.recipe import Slot
 
 #: What the network must take and give, with the number of dims. `scales` are noise, length and noise of the durations.
 INPUTS = {"input": ("tensor(int64)", 2), "input_lengths": ("tensor(int64)", 1), "scales": ("tensor(float)", 1)}
+OUTPUTS = {"output": ("tensor(float)", 4)}
 #: Where phonemes may come from (see `stages.vits`).
 PHONEMES = ("dictionary", "espeak")
-OUTPUTS = {"output": ("tensor(float)", 4)}
 
 
 def build(checkpoint: Path, slot: Slot, out: Path) -> None:
@@ -40,10 +40,7 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
     """
     network = _network(checkpoint)
     session = ort.InferenceSession(network, providers=["CPUExecutionProvider"])
-    for kind, wanted, given in (("inputs", INPUTS, session.get_inputs()), ("outputs", OUTPUTS, session.get_outputs())):
-        found = {tensor.name: (tensor.type, len(tensor.shape)) for tensor in given}
-        if found != wanted:
-            raise ValueError(f"{network.name}: {kind} {found}, expected {wanted}; take a piper voice of one speaker")
+    check_ports(session, INPUTS, OUTPUTS, network.name, "take a piper voice of one speaker")
     config = json.loads(network.with_name(f"{network.name}.json").read_text(encoding="utf-8"))
     if config["phoneme_type"] != "espeak" or config["num_speakers"] != 1:
         raise ValueError(
@@ -68,6 +65,22 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
     }
     shutil.copy(network, out / "model.onnx")
     (out / "vits.json").write_text(json.dumps(speech, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def check_ports(session: ort.InferenceSession, inputs: dict, outputs: dict, name: str, mend: str) -> None:
+    """Holds a network's ports against those that are expected: name → type and number of dims.
+
+    Args:
+        name: of the network's file.
+        mend: what to do where they differ.
+
+    Raises:
+        ValueError: they differ.
+    """
+    for kind, wanted, given in (("inputs", inputs, session.get_inputs()), ("outputs", outputs, session.get_outputs())):
+        found = {tensor.name: (tensor.type, len(tensor.shape)) for tensor in given}
+        if found != wanted:
+            raise ValueError(f"{name}: {kind} {found}, expected {wanted}; {mend}")
 
 
 def _network(folder: Path) -> Path:

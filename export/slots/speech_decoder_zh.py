@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper
 from export.parity import difference
 from export.pipeline import AXES
 from export.recipe import Slot
+from export.slots.speech_decoder import check_ports
 from stages.speech import SPEEDS
 
 #: What the network must take and give, with the number of dims.
@@ -44,10 +45,7 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
     if not voices or not (checkpoint / "vocab.json").is_file() or not (checkpoint / "model.onnx").is_file():
         raise ValueError(f"{checkpoint}: expected model.onnx, vocab.json and a <voice>.bin for each voice")
     session = ort.InferenceSession(checkpoint / "model.onnx", providers=["CPUExecutionProvider"])
-    for kind, wanted, given in (("inputs", INPUTS, session.get_inputs()), ("outputs", OUTPUTS, session.get_outputs())):
-        found = {tensor.name: (tensor.type, len(tensor.shape)) for tensor in given}
-        if found != wanted:
-            raise ValueError(f"model.onnx: {kind} {found}, expected {wanted}; take a Kokoro export of kokoro-onnx")
+    check_ports(session, INPUTS, OUTPUTS, "model.onnx", "take a Kokoro export of kokoro-onnx")
     if unread := [voice for voice in voices if voice[0] not in LANGUAGES]:
         raise ValueError(f"voices {', '.join(unread)}: only those that begin with {' or '.join(LANGUAGES)} can be read")
     first = str(slot.options.get("first", voices[0]))

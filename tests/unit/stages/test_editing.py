@@ -286,6 +286,12 @@ def test_a_text_whose_first_sentence_went_names_its_product_all_the_same():
     )
 
 
+def test_a_banned_word_of_the_title_does_not_come_back_with_it():
+    written = "The power bank Volta is here. It weighs 213 g."
+    assert edits_of(written, request=POWER_BANK, banned=("volta",))[0] == "It weighs 213 g."
+    assert "Volta" not in edits_of("The Volta. Order!", request=POWER_BANK, banned=("volta",))[0]
+
+
 def test_a_text_from_which_nothing_went_is_left_without_the_name():
     assert edits_of("It weighs 213 g.", request=POWER_BANK) == ("It weighs 213 g.", [])
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.mandarin import HAN, number, sentences, transcribe
+from stages.mandarin import number, sentences, transcribe
+from stages.text import HAN
 
 SPOKEN = {
     "容量500ml，净重1.5kg": "容量五百毫升, 净重一点五公斤",
@@ -19,6 +20,7 @@ SPOKEN = {
     "适合5-10岁": "适合五到十岁",
     "含100%棉，降5%~10%": "含百分之一百棉, 降百分之五到百分之十",
     "-5℃~40℃": "零下五到四十摄氏度",
+    "工作温度-5℃~40℃": "工作温度零下五到四十摄氏度",
     "低至-20°C": "低至零下二十摄氏度",
     "110-240V~50/60Hz": "一百一十到二百四十伏, 五十或六十赫兹",
     "A4纸，USB-C接口": "A 四纸, USB C接口",
