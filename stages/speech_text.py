@@ -28,6 +28,7 @@ UNITS = {
     "m²": ("square meter", "square meters"),
     "m³": ("cubic meter", "cubic meters"),
     "sq ft": ("square foot", "square feet"),
+    "g/m²": ("gram per square meter", "grams per square meter"),
     "mg": ("milligram", "milligrams"),
     "g": ("gram", "grams"),
     "kg": ("kilogram", "kilograms"),

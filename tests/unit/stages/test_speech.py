@@ -27,6 +27,7 @@ SPOKEN = {
     "2 in the box, 4 in.": "two in the box, four inches.",
     "6 ft, 1 ft": "six feet, one foot",
     "1.5 L, 1 kg, 350 ml": "one point five liters, one kilogram, three hundred fifty milliliters",
+    "200 g/m², matt": "two hundred grams per square meter, matt",
     "5 m² rug": "five square meters rug",
     "a 2-year warranty": "a two-year warranty",
     "10-15 kg": "ten to fifteen kilograms",
