@@ -34,7 +34,7 @@ from export import recipe
 from export.sources import fetch
 from stages.audio import MAX_SECONDS, RATE, log_mel, read_audio
 from stages.transcript import Transcriber
-from training.speech import WHISPER, WHISPER_SHA256
+from training.speech import whisper_folder
 
 NOTES = Path(__file__).parent / "data" / "hearing.yaml"
 RECORDINGS = NOTES.with_suffix("")
@@ -135,7 +135,7 @@ def main(
     slot = recipe.load(name).slot("transcriber")
     networks = {
         f"recipe {name}": fetch(slot.sources, slot.sha256),
-        "whisper-tiny.en": fetch(WHISPER, WHISPER_SHA256),
+        "whisper-tiny.en": whisper_folder(),
     }
     table = Table("network", "English words wrong", "Chinese characters wrong", "language right", "real-time factor",
                   *(f"{length} s note" for length in LENGTHS), "memory", "to fetch")  # fmt: skip

@@ -32,7 +32,6 @@ from scipy.signal import resample_poly
 from benchmarks.hearing import characters, errors
 from benchmarks.serving import REPOSITORY, JsonFile, write_json
 from benchmarks.speech_sentences import DATA
-from export.sources import fetch
 from networks.transcriber import Transcriber as TinyTranscriber
 from stages.audio import MAX_SECONDS, RATE, log_mel
 from stages.kokoro import Kokoro
@@ -40,7 +39,7 @@ from stages.speech import Script, Speaker, choose, encode_script, join
 from stages.spoken import level
 from stages.transcript import Transcriber
 from stages.vits import Vits
-from training.speech import WHISPER, WHISPER_SHA256
+from training.speech import whisper_folder
 
 MODELS = REPOSITORY / "model_repository" / "models"
 FILES = MODELS / "synthesizer" / "1"  # what the voices are described by
@@ -75,7 +74,7 @@ class Voice:
 def listener(language: str, threads: int) -> Listener:
     """Sound at whisper's rate → the words in it."""
     if language == "en":
-        tiny = TinyTranscriber(fetch(WHISPER, WHISPER_SHA256))
+        tiny = TinyTranscriber(whisper_folder())
         return lambda samples: tiny(log_mel(np.pad(samples, (0, MAX_SECONDS * RATE - len(samples)))))
     served = Transcriber(MODELS / "transcriber" / "1", threads=threads)
     return lambda samples: served(log_mel(samples)[None])[0].text

@@ -56,15 +56,15 @@ class Layer(nn.Module):
 
 
 class Head(nn.Module):
-    """Whisper's states [B, positions, 384] → audio_embedding [B, 384] of unit length and audio_tokens [B, 8, 384].
+    """Whisper's states [B, positions, S] → audio_embedding [B, 384] of unit length and audio_tokens [B, 8, 384].
 
-    Whisper's states carry their position, so that none is added here.
+    Whisper's states carry their position, so that none is added here. `states_width` is S, whisper's own width.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, states_width: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(whisper.WIDTH)
-        self.shorten = nn.Conv1d(whisper.WIDTH, HIDDEN, FOLD, stride=FOLD)
+        self.norm = nn.LayerNorm(states_width)
+        self.shorten = nn.Conv1d(states_width, HIDDEN, FOLD, stride=FOLD)
         self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
         self.heard = nn.LayerNorm(HIDDEN)
         self.queries = nn.Parameter(torch.randn(TOKENS, HIDDEN) * 0.5)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from networks.whisper import FEED, HEADS, LAYERS, MELS, POSITIONS, WIDTH, read_ctranslate2
+from networks.whisper import HEAD_WIDTH, MELS, POSITIONS, Shape, read_ctranslate2
 
 TOKEN_POSITIONS = 448  # of the decoder
 MAX_TOKENS = TOKEN_POSITIONS // 2
@@ -59,16 +59,17 @@ def load_model(folder: Path) -> WhisperForConditionalGeneration:
         KeyError: the folder's model is not whisper-tiny.
     """
     variables = read_ctranslate2(folder / "model.bin")
+    shape = Shape.of(variables)
     model = WhisperForConditionalGeneration(
         WhisperConfig(
             vocab_size=len(variables["decoder/embeddings/weight"]),
-            d_model=WIDTH,
-            encoder_layers=LAYERS,
-            decoder_layers=LAYERS,
-            encoder_attention_heads=HEADS,
-            decoder_attention_heads=HEADS,
-            encoder_ffn_dim=FEED,
-            decoder_ffn_dim=FEED,
+            d_model=shape.width,
+            encoder_layers=shape.layers,
+            decoder_layers=shape.layers,
+            encoder_attention_heads=shape.width // HEAD_WIDTH,
+            decoder_attention_heads=shape.width // HEAD_WIDTH,
+            encoder_ffn_dim=4 * shape.width,
+            decoder_ffn_dim=4 * shape.width,
             max_source_positions=POSITIONS,
             max_target_positions=TOKEN_POSITIONS,
             num_mel_bins=MELS,
@@ -84,7 +85,7 @@ def load_model(folder: Path) -> WhisperForConditionalGeneration:
         state |= {f"model.encoder.conv{i}.{part}": variables[f"encoder/conv{i}/{part}"] for part in ("weight", "bias")}
     for side in ("encoder", "decoder"):
         _copy_norm(state, f"model.{side}.layer_norm", variables, f"{side}/layer_norm")
-        for i in range(LAYERS):
+        for i in range(shape.layers):
             ours, theirs = f"model.{side}.layers.{i}", f"{side}/layer_{i}"
             _copy_attention(state, f"{ours}.self_attn", variables, f"{theirs}/self_attention", "qkv")
             if side == "decoder":

@@ -5,7 +5,9 @@ Source: Radford et al. 2022, Robust Speech Recognition via Large-Scale Weak Supe
 
 from __future__ import annotations
 
+import re
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,10 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 MELS = 80
-WIDTH = 384  # of tiny
-HEADS = 6
-LAYERS = 4
-FEED = 4 * WIDTH
+HEAD_WIDTH = 64  # of every whisper
 POSITIONS = 1500  # 30 s at 50 a second
 
 #: Type codes of a CTranslate2 model file.
@@ -56,43 +55,59 @@ def read_ctranslate2(path: Path) -> dict[str, NDArray]:
     return variables
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What whispers differ in: tiny is 384 wide with 4 layers a side, base 512 wide with 6."""
+
+    width: int
+    layers: int
+
+    @classmethod
+    def of(cls, variables: dict[str, NDArray]) -> Shape:
+        """Of a checkpoint's variables; raises KeyError where they have no encoder."""
+        layers = {int(name[1]) for key in variables if (name := re.match(r"encoder/layer_(\d+)/", key))}
+        return cls(variables["encoder/position_encodings/encodings"].shape[1], len(layers))
+
+
 class Layer(nn.Module):
     """A pre-norm transformer layer; the projections of query, key and value are one matrix, as CTranslate2 has them."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.attention_norm = nn.LayerNorm(WIDTH)
-        self.project = nn.Linear(WIDTH, 3 * WIDTH)
-        self.out = nn.Linear(WIDTH, WIDTH)
-        self.feed_norm = nn.LayerNorm(WIDTH)
-        self.widen = nn.Linear(WIDTH, FEED)
-        self.narrow = nn.Linear(FEED, WIDTH)
+        self.heads = width // HEAD_WIDTH
+        self.attention_norm = nn.LayerNorm(width)
+        self.project = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.feed_norm = nn.LayerNorm(width)
+        self.widen = nn.Linear(width, 4 * width)
+        self.narrow = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, N, 384] → the same shape."""
+        """x [B, N, width] → the same shape."""
 
         def heads(part: Tensor) -> Tensor:
-            return part.reshape(x.shape[0], -1, HEADS, WIDTH // HEADS).transpose(1, 2)
+            return part.reshape(x.shape[0], -1, self.heads, HEAD_WIDTH).transpose(1, 2)
 
         query, key, value = (heads(part) for part in self.project(self.attention_norm(x)).chunk(3, -1))
-        weights = (query @ key.transpose(2, 3) * (WIDTH // HEADS) ** -0.5).softmax(-1)
+        weights = (query @ key.transpose(2, 3) * HEAD_WIDTH**-0.5).softmax(-1)
         x = x + self.out((weights @ value).transpose(1, 2).reshape(x.shape))
         return x + self.narrow(F.gelu(self.widen(self.feed_norm(x))))
 
 
 class Encoder(nn.Module):
-    """log_mel [B, 80, frames], 100 frames a second → states [B, ceil(frames / 2), 384].
+    """log_mel [B, 80, frames], 100 frames a second → states [B, ceil(frames / 2), width].
 
     Whisper itself pads every clip to 30 s; here a clip takes as many positions as it has, so that a short one is cheap.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.conv1 = nn.Conv1d(MELS, WIDTH, 3, padding=1)
-        self.conv2 = nn.Conv1d(WIDTH, WIDTH, 3, stride=2, padding=1)
-        self.positions = nn.Parameter(torch.zeros(POSITIONS, WIDTH))
-        self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
-        self.norm = nn.LayerNorm(WIDTH)
+        self.shape = shape
+        self.conv1 = nn.Conv1d(MELS, shape.width, 3, padding=1)
+        self.conv2 = nn.Conv1d(shape.width, shape.width, 3, stride=2, padding=1)
+        self.positions = nn.Parameter(torch.zeros(POSITIONS, shape.width))
+        self.layers = nn.ModuleList(Layer(shape.width) for _ in range(shape.layers))
+        self.norm = nn.LayerNorm(shape.width)
 
     def forward(self, log_mel: Tensor) -> Tensor:
         x = F.gelu(self.conv2(F.gelu(self.conv1(log_mel)))).transpose(1, 2)
@@ -103,19 +118,23 @@ class Encoder(nn.Module):
 
 
 def load_encoder(folder: Path) -> Encoder:
-    """The encoder of a CTranslate2 folder of whisper-tiny, float32, not to be trained.
+    """The encoder of a CTranslate2 folder of a whisper of any size, float32, not to be trained.
 
     Raises:
-        ValueError: the folder's model is not whisper-tiny.
+        ValueError: the folder's model is not whisper.
     """
     variables = read_ctranslate2(folder / "model.bin")
+    try:
+        shape = Shape.of(variables)
+    except KeyError as error:
+        raise ValueError(f"{folder} holds no whisper encoder: {error} is missing") from error
     names = {
         "positions": "position_encodings/encodings",
         "norm.weight": "layer_norm/gamma",
         "norm.bias": "layer_norm/beta",
         **{f"conv{i}.{part}": f"conv{i}/{part}" for i in (1, 2) for part in ("weight", "bias")},
     }
-    for i in range(LAYERS):
+    for i in range(shape.layers):
         for ours, theirs in (
             ("project", "self_attention/linear_0"),
             ("out", "self_attention/linear_1"),
@@ -126,10 +145,10 @@ def load_encoder(folder: Path) -> Encoder:
         for ours, theirs in (("attention_norm", "self_attention"), ("feed_norm", "ffn")):
             names[f"layers.{i}.{ours}.weight"] = f"layer_{i}/{theirs}/layer_norm/gamma"
             names[f"layers.{i}.{ours}.bias"] = f"layer_{i}/{theirs}/layer_norm/beta"
-    encoder = Encoder()
+    encoder = Encoder(shape)
     try:
         arrays = {ours: variables[f"encoder/{theirs}"] for ours, theirs in names.items()}
         encoder.load_state_dict({name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()})
     except (KeyError, RuntimeError) as error:
-        raise ValueError(f"{folder} is not whisper-tiny: {error}") from error
+        raise ValueError(f"{folder} holds no whisper encoder: {error}") from error
     return encoder.requires_grad_(False).eval()

@@ -64,8 +64,8 @@ HIDDEN_SPANS, HIDDEN_LENGTH = 2, 12
 class Data:
     """Clips to learn from, grouped by length, and what they mean.
 
-    `groups`: states float16 [n, positions, 384] with clip numbers [n]; `meaning` [clips] into `bank` [M, 384]; `spoken`
-    [clips, W], each row summing to one over its words, of `words` [W, 384].
+    `groups`: states float16 [n, positions, width] with clip numbers [n]; `meaning` [clips] into `bank` [M, 384];
+    `spoken` [clips, W], each row summing to one over its words, of `words` [W, 384].
     """
 
     groups: list[tuple[Tensor, NDArray[np.int64]]]
@@ -98,7 +98,7 @@ class Data:
         )
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """States [n, positions, 384] of clips of one length, some stretches hidden, and the clips' numbers [n]."""
+        """States [n, positions, width] of clips of one length, some stretches hidden, and the clips' numbers [n]."""
         sizes = np.array([len(rows) for _, rows in self.groups], float)
         states, rows = self.groups[rng.choice(len(sizes), p=sizes / sizes.sum())]
         chosen = rng.choice(len(rows), min(BATCH, len(rows)), replace=False)
@@ -139,7 +139,7 @@ def train(data: Data, checkpoint: Path, report: Callable[[int, str], None]) -> H
     """
     torch.manual_seed(SEED)
     accelerator = Accelerator()
-    head = Head().train()
+    head = Head(data.groups[0][0].shape[-1]).train()
     optimizer = torch.optim.AdamW(head.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     start = 0
     if checkpoint.exists():
@@ -182,10 +182,10 @@ def _board():
     return SummaryWriter(cache_folder() / "training" / "audio")
 
 
-def fingerprint(clips: list[Clip]) -> str:
+def fingerprint(clips: list[Clip], whisper: str) -> str:
     """Changes with what a training run depends on, so that a checkpoint of another one is not gone on with."""
     settings = SEED, STEPS, BATCH, LEARNING_RATE, WARM_UP, WEIGHT_DECAY, TEMPERATURE, SOFT_SHARE, SOFT_TEMPERATURE
-    whole = repr((*settings, WORDS, HIDDEN_SPANS, HIDDEN_LENGTH, folder(clips).name))
+    whole = repr((*settings, WORDS, HIDDEN_SPANS, HIDDEN_LENGTH, folder(clips, whisper).name))
     network = (REPOSITORY / "networks" / "audio_encoder.py").read_text()
     return hashlib.sha256((whole + network).encode()).hexdigest()[:12]
 
@@ -247,8 +247,9 @@ def save(head: Head, path: Path, metadata: dict[str, str]) -> None:
 
 def load(path: Path = WEIGHTS / "model.safetensors") -> Head:
     """The head that :func:`save` wrote, in float32."""
-    head = Head()
-    head.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    state = load_file(path)
+    head = Head(len(state["norm.weight"]))
+    head.load_state_dict({name: value.float() for name, value in state.items()})
     return head.eval()
 
 

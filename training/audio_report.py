@@ -9,13 +9,13 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from export.sources import fetch
 from networks.transcriber import Transcriber
 from stages.audio import MAX_SECONDS, RATE, log_mel, read_audio
 from training import audio
@@ -26,8 +26,7 @@ from training.speech import (
     HELD_OUT_VOICES,
     NAME_VOICES,
     VITS_PACKAGE,
-    WHISPER,
-    WHISPER_SHA256,
+    WHISPERS,
     Clip,
     Spoken,
     engine_versions,
@@ -36,11 +35,13 @@ from training.speech import (
     name_clips,
     names,
     record,
+    whisper_folder,
     words_of,
 )  # fmt: skip
 
 #: Known names that whisper writes down too, beside all held-out ones: a clip takes it a second or more.
 COMPARED = 60
+METRICS = audio.WEIGHTS / "metrics.json"
 _SETTINGS = ("SEED", "STEPS", "BATCH", "LEARNING_RATE", "WEIGHT_DECAY", "TEMPERATURE", "SOFT_SHARE", "WORDS")
 
 
@@ -60,7 +61,7 @@ def transcripts(clips: list[Clip], report: Callable[[int], None]) -> list[str]:
     done: list[str] = json.loads(path.read_text()) if path.exists() else []
     transcriber = None
     for number in range(len(done), len(clips)):
-        transcriber = transcriber or Transcriber(fetch(WHISPER, WHISPER_SHA256))
+        transcriber = transcriber or Transcriber(whisper_folder())
         samples = read_audio(record(clips[number]))
         done.append(transcriber(log_mel(np.pad(samples, (0, MAX_SECONDS * RATE - len(samples))))))
         if number % 20 == 19 or number + 1 == len(clips):
@@ -68,6 +69,18 @@ def transcripts(clips: list[Clip], report: Callable[[int], None]) -> list[str]:
             path.write_text(json.dumps(done))
         report(number + 1)
     return done
+
+
+def recall_by_set(
+    queries: torch.Tensor, clips: list[Clip], products: list[Product], heard: set[str], encoder: TextEncoder
+) -> dict[str, dict[str, float]]:
+    """Recall of clips' embeddings [n, 384] by each of `training.audio.groups` that has a clip."""
+    every = names(products)
+    rows = {
+        name: [i for i, clip in enumerate(clips) if wanted(clip)]
+        for name, wanted in audio.groups(products, heard).items()
+    }
+    return {n: audio.found(queries[r], [clips[i] for i in r], every, encoder) for n, r in rows.items() if r}
 
 
 def evaluate(
@@ -79,21 +92,15 @@ def evaluate(
         heard: the words that training clips say.
         report: told how many clips whisper has written down.
     """
-    every = names(products)
     spoken = name_clips(products)
     embedding = torch.from_numpy(audio.name_features()["embedding"]).float().flatten(0, 1)
-    sets = audio.groups(products, heard)
-
-    def by_set(queries: torch.Tensor, clips: list[Clip]) -> dict[str, Any]:
-        rows = {name: [i for i, clip in enumerate(clips) if wanted(clip)] for name, wanted in sets.items()}
-        return {n: audio.found(queries[r], [clips[i] for i in r], every, encoder) for n, r in rows.items() if r}
-
+    by_set = partial(recall_by_set, products=products, heard=heard, encoder=encoder)
     clips = compared(products)
     place = {clip: i for i, clip in enumerate(spoken)}
     written = transcripts(clips, report)
     embedded = torch.from_numpy(encoder([text.strip(" .!?") or "nothing" for text in written]))
     return {
-        "names": len(every),
+        "names": len(names(products)),
         "recall": by_set(embedding, spoken),
         "compared": {
             "head": by_set(embedding[[place[clip] for clip in clips]], clips),
@@ -107,33 +114,28 @@ def evaluate(
     }
 
 
-def write(metrics: dict[str, Any], seconds: float, clips: int) -> Path:
-    """Writes metrics and card, `seconds` being those of the processor for a step; returns the card's path."""
-    settings = {name: getattr(audio, name) for name in _SETTINGS}
-    metrics = {
-        **metrics,
-        "settings": settings,
-        "clips": clips,
-        "seconds_a_step": round(seconds, 2),
-        "engines": engine_versions(),
-    }
+def write(metrics: dict[str, Any]) -> Path:
+    """Writes metrics and card; returns the card's path."""
     audio.WEIGHTS.mkdir(parents=True, exist_ok=True)
-    (audio.WEIGHTS / "metrics.json").write_text(json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
+    METRICS.write_text(json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
+    engines = metrics["engines"].items()
     path = audio.WEIGHTS / "README.md"
     path.write_text(
         (Path(__file__).parent / "data" / "audio_card.md")
         .read_text(encoding="utf-8")
         .format(
-            clips=clips,
-            steps=audio.STEPS,
+            clips=metrics["clips"],
+            steps=metrics["settings"]["STEPS"],
             words=metrics["words"],
-            seconds=f"{seconds:.2f}",
+            seconds=f"{metrics['seconds_a_step']:.2f}",
             names=metrics["names"],
-            engines=", ".join(f"{name} {version}" for name, version in engine_versions().items() if name != "vits"),
+            engines=", ".join(f"{name} {version}" for name, version in engines if name != "vits"),
             vits=VITS_PACKAGE,
             machine=f"{platform.machine()}, one CPU thread, no GPU, cores shared with other work",
-            settings="\n".join(f"- {name.lower().replace('_', ' ')}: {value}" for name, value in settings.items()),
-            recall=_table(metrics["recall"]),
+            settings="\n".join(
+                f"- {name.lower().replace('_', ' ')}: {value}" for name, value in metrics["settings"].items()
+            ),
+            recall=_table(metrics["recall"], metrics["recall on whisper-base"]),
             compared=_comparison(metrics["compared"]),
         ),
         encoding="utf-8",
@@ -141,9 +143,12 @@ def write(metrics: dict[str, Any], seconds: float, clips: int) -> Path:
     return path
 
 
-def _table(recall: dict[str, dict[str, float]]) -> str:
-    lines = ["| clips | count | @1 | @5 |", "| --- | --- | --- | --- |"]
-    return "\n".join([*lines, *(f"| {n} | {v['clips']} | {v['@1']:.3f} | {v['@5']:.3f} |" for n, v in recall.items())])
+def _table(recall: dict[str, dict[str, float]], other: dict[str, dict[str, float]]) -> str:
+    lines = ["| clips | count | @1 | @5 | whisper-base: @1 | @5 |", "| --- | --- | --- | --- | --- | --- |"]
+    for name, ours in recall.items():
+        shares = " | ".join(f"{of[share]:.3f}" for of in (ours, other[name]) for share in ("@1", "@5"))
+        lines.append(f"| {name} | {ours['clips']} | {shares} |")
+    return "\n".join(lines)
 
 
 def _comparison(compared: dict[str, dict[str, dict[str, float]]]) -> str:
@@ -159,6 +164,8 @@ def _comparison(compared: dict[str, dict[str, dict[str, float]]]) -> str:
 def run(products: list[Product], report: Callable[[str, int, int], None]) -> Path:
     """Records, encodes, trains, evaluates and writes everything; goes on where it was stopped.
 
+    The head is trained on each of `training.speech.WHISPERS`: the first is served, the other one's recall is told.
+
     Args:
         report: told what is being done, how much of it is done, and how much there is.
     """
@@ -166,28 +173,48 @@ def run(products: list[Product], report: Callable[[str, int, int], None]) -> Pat
     from training.texts import embed
 
     spoken_names, phrases = name_clips(products), phrase_clips(products)
-    for what, clips in (("names", spoken_names), ("phrases", phrases)):
-        for done in compute(clips):
-            report(f"recording and encoding {what}", done, len(clips))
     kept_out = held_out_names(products)
     learnt = [clip for clip in spoken_names if audio.is_trained_on(clip, kept_out)] + phrases
-    encoder, path = TextEncoder(), audio.WEIGHTS / "model.safetensors"
-    stamp = cache_folder() / "training" / "audio-trained.json"
-    print_of = audio.fingerprint(learnt)
-    if not (path.exists() and stamp.exists() and json.loads(stamp.read_text())["of"] == print_of):
-        known, rest = read(spoken_names).pick(lambda clip: audio.is_trained_on(clip, kept_out)), read(phrases)
-        data = audio.Data.of(Spoken(learnt, known.states + rest.states), lambda texts: embed(texts, encoder))
-        checkpoint = cache_folder() / "training" / f"audio-{print_of}.pt"
-        worked = []
-
-        def tell(step: int, terms: str) -> None:
-            worked.append(time.process_time())
-            report(f"training: {terms}", step, audio.STEPS)
-
-        head = audio.train(data, checkpoint, tell)
-        audio.save(head, path, {"steps": str(audio.STEPS), "clips": str(len(learnt))})
-        stamp.write_text(json.dumps({"of": print_of, "seconds": (worked[-1] - worked[0]) / (len(worked) - 1)}))
     heard = {word for clip in learnt for word in words_of(clip.means)}
+    encoder = TextEncoder()
+    scratch = cache_folder() / "training"
+
+    def trained(whisper: str, path: Path) -> float:
+        """Trains what is not there yet into `path`; returns the seconds of the processor that a step took."""
+        for what, clips in (("names", spoken_names), ("phrases", phrases)):
+            for done in compute(clips, whisper):
+                report(f"recording and encoding {what} for {whisper}", done, len(clips))
+        stamp, print_of = scratch / f"audio-{whisper}.json", audio.fingerprint(learnt, whisper)
+        if not (path.exists() and stamp.exists() and json.loads(stamp.read_text())["of"] == print_of):
+            known = read(spoken_names, whisper).pick(lambda clip: audio.is_trained_on(clip, kept_out))
+            given = Spoken(learnt, known.states + read(phrases, whisper).states)
+            worked = []
+
+            def tell(step: int, terms: str) -> None:
+                worked.append(time.process_time())
+                report(f"training on {whisper}: {terms}", step, audio.STEPS)
+
+            data = audio.Data.of(given, lambda texts: embed(texts, encoder))
+            head = audio.train(data, scratch / f"audio-{print_of}.pt", tell)
+            audio.save(head, path, {"steps": str(audio.STEPS), "clips": str(len(learnt))})
+            stamp.write_text(json.dumps({"of": print_of, "seconds": (worked[-1] - worked[0]) / (len(worked) - 1)}))
+        return json.loads(stamp.read_text())["seconds"]
+
+    served, other = WHISPERS
+    seconds = trained(served, audio.WEIGHTS / "model.safetensors")
     total = len(compared(products))
     metrics = evaluate(heard, products, encoder, lambda done: report("whisper writes down", done, total))
-    return write({**metrics, "words": len(heard)}, json.loads(stamp.read_text())["seconds"], len(learnt))
+    other_path = scratch / f"audio-{other}.safetensors"
+    trained(other, other_path)
+    embedding, _ = audio.hear(audio.load(other_path), read(spoken_names, other))
+    return write(
+        metrics
+        | {
+            "recall on whisper-base": recall_by_set(embedding, spoken_names, products, heard, encoder),
+            "words": len(heard),
+            "settings": {name: getattr(audio, name) for name in _SETTINGS},
+            "clips": len(learnt),
+            "seconds_a_step": round(seconds, 2),
+            "engines": engine_versions(),
+        }
+    )

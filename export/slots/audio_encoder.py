@@ -1,4 +1,4 @@
-"""Whisper's encoder (tiny.en) with the head that `python -m training audio` trained: log-mel → the fused space."""
+"""Whisper's encoder with the head that `python -m training audio` trained: log-mel → the fused space."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ class Served(nn.Module):
 
 def load(checkpoint: Path, slot: Slot) -> nn.Module:
     """Whisper's encoder of a CTranslate2 folder, and the head that the options `head` and `head_sha256` pin."""
-    head = Head()
+    encoder = load_encoder(checkpoint)
+    head = Head(encoder.shape.width)
     path = fetch(str(slot.options["head"]), str(slot.options["head_sha256"]))
     head.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    return Served(AudioEncoder(load_encoder(checkpoint), head)).eval()
+    return Served(AudioEncoder(encoder, head)).eval()
 
 
 def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from export import onnx, pipeline
 from export.pipeline import Model, Tensor
 from export.slots import audio_encoder as slot
 from networks.audio_encoder import TOKENS, WIDTH, AudioEncoder, Head
-from networks.whisper import MELS, Encoder
+from networks.whisper import MELS, Encoder, Shape
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 MODEL = Model(
@@ -23,7 +23,7 @@ MODEL = Model(
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return AudioEncoder(Encoder(), Head()).eval()
+    return AudioEncoder(Encoder(Shape(384, 4)), Head(384)).eval()
 
 
 def clip(batch: int, frames: int) -> np.ndarray:

@@ -83,7 +83,7 @@ def test_a_stopped_run_goes_on(clips, tmp_path, monkeypatch):
 
 def test_weights_come_back_in_half_precision(clips, tmp_path):
     torch.manual_seed(0)
-    head = audio.Head().eval()
+    head = audio.Head(384).eval()
     audio.save(head, tmp_path / "model.safetensors", {"steps": "0"})
     assert (tmp_path / "model.safetensors").stat().st_size < 10e6
     for a, b in zip(
