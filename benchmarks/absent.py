@@ -28,7 +28,7 @@ from scipy import stats
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from benchmarks.serving import REPOSITORY, JsonFile, bundle, write_json
-from export.pipeline import AXES
+from graph.schema import AXES
 
 ROOTS = tuple(REPOSITORY / "model_repository" / name for name in ("models", "ensembles"))
 KEPT = "text_embedding"

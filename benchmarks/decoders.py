@@ -29,8 +29,8 @@ from benchmarks.copy.products import Product, load
 from benchmarks.serving import REPOSITORY, JsonFile, write_json
 from benchmarks.text_decoder import Served
 from export import build, recipe
-from export.configs import MODELS_ROOT
 from export.sources import fetch
+from graph.configs import MODELS_ROOT
 from server import Server, ServerOptions
 from stages.prompts import Prompts
 from stages.request import Request

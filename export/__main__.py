@@ -13,8 +13,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from export import configs, lint, places, recipe, sources
+from export import places, recipe, sources
 from export.progress import console
+from graph import configs, lint, page
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' bars; ours says what is under way
@@ -129,9 +130,7 @@ def lint_graph(
     parsed = configs.read(roots)
     problems = [str(p) for p in lint.lint(parsed) + [p for r in roots for p in lint.lint_onnx(parsed, r)]]
     if root is None:
-        problems += [
-            f"{path}: differs from export/pipeline.py; run python -m export configs" for path in configs.drift()
-        ]
+        problems += [f"{path}: differs from graph/; run python -m export configs" for path in configs.drift()]
     for problem in problems:
         console.print(f"[red]✗[/] {problem}", highlight=False, soft_wrap=True)
     if problems:
@@ -142,11 +141,9 @@ def lint_graph(
 
 @app.command("configs")
 def write_configs() -> None:
-    """Writes every config.pbtxt, and docs/tensors.md, from the pipeline."""
-    from export import tensors
-
+    """Writes every config.pbtxt, and docs/tensors.md, from the graph."""
     changed = configs.write()
-    tensors.PAGE.write_text(tensors.render(), encoding="utf-8")
+    page.PAGE.write_text(page.render(), encoding="utf-8")
     for path in changed:
         console.print(f"wrote {path.relative_to(configs.MODEL_REPOSITORY.parent)}")
     console.print(f"{len(changed)} files changed")

@@ -20,12 +20,13 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from export import pipeline, sources
-from export.configs import MODELS_ROOT
+from export import sources
 from export.errors import BuildError
 from export.parity import check
 from export.progress import Reporter
 from export.recipe import RECIPES, SLOTS, Recipe, Slot
+from graph import models
+from graph.configs import MODELS_ROOT
 
 #: Rooms and libraries whose change makes an export stale.
 _LIBRARIES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-genai")
@@ -59,7 +60,7 @@ class Built:
 
 
 def key(name: str, slot: Slot) -> str:
-    """The hash of what an export is made from: slot, bytes of the checkpoint, our code, pipeline's tensors, libraries.
+    """The hash of what an export is made from: slot, bytes of the checkpoint, our code, graph's tensors, libraries.
 
     The places that the bytes come from are no part of it.
     """
@@ -73,7 +74,7 @@ def key(name: str, slot: Slot) -> str:
     if "prompts" in slot.options:
         code += [(sources.REPOSITORY / "stages" / f"{stage}.py").read_text() for stage in ("chat", "prompts")]
         code.append((RECIPES / "prompts" / f"{slot.options['prompts']}.yaml").read_text(encoding="utf-8"))
-    declared = [(m.inputs, m.outputs) for m in pipeline.MODELS if m.files.get("model.onnx") == name]
+    declared = [(m.inputs, m.outputs) for m in models.MODELS if m.files.get("model.onnx") == name]
     versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
     whole = json.dumps(
         [slot.model_dump(exclude={"tolerance", "licence", "sources"}), code, repr(declared), versions], sort_keys=True
@@ -175,7 +176,7 @@ def _make(name: str, slot: Slot, checkpoint: Path, out: Path) -> None:
     else:
         from export import onnx  # torch takes seconds to import, and most calls find everything in the cache
 
-        model, network = pipeline.model(name), module.load(checkpoint, slot)
+        model, network = models.model(name), module.load(checkpoint, slot)
         onnx.export(network, model, module.sample, out / "model.onnx")
         rows, reference = onnx.parity(network, model, module.sample, out / "model.onnx")
         np.savez_compressed(out / "reference.npz", **reference)
@@ -186,7 +187,7 @@ def _make(name: str, slot: Slot, checkpoint: Path, out: Path) -> None:
 
 def placements(name: str) -> list[tuple[str, str]]:
     """Where a slot's files go: (model, file name)."""
-    return [(model.name, file) for model in pipeline.MODELS for file, slot in model.files.items() if slot == name]
+    return [(model.name, file) for model in models.MODELS for file, slot in model.files.items() if slot == name]
 
 
 def install(built: Built, models_root: Path) -> None:

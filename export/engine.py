@@ -14,9 +14,10 @@ from types import ModuleType
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from export import pipeline, sources
-from export.configs import MODELS_ROOT
-from export.pipeline import AXES, Model
+from export import sources
+from graph import models
+from graph.configs import MODELS_ROOT
+from graph.schema import AXES, Model
 
 PLAN = "model.plan"
 FINGERPRINT = "model.plan.fingerprint.json"
@@ -91,7 +92,7 @@ def present_gpu() -> Gpu | None:
 
 
 def profile(model: Model) -> dict[str, tuple[tuple[int, ...], ...]]:
-    """The optimization profile: input → its least, usual and most shape, batch first, from the pipeline's axes."""
+    """The optimization profile: input → its least, usual and most shape, batch first, from the graph's axes."""
     return {
         tensor.name: tuple(
             (AXES["batch"][i], *(AXES[d][i] if isinstance(d, str) else d for d in tensor.dims)) for i in range(3)
@@ -141,8 +142,8 @@ def slot_of(model: Model) -> str:
 
 
 def engine_models() -> list[Model]:
-    """The pipeline's models that have an engine."""
-    return [model for model in pipeline.MODELS if model.engine]
+    """The graph's models that have an engine."""
+    return [model for model in models.MODELS if model.engine]
 
 
 def rebuild(model: Model) -> str:
@@ -203,7 +204,7 @@ def verify(folder: Path, model: Model, platform: Platform, *, serving: bool = Fa
     if digest != found.onnx_sha256:
         faults.append(f"built from the ONNX {found.onnx_sha256[:12]}…, {network} is {digest[:12]}…")
     if found.profile != profile(model):
-        faults.append(f"built for the shapes {found.profile}, the pipeline has {profile(model)}")
+        faults.append(f"built for the shapes {found.profile}, the graph has {profile(model)}")
     if platform.library and (found.library, found.version) != (platform.library, platform.version):
         faults.append(f"built by {found.library} {found.version}, here is {platform.library} {platform.version}")
     if platform.gpu and found.gpu is not None and found.gpu != platform.gpu.name:
@@ -227,7 +228,7 @@ def verify(folder: Path, model: Model, platform: Platform, *, serving: bool = Fa
 def verify_all(
     platform: Platform, *, serving: bool = False, models_root: Path = MODELS_ROOT
 ) -> list[Fingerprint | EngineError]:
-    """:func:`verify` of every engine of the pipeline below `models_root`: the fingerprint, or why it is refused."""
+    """:func:`verify` of every engine of the graph below `models_root`: the fingerprint, or why it is refused."""
     found: list[Fingerprint | EngineError] = []
     for model in engine_models():
         try:

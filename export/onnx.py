@@ -1,4 +1,4 @@
-"""torch → ONNX for single-pass networks, with the dynamic axes and names that the pipeline declares, and parity."""
+"""torch → ONNX for single-pass networks, with the dynamic axes and names that the graph declares, and parity."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from export.parity import ParityError, Sample, cases, difference, dynamic_axes, session
-from export.pipeline import AXES, Model
+from graph.schema import AXES, Model
 
 
 def export(network: nn.Module, model: Model, sample: Sample, path: Path) -> None:
-    """Writes `network` as one ONNX file whose inputs, outputs and dynamic axes are the pipeline's.
+    """Writes `network` as one ONNX file whose inputs, outputs and dynamic axes are the graph's.
 
     Raises:
-        ValueError: the network's outputs are not as many as the pipeline declares.
+        ValueError: the network's outputs are not as many as the graph declares.
     """
     torch.manual_seed(0)
     axes = dynamic_axes(model)

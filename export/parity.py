@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from export.pipeline import AXES, Model
 from export.recipe import Slot
+from graph.schema import AXES, Model
 
 BATCHES = (1, 2, 5, 8)
 FEW = 2  # rows of the inputs that are not of the usual size

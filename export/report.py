@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import tritonclient.grpc as triton
 
-from export import pipeline
 from export.build import Built
 from export.parity import check, difference, session
 from export.recipe import Recipe
+from graph import models
+from graph.schema import Tensor
 
 
 def served(built: Built, url: str) -> list[dict]:
@@ -24,7 +25,7 @@ def served(built: Built, url: str) -> list[dict]:
         Rows of ``case``, ``output``, ``torch_onnx`` (as at export) and ``onnx_served``, which a case of more rows than
         the server takes at once does not have.
     """
-    model = pipeline.model(built.slot)
+    model = models.model(built.slot)
     reference = built.reference()
     rows = {(row["case"], row["output"]): dict(row) for row in built.parity()}
     run = session(built.folder / "model.onnx")
@@ -42,7 +43,7 @@ def served(built: Built, url: str) -> list[dict]:
     return list(rows.values())
 
 
-def _tensor(declared: pipeline.Tensor, array: np.ndarray) -> triton.InferInput:
+def _tensor(declared: Tensor, array: np.ndarray) -> triton.InferInput:
     tensor = triton.InferInput(declared.name, array.shape, declared.dtype)
     tensor.set_data_from_numpy(array)
     return tensor
@@ -56,7 +57,7 @@ def report(recipe: Recipe, built: list[Built], url: str | None, out: Path) -> li
     """
     rows, failures = [], []
     for slot in built:
-        single_pass = url is not None and slot.reference() and "model.onnx" in pipeline.model(slot.slot).files
+        single_pass = url is not None and slot.reference() and "model.onnx" in models.model(slot.slot).files
         slot_rows = served(slot, url) if single_pass else slot.parity()
         rows += [{"slot": slot.slot, "precision": recipe.slot(slot.slot).precision, **row} for row in slot_rows]
         try:

@@ -1,4 +1,4 @@
-"""ONNX → TensorRT engines, with the shapes that the pipeline declares as their one dynamic profile.
+"""ONNX → TensorRT engines, with the shapes that the graph declares as their one dynamic profile.
 
 Written against what TensorRT and TensorRT-RTX have in common: strongly typed networks (the ONNX decides the types;
 TensorRT 11 has no other), one profile, capabilities only where the library takes them. What came out is kept and
@@ -24,11 +24,11 @@ from rich.console import Console
 
 from export import engine, parity, sources
 from export.build import Built, place
-from export.configs import MODELS_ROOT
 from export.engine import EngineBuildError, EngineError, Fingerprint, Platform
-from export.pipeline import Model
 from export.progress import Reporter
 from export.recipe import Slot
+from graph.configs import MODELS_ROOT
+from graph.schema import Model
 
 #: Of an engine, as a slot's option `engine_precision` says. tf32 lets matrix products round their inputs to 10 bits of
 #: mantissa, which TensorRT does unless told not to and the parity tolerances of fp32 do not allow.
@@ -127,7 +127,7 @@ def _log(trt: ModuleType):
 
 
 def mismatches(model: Model, found: Iterable[tuple[str, bool, str, tuple[int, ...]]]) -> list[str]:
-    """Where a network's or an engine's tensors differ from what the pipeline declares of `model`.
+    """Where a network's or an engine's tensors differ from what the graph declares of `model`.
 
     Args:
         found: (name, is an input, dtype as Triton names it, shape with the batch axis and -1 for a dynamic one). An
@@ -138,19 +138,19 @@ def mismatches(model: Model, found: Iterable[tuple[str, bool, str, tuple[int, ..
     faults, left = [], dict(declared)
     for name, is_input, dtype, shape in found:
         if left.pop(name, None) is None:
-            faults.append(f"has a tensor {name!r}, which the pipeline does not")
+            faults.append(f"has a tensor {name!r}, which the graph does not")
             continue
         kind, want_dtype, want = declared[name]
         if kind != is_input:
             faults.append(f"{name} is an {'input' if is_input else 'output'}")
         if dtype != want_dtype:
-            faults.append(f"{name} is {dtype}, the pipeline says {want_dtype}")
+            faults.append(f"{name} is {dtype}, the graph says {want_dtype}")
         fits = len(shape) == len(want) and shape[0] == -1
         fits = fits and all(
             have == size or (have == -1 and not is_input) for have, size in zip(shape, want, strict=True)
         )
         if not fits:
-            faults.append(f"{name} is {list(shape)}, the pipeline says {list(want)}")
+            faults.append(f"{name} is {list(shape)}, the graph says {list(want)}")
     return faults + [f"lacks {name!r}" for name in left]
 
 
@@ -162,7 +162,7 @@ def build(model: Model, onnx: Path, to: Target) -> bytes:
     """The serialized engine of `onnx`.
 
     Raises:
-        EngineBuildError: the parser refuses a node (named, with its operator), the tensors are not the pipeline's, or
+        EngineBuildError: the parser refuses a node (named, with its operator), the tensors are not the graph's, or
             the builder fails; what the library said is in the message.
     """
     trt, log = to.library, _log(to.library)
@@ -181,7 +181,7 @@ def build(model: Model, onnx: Path, to: Target) -> bytes:
     sides = ((True, network.num_inputs, network.get_input), (False, network.num_outputs, network.get_output))
     tensors = [(side, get(i)) for side, count, get in sides for i in range(count)]
     if faults := mismatches(model, [(t.name, side, _dtype(t.dtype), tuple(t.shape)) for side, t in tensors]):
-        raise EngineBuildError(f"{model.name}: {onnx} {'; '.join(faults)}; export it again, or mend export/pipeline.py")
+        raise EngineBuildError(f"{model.name}: {onnx} {'; '.join(faults)}; export it again, or mend graph/")
     plan = builder.build_serialized_network(network, _config(builder, model, to))
     if plan is None:
         raise EngineBuildError(
@@ -192,7 +192,7 @@ def build(model: Model, onnx: Path, to: Target) -> bytes:
 
 
 def _config(builder, model: Model, to: Target):
-    """The builder's config: precision, capabilities, and the profile of the pipeline's axes."""
+    """The builder's config: precision, capabilities, and the profile of the graph's axes."""
     trt = to.library
     config, profile = builder.create_builder_config(), builder.create_optimization_profile()
     for name, (least, usual, most) in engine.profile(model).items():
@@ -207,7 +207,7 @@ def _config(builder, model: Model, to: Target):
 
 
 def inspect(model: Model, plan: Path, library: ModuleType) -> None:
-    """Loads the engine and compares its tensors and profile with the pipeline. Needs a GPU: both libraries ask for one.
+    """Loads the engine and compares its tensors and profile with the graph. Needs a GPU: both libraries ask for one.
 
     Raises:
         EngineError: it does not load, or is another network.
@@ -226,7 +226,7 @@ def inspect(model: Model, plan: Path, library: ModuleType) -> None:
     )
     for name, want in engine.profile(model).items():
         if name in inputs and (have := tuple(map(tuple, loaded.get_tensor_profile_shape(name, 0)))) != want:
-            faults.append(f"takes {name} of {have}, the pipeline says {want}")
+            faults.append(f"takes {name} of {have}, the graph says {want}")
     if faults:
         raise EngineError(f"{model.name}: {plan} {'; '.join(faults)}; {engine.rebuild(model)}")
 

@@ -18,7 +18,7 @@ from networks.fusion import ALIGNED, CLASSES, MODALITIES, POOLED, SPATIAL, WIDTH
 class Served(nn.Module):
     """The network, each modality in one tensor (`networks.features`).
 
-    Its condition is given twice: for the caller and for the next steps (see `export.pipeline`).
+    Its condition is given twice: for the caller and for the next steps (see `graph.ensembles`).
     """
 
     def __init__(self, network: nn.Module) -> None:

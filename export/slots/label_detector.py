@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export import pixels
 from export.parity import session
-from export.pipeline import AXES
 from export.recipe import Slot
 from export.slots.label_classifier import compare
+from graph.schema import AXES
 
 
 def build(checkpoint: Path, slot: Slot, out: Path) -> None:

@@ -15,9 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export import pixels
 from export.parity import BATCHES, session
-from export.pipeline import AXES
 from export.recipe import Slot
 from export.slots.label_classifier import compare
+from graph.schema import AXES
 
 HEIGHT = 48
 _STEPS = ["batch", "line_steps"]

@@ -14,8 +14,8 @@ import numpy as np
 import onnxruntime as ort
 
 from export.parity import difference
-from export.pipeline import AXES
 from export.recipe import Slot
+from graph.schema import AXES
 
 #: What the network must take and give, with the number of dims. `scales` are noise, length and noise of the durations.
 INPUTS = {"input": ("tensor(int64)", 2), "input_lengths": ("tensor(int64)", 1), "scales": ("tensor(float)", 1)}

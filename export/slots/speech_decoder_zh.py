@@ -14,9 +14,9 @@ import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 from export.parity import difference
-from export.pipeline import AXES
 from export.recipe import Slot
 from export.slots.speech_decoder import check_ports
+from graph.schema import AXES
 from stages.speech import SPEEDS
 
 #: What the network must take and give, with the number of dims.

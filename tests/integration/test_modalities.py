@@ -43,7 +43,7 @@ def sound(seconds: float = 1.5) -> bytes:
 
 @pytest.fixture(scope="module")
 def items(bundle) -> list[str]:
-    from export.configs import MODELS_ROOT
+    from graph.configs import MODELS_ROOT
 
     with np.load(MODELS_ROOT / "reader" / "1" / "items.npz") as index:
         return [str(name) for name in index["ids"]]

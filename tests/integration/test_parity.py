@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from export import build, pipeline, recipe, report
+from export import build, recipe, report
+from graph import models
+from graph.schema import MAX_BATCH
 
 
 def test_report_is_a_file_of_every_slot(server, tmp_path):
@@ -30,7 +32,7 @@ def test_report_is_a_file_of_every_slot(server, tmp_path):
         if slot in ("speech_decoder", "label_detector"):  # one at a time
             assert all("onnx_served" in row for row in of_slot)
             continue
-        most = pipeline.model(slot).cpu_batch or pipeline.MAX_BATCH
+        most = models.model(slot).cpu_batch or MAX_BATCH
         was_served = {int(row["case"].split()[0].removeprefix("batch=")): "onnx_served" in row for row in of_slot}
         assert was_served == {rows: rows <= most for rows in (1, 2, 5, 8)}, slot
 

@@ -12,7 +12,7 @@ from stages.history import ItemIndex
 
 @pytest.fixture(scope="module")
 def index(bundle) -> ItemIndex:
-    from export.configs import MODELS_ROOT
+    from graph.configs import MODELS_ROOT
 
     return ItemIndex.load(MODELS_ROOT / "recommender" / "1" / "items.npz")
 

@@ -25,7 +25,8 @@ from vitrina_client import (
 )
 from vitrina_client import _requests as core
 
-from export import pipeline
+from graph import models
+from graph.ensembles import ensembles
 from tests.unit.client.answers import answer
 
 MUG = Product(title="Enamel mug")
@@ -397,7 +398,7 @@ def requests_of_every_kind():
 
 @pytest.mark.parametrize("request_", requests_of_every_kind(), ids=lambda request: request.model)
 def test_every_tensor_sent_is_one_the_graph_has(request_):
-    graph = {each.name: each for each in (*pipeline.MODELS, *pipeline.ensembles())}[request_.model]
+    graph = {each.name: each for each in (*models.MODELS, *ensembles())}[request_.model]
     inputs = {tensor.name: tensor for tensor in graph.inputs}
     sent = request_.within(1.0).inputs
     assert sent.keys() <= inputs.keys()

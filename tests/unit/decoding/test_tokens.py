@@ -36,7 +36,7 @@ def test_marks_that_do_not_pair_are_refused(tokenizer, prompt):
 
 def test_no_added_token_of_the_exported_decoder_is_ever_text(bundle):
     """The recipe's own tokenizer: each token that its template may use is cut into pieces where people send it."""
-    from export.configs import MODELS_ROOT
+    from graph.configs import MODELS_ROOT
 
     path = MODELS_ROOT / "text_decoder" / "1" / "tokenizer.json"
     tokenizer = PromptTokenizer(path)

@@ -7,8 +7,8 @@ import torch
 
 from export import onnx as exporter
 from export.parity import ParityError, check
-from export.pipeline import AXES, Model, Tensor
 from export.recipe import Slot
+from graph.schema import AXES, Model, Tensor
 
 MODEL = Model(
     "pooler",
@@ -39,7 +39,7 @@ def path(tmp_path_factory):
     return path
 
 
-def test_names_and_dynamic_axes_are_the_pipelines(path):
+def test_names_and_dynamic_axes_are_the_graphs(path):
     graph = onnx.load(path).graph
     assert [i.name for i in graph.input] == ["states", "mask"]
     assert [o.name for o in graph.output] == ["pooled", "count"]

@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from export.pipeline import AXES
 from export.slots import speech_decoder
+from graph.schema import AXES
 
 CONFIG = {
     "audio": {"sample_rate": 22050},

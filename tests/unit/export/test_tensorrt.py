@@ -1,4 +1,4 @@
-"""TensorRT: engines are really built (no GPU needed), fit the pipeline, and a stale or broken one is refused."""
+"""TensorRT: engines are really built (no GPU needed), fit the graph, and a stale or broken one is refused."""
 
 import io
 import os
@@ -13,10 +13,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from export import __main__ as command
-from export import build, engine, pipeline, recipe, tensorrt
+from export import build, engine, recipe, tensorrt
 from export.engine import CorruptEngineError, EngineBuildError, Gpu, Platform, StaleEngineError
 from export.parity import ParityError
-from export.pipeline import Model, Tensor
+from graph.models import model as model_named
+from graph.schema import Model, Tensor
 
 pytestmark = pytest.mark.skipif(
     engine.library() is None or engine.library().__name__ != "tensorrt_rtx",
@@ -104,13 +105,13 @@ def _detach(path):
 # ------------------------------------------------------------------------------------------------------------ build
 
 
-def test_profiles_are_the_pipelines_axes():
-    assert engine.profile(pipeline.model("text_encoder")) == {
+def test_profiles_are_the_graphs_axes():
+    assert engine.profile(model_named("text_encoder")) == {
         "input_ids": ((1, 1), (8, 32), (8, 128)),
         "attention_mask": ((1, 1), (8, 32), (8, 128)),
     }
     rows = ((1, 33, 384), (8, 81, 384), (8, 81, 384))
-    assert engine.profile(pipeline.model("fusion"))["image_features"] == rows
+    assert engine.profile(model_named("fusion"))["image_features"] == rows
 
 
 def test_an_engine_is_built_linked_and_fingerprinted(exported, models):
@@ -170,7 +171,7 @@ def test_a_file_that_is_no_onnx_is_refused(exported, models):
         _install(exported, models)
 
 
-def test_tensors_that_the_pipeline_does_not_declare_are_refused(exported, models):
+def test_tensors_that_the_graph_does_not_declare_are_refused(exported, models):
     _network(exported.folder / "model.onnx", output="anwser")
     with pytest.raises(EngineBuildError, match=r"has a tensor 'anwser'.*lacks 'answer'"):
         _install(exported, models)
@@ -179,10 +180,10 @@ def test_tensors_that_the_pipeline_does_not_declare_are_refused(exported, models
 @pytest.mark.parametrize(
     ("tensor", "fault"),
     [
-        (("tokens", True, "FP32", (-1, 7, 4)), r"tokens is \[-1, 7, 4\], the pipeline says \[-1, -1, 4\]"),
+        (("tokens", True, "FP32", (-1, 7, 4)), r"tokens is \[-1, 7, 4\], the graph says \[-1, -1, 4\]"),
         (("tokens", True, "FP32", (2, -1, 4)), r"tokens is \[2, -1, 4\]"),
         (("tokens", True, "FP32", (-1, 4)), r"tokens is \[-1, 4\]"),
-        (("tokens", True, "FP16", (-1, -1, 4)), "tokens is FP16, the pipeline says FP32"),
+        (("tokens", True, "FP16", (-1, -1, 4)), "tokens is FP16, the graph says FP32"),
         (("tokens", False, "FP32", (-1, -1, 4)), "tokens is an output"),
     ],
 )
@@ -314,8 +315,8 @@ def test_the_bundles_engines(tmp_path, slot):
     entry = build.build(slot, offline, models_root=tmp_path)
     (made,) = tensorrt.build_slot(entry, offline.slot(slot), Console(file=said, width=200), models_root=tmp_path)
     assert slot in said.getvalue() and made.version in said.getvalue()
-    assert made.profile == engine.profile(pipeline.model(slot))
-    model = pipeline.model(slot)
+    assert made.profile == engine.profile(model_named(slot))
+    model = model_named(slot)
     assert engine.verify(tmp_path / slot / "1", model, Platform.here()) == made
 
 

@@ -5,9 +5,9 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from export import onnx, pipeline
-from export.pipeline import Model, Tensor
+from export import onnx
 from export.slots import audio_encoder as slot
+from graph.schema import AXES, Model, Tensor
 from networks.audio_encoder import TOKENS, WIDTH, AudioEncoder, Head
 from networks.whisper import MELS, Encoder, Shape
 
@@ -58,7 +58,7 @@ def test_silence_is_heard_without_nan(network):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's exporter warns of its own use of torch
 def test_onnx_gives_the_same_for_every_batch_and_length(network, tmp_path, monkeypatch):
-    monkeypatch.setitem(pipeline.AXES, "mel_frames", (200, 300, 3000))
+    monkeypatch.setitem(AXES, "mel_frames", (200, 300, 3000))
     onnx.export(network, MODEL, slot.sample, tmp_path / "model.onnx")
     session = ort.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for batch, frames in ((1, 200), (3, 300), (1, 1200)):

@@ -6,8 +6,8 @@ import torch
 
 from export import onnx as exporter
 from export.parity import session
-from export.pipeline import AXES, Model, Tensor
 from export.slots.behavior_encoder import sample
+from graph.schema import AXES, Model, Tensor
 from networks.behavior_encoder import KINDS, TOKENS, WIDTH, BehaviorEncoder
 
 pytestmark = pytest.mark.usefixtures("one_thread")

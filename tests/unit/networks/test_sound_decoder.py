@@ -6,8 +6,8 @@ import torch
 
 from export import onnx as exporter
 from export.parity import session
-from export.pipeline import Model, Tensor
 from export.slots.sound_decoder import sample
+from graph.schema import Model, Tensor
 from networks.sound_decoder import (
     FLOOR,
     FRAMES,

@@ -6,8 +6,8 @@ import torch
 
 from export.onnx import export
 from export.parity import session
-from export.pipeline import AXES, Model, Tensor
 from export.slots import video_encoder as slot
+from graph.schema import AXES, Model, Tensor
 from networks.video_encoder import SIDE, Spatial, VideoEncoder, same_padding
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -1,6 +1,6 @@
 """What a request carries → what the encoders read, and the small zeros that stand in for what is absent.
 
-One step for all of it: see `_encode` in export/pipeline.py.
+One step for all of it: see `_encode` in graph/ensembles.py.
 """
 
 from pathlib import Path

@@ -3,14 +3,15 @@
 import pytest
 from tritonclient.grpc.model_config_pb2 import TYPE_INT64
 
-from export import configs, lint, pipeline
+from graph import configs, lint, models
+from graph.ensembles import ensembles
 
 
 @pytest.fixture
 def graph():
     """The generated configs, fresh for each test to break."""
-    found = {m.name: configs.model_config(m) for m in pipeline.MODELS}
-    return found | {e.name: configs.ensemble_config(e) for e in pipeline.ensembles()}
+    found = {m.name: configs.model_config(m) for m in models.MODELS}
+    return found | {e.name: configs.ensemble_config(e) for e in ensembles()}
 
 
 def _step(config, model):
@@ -28,7 +29,7 @@ def test_our_graph_is_sound(graph):
     assert lint.lint(graph) == []
 
 
-def test_committed_configs_are_the_pipelines():
+def test_committed_configs_are_the_graphs():
     assert configs.drift() == []
 
 

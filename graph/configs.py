@@ -1,4 +1,4 @@
-"""Renders the pipeline as Triton's config.pbtxt files, and parses the ones on disk."""
+"""Renders the graph as Triton's config.pbtxt files, and parses the ones on disk."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from export import pipeline
-from export.pipeline import AXES, Ensemble, Model, Tensor
+from graph import models
+from graph.ensembles import ensembles
+from graph.schema import AXES, Ensemble, Model, Tensor
 
 MODEL_REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 MODELS_ROOT = MODEL_REPOSITORY / "models"
 ENSEMBLES_ROOT = MODEL_REPOSITORY / "ensembles"
 
-_HEADER = "# Generated from export/pipeline.py by `python -m export configs`; edit that, not this.\n"
+_HEADER = "# Generated from graph/ by `python -m export configs`; edit that, not this.\n"
 _DTYPE_PREFIX = "TYPE_"
 
 
@@ -106,11 +107,11 @@ def targets(model: Model) -> list[str]:
 def rendered() -> dict[str, str]:
     """Every generated file: path below `model_repository/` → text."""
     files = {}
-    for model in pipeline.MODELS:
+    for model in models.MODELS:
         for target in targets(model):
             name = "config.pbtxt" if target == "cpu" else f"configs/{target}.pbtxt"
             files[f"models/{model.name}/{name}"] = _text(model_config(model, target))
-    for ensemble in pipeline.ensembles():
+    for ensemble in ensembles():
         files[f"ensembles/{ensemble.name}/config.pbtxt"] = _text(ensemble_config(ensemble))
         files[f"ensembles/{ensemble.name}/1/.gitkeep"] = ""
     return files
@@ -133,7 +134,7 @@ def write(root: Path = MODEL_REPOSITORY) -> list[Path]:
 
 
 def drift(root: Path = MODEL_REPOSITORY) -> list[str]:
-    """Paths below `root` that differ from the pipeline, are missing, or that the pipeline no longer has."""
+    """Paths below `root` that differ from the graph, are missing, or that the graph no longer has."""
     want = rendered()
     have = {str(path.relative_to(root)): path.read_text() for path in root.glob("*/*/**/*.pbtxt")}
     return sorted(

@@ -1,0 +1,307 @@
+"""The chains of models that answer a request: one `content…` per subset of the optional modalities, and the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+
+from graph.modalities import IMAGE_MODALITY, MODALITIES, Modality
+from graph.models import model
+from graph.schema import MAX_BATCH, Ensemble, Step, Tensor, same
+from graph.tensors import (
+    AUDIO,
+    CAPTION,
+    CAPTIONS,
+    CONDITION,
+    COUNT,
+    DRAWN_IMAGE,
+    DRAWN_VIDEO,
+    EDIT_FIELDS,
+    EDITS,
+    EMBEDDING,
+    EVENT_TENSORS,
+    EVENTS,
+    FILM_FIELDS,
+    FRAMES,
+    FUSION_WEIGHTS,
+    IMAGE,
+    IMAGE_FORMAT,
+    IMAGE_SEED,
+    JUDGED,
+    KEYWORDS,
+    LABEL_TEXT,
+    LOGO_SOUND,
+    MODERATION,
+    MUSIC,
+    POST_OUTPUTS,
+    PRESENCE,
+    PROMPT_FIELDS,
+    RANKING,
+    RECOMMENDED,
+    REQUEST,
+    SAMPLING_FIELDS,
+    SCRIPT,
+    SPEECH_FIELDS,
+    SPEECH_OUTPUTS,
+    STUDIO_FIELDS,
+    STUDIO_IMAGE,
+    STUDIO_VIDEO,
+    SUBJECT,
+    TAG_OUTPUTS,
+    TASK_SAMPLING,
+    TEXT_MODERATION,
+    TEXT_OUTPUTS,
+    TITLE,
+    TRANSCRIPT,
+    TRANSCRIPT_LANGUAGE,
+    VIDEO,
+)
+
+# Triton prunes an ensemble to the outputs asked for, with two traps (`ensemble_scheduler.cc`, seen in 24.10):
+# - an output that is not asked for counts as unused even where a step reads it, and a step of which all outputs are so
+#   counted is dropped. So what one step reads of another is never an output of the ensemble, but a copy of it.
+# - an input of the ensemble that is no longer needed is taken for an output of step 0, which may be dropped for it. So
+#   the decoder stands first: where there are such inputs, it has gone already.
+
+
+def _encode(present: tuple[Modality, ...]) -> list[Step]:
+    """From what the request carries to condition and embedding; an absent modality is wired to few zeros.
+
+    One step reads and checks all that the request carries, because Triton 24.10 crashes or hangs for good if a step
+    fails while another one of the same request is under way or still to be scheduled.
+    """
+    read = {"INPUT_IDS": "input_ids", "ATTENTION_MASK": "attention_mask", "PRESENCE": "presence"}
+    fused = same("text_embedding", "presence")
+    steps: list[Step] = []
+    for modality in MODALITIES:
+        if modality in present:
+            read |= modality.read
+            steps += modality.steps
+            fused[modality.features] = modality.features
+        else:
+            read[modality.absent] = modality.absent.lower()
+            fused[modality.features] = modality.absent.lower()
+    steps += [
+        Step("reader", same("TITLE", *(modality.edge.name for modality in present)), read),
+        Step("text_encoder", same("input_ids", "attention_mask"), {"sentence_embedding": "text_embedding"}),
+    ]
+    outputs = {
+        "condition": "CONDITION",
+        "embedding": "EMBEDDING",
+        "weights": "FUSION_WEIGHTS",
+        "condition_copy": "condition",
+    }
+    judged = _judged(present) | {PRESENCE.name: "presence"}
+    if IMAGE_MODALITY in present:
+        judged["IMAGE_SCORES"] = "image_scores"
+    if FRAMES.name in read:
+        judged[FRAMES.name] = read[FRAMES.name]
+    verdict = same("MODERATION") | {"MODERATION_COPY": "moderation"}
+    read_from_media = [_read_label({PRESENCE.name: "presence"})] if IMAGE_MODALITY in present else []
+    return [*steps, *read_from_media, Step("moderator", judged, verdict), Step("fusion", fused, outputs)]
+
+
+def _read_label(more: dict[str, str]) -> Step:
+    """What is printed on the product of IMAGE: the output, and a copy for the next steps."""
+    return Step("label_reader", same("IMAGE") | more, same("LABEL_TEXT") | {"LABEL_TEXT_COPY": "label_text"})
+
+
+def _derived(present: tuple[Modality, ...]) -> dict[str, Tensor]:
+    """Text fields that a step makes from a medium, which are outputs then: the ensemble's tensor → the field."""
+    made = {"AUDIO": ("transcript", TRANSCRIPT), "IMAGE": ("label_text", LABEL_TEXT)}
+    return dict(made[modality.edge.name] for modality in present if modality.edge.name in made)
+
+
+def _told(present: tuple[Modality, ...]) -> dict[str, str]:
+    """The text fields; a step writes down what is said in a sound and printed in a photo."""
+    derived = {field.name: tensor for tensor, field in _derived(present).items()}
+    return same("TITLE", *(t.name for t in PROMPT_FIELDS)) | derived
+
+
+def _judged(present: tuple[Modality, ...]) -> dict[str, str]:
+    """Of these, what the policy is asked about before anything is written."""
+    return {name: tensor for name, tensor in _told(present).items() if name in JUDGED}
+
+
+def _write(condition: str, told: dict[str, str], checked: dict[str, str]) -> list[Step]:
+    """From the tensor `condition` and the text fields to a whole TEXT, edited and let through, and TAGS.
+
+    Args:
+        told: as :func:`_told` gives it.
+        checked: what the moderator shall judge beside the text, or what it has said already (EARLIER).
+    """
+    written = {"TEXT": "written", "FINISH_REASON": "finished"} | same("PROMPT_TOKENS", "COMPLETION_TOKENS")
+    limits = same(*(t.name for t in EDIT_FIELDS))
+    taken = {"WRITTEN": "written", "FINISHED": "finished"} | told | limits
+    early = {"MODERATION": checked["EARLIER"]} if "EARLIER" in checked else {}
+    let_through = {"MODERATION": "TEXT_MODERATION"} | same("TEXT", "FINISH_REASON")
+    return [
+        *_prompted("text_collector", condition, written, same("TAGS", "TAG_SCORES", "KEYWORDS"), told | limits | early),
+        Step("text_optimizer", taken, {"TEXT": "edited"} | same("EDITS")),
+        Step("moderator", {"WRITTEN": "edited", "FINISHED": "finished"} | checked, let_through),
+    ]
+
+
+def _prompted(
+    decoder: str, condition: str, written: dict[str, str], shown: dict[str, str], told: dict[str, str]
+) -> list[Step]:
+    """From the tensor `condition` and the text fields to what a decoder writes.
+
+    Args:
+        written: the decoder's outputs → the ensemble's tensors; `shown` those of tagger and prompter that are outputs.
+        told: the prompter's fields, as :func:`_told` gives them; also those that it refuses early where they are wrong,
+            and what the policy says so far, which has it wait until nothing but itself can fail (see :func:`_encode`).
+    """
+    chosen = {name: name.lower() for name in TASK_SAMPLING}
+    sampling = {tensor.name: chosen.get(tensor.name, tensor.name) for tensor in SAMPLING_FIELDS}
+    copies = {"TAGS_COPY": "tags", "TAG_SCORES_COPY": "tag_scores"}
+    asked = told | same(*TASK_SAMPLING)
+    words = {name: tensor for name, tensor in shown.items() if name == KEYWORDS.name}
+    tags = {name: tensor for name, tensor in shown.items() if name not in words}
+    read = {REQUEST.name: "request"} if REQUEST in model(decoder).inputs else {}
+    made = {"PROMPT": "prompt"} | read
+    return [
+        Step(decoder, made | sampling, written),
+        Step("tagger", {"CONDITION": condition}, copies | tags),
+        Step("prompter", {"TAGS": "tags", "TAG_SCORES": "tag_scores", **asked}, made | chosen | words),
+    ]
+
+
+def _draw(
+    name: str,
+    decoder: str,
+    drawn: str,
+    optimizer: str,
+    taken: str,
+    field: Tensor,
+    output: Tensor,
+    rows: int = MAX_BATCH,
+) -> Ensemble:
+    """From a condition to a picture or a clip: a chain of its own, which no other output waits for or fails with."""
+    steps = (
+        Step("seeder", same("CONDITION", "IMAGE_SEED"), {"NOISE": "noise"}),
+        Step(decoder, {"condition": "CONDITION", "noise": "noise"}, {drawn: "drawn"}),
+        Step(optimizer, {taken: "drawn"} | same(field.name), same(output.name)),
+    )
+    return Ensemble(name, (CONDITION, IMAGE_SEED, field), (output,), steps, max_batch_size=rows)
+
+
+def ensembles() -> Iterator[Ensemble]:
+    """Every ensemble: one `content…` per subset of the optional modalities, `generate…`, `speak` and `text_stream`."""
+    streamed = (*PROMPT_FIELDS, *SAMPLING_FIELDS)
+    fields = (*streamed, *EDIT_FIELDS)
+    for count in range(len(MODALITIES) + 1):
+        for present in combinations(MODALITIES, count):
+            derived = tuple(_derived(present).values())
+            made = {tensor.name for tensor in derived}
+            yield Ensemble(
+                "_".join(["content", *(m.name for m in present)]),
+                (TITLE, *(m.edge for m in present), *(t for t in fields if t.name not in made)),
+                (
+                    *(*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, CONDITION, EMBEDDING, FUSION_WEIGHTS, *TAG_OUTPUTS),
+                    *(KEYWORDS, MODERATION, *derived, *((TRANSCRIPT_LANGUAGE,) if TRANSCRIPT in derived else ())),
+                ),
+                (*_write("condition", _told(present), {"EARLIER": "moderation"}), *_encode(present)),
+            )
+    yield Ensemble(
+        "generate",
+        (CONDITION, TITLE, *fields),
+        (*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, *TAG_OUTPUTS, KEYWORDS),
+        tuple(_write("CONDITION", _told(()), _judged(()))),
+    )
+    yield Ensemble("read_label", (IMAGE,), (LABEL_TEXT,), (Step("label_reader", same("IMAGE"), same("LABEL_TEXT")),))
+    yield _draw("generate_image", "image_decoder", "picture", "image_optimizer", "PICTURE", IMAGE_FORMAT, DRAWN_IMAGE)
+    yield _draw("generate_video", "video_decoder", "frames", "video_optimizer", "DRAWN", MUSIC, DRAWN_VIDEO, rows=1)
+    read = {"PHOTO": "photo", "PIXELS": "pixels", "VIEW": "view"}
+    seen = (
+        Step("cutout", same("pixels"), same("opacity")),
+        Step("image_encoder", {"pixels": "view"}, {"class_scores": "image_scores"}),
+    )
+    shown = {"PHOTO": "photo", "OPACITY": "opacity", "MODERATION": "moderation"}
+    judged, verdict = {"IMAGE_SCORES": "image_scores"}, {"MODERATION": "moderation"}
+    # A clip is an ensemble of its own: two last steps of one could fail beside each other (see `_encode`).
+    for name, last, fields, file, made in (
+        ("studio", "studio_composer", STUDIO_FIELDS, "IMAGE", STUDIO_IMAGE),
+        ("studio_video", "studio_filmer", FILM_FIELDS, "VIDEO", STUDIO_VIDEO),
+    ):
+        order = same(*(tensor.name for tensor in fields))
+        yield Ensemble(
+            name,
+            (IMAGE, *fields),
+            (made, SUBJECT),
+            (
+                Step("photo_reader", same("IMAGE") | {n: t for n, t in order.items() if n != "MUSIC"}, read),
+                *seen,
+                Step("moderator", judged, verdict),
+                Step(last, shown | order, {file: made.name} | same("SUBJECT")),
+            ),
+            max_batch_size=1,
+        )
+    yield Ensemble(
+        "post",
+        (
+            *(replace(media, optional=True) for media in (IMAGE, VIDEO, AUDIO, MUSIC, LOGO_SOUND)),
+            CAPTION,
+            CAPTIONS,
+            *STUDIO_FIELDS[:2],
+        ),
+        POST_OUTPUTS,
+        (
+            Step(
+                "photo_reader",
+                same("IMAGE", "VIDEO", "AUDIO", "ASPECT"),
+                read | {"IS_FRAME": "is_frame", "FRAMES": "frames", "LOG_MEL": "log_mel"},
+            ),
+            *seen,
+            Step("transcriber", {"LOG_MEL": "log_mel"}, {"TRANSCRIPT": "transcript"}),
+            Step("moderator", same("CAPTION") | judged | {"FRAMES": "frames", "TRANSCRIPT": "transcript"}, verdict),
+            Step(
+                "post_composer",
+                shown
+                | {"IS_FRAME": "is_frame"}
+                | same("CAPTION", "CAPTIONS", "AUDIO", "VIDEO", "MUSIC", "LOGO_SOUND", "ASPECT", "BACKGROUND"),
+                same("POST", "SECONDS"),
+            ),
+        ),
+        max_batch_size=1,
+    )
+    ranking = {tensor.name: tensor.name.lower() for tensor in RANKING}
+    yield Ensemble(
+        "recommend",
+        (EVENTS, COUNT),
+        RECOMMENDED,
+        (
+            Step("history_reader", same("EVENTS", "COUNT"), {t.name.upper(): t.name for t in EVENT_TENSORS} | ranking),
+            Step("behavior_encoder", same(*(t.name for t in EVENT_TENSORS)), {"features": "shopper"}),
+            Step("recommender", {"SHOPPER": "shopper"} | ranking, same(*(t.name for t in RECOMMENDED))),
+        ),
+        max_batch_size=1,
+    )
+    yield Ensemble(
+        "speak",
+        (SCRIPT, *SPEECH_FIELDS),
+        SPEECH_OUTPUTS,
+        (
+            Step("moderator", same("SCRIPT"), verdict),
+            Step(
+                "synthesizer",
+                {"MODERATION": "moderation"} | same("SCRIPT", *(t.name for t in SPEECH_FIELDS)),
+                {"SAMPLES": "samples", "SAMPLE_RATE": "sample_rate"},
+            ),
+            Step(
+                "audio_optimizer",
+                {"SAMPLES": "samples", "SAMPLE_RATE": "sample_rate", "AUDIO_FORMAT": "AUDIO_FORMAT"},
+                same("AUDIO", "SECONDS"),
+            ),
+        ),
+        max_batch_size=1,
+    )
+    yield Ensemble(
+        "text_stream",
+        (CONDITION, TITLE, *streamed),
+        TEXT_OUTPUTS,
+        tuple(_prompted("text_decoder", "CONDITION", same(*(t.name for t in TEXT_OUTPUTS)), {}, _told(()))),
+        max_batch_size=1,
+        decoupled=True,
+    )

@@ -1,0 +1,446 @@
+"""Every model that Triton loads, with its tensors; the text that says what each is for stands in its adapter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from graph.modalities import MODALITIES
+from graph.schema import AXES, Model, Tensor
+from graph.tensors import (
+    AUDIO,
+    CAPTION,
+    CAPTIONS,
+    CONDITION,
+    COUNT,
+    DECODER_INPUTS,
+    DRAWN_IMAGE,
+    DRAWN_VIDEO,
+    EDIT_FIELDS,
+    EDITS,
+    EMBEDDING,
+    EVENT_TENSORS,
+    EVENTS,
+    FEATURES,
+    FILM_FIELDS,
+    FRAME_DIMS,
+    FRAMES,
+    FUSION_WEIGHTS,
+    IMAGE,
+    IMAGE_FORMAT,
+    IMAGE_SEED,
+    IS_FRAME,
+    JUDGED,
+    KEYWORDS,
+    LABEL_TEXT,
+    LOG_MEL,
+    LOGO_SOUND,
+    MODERATION,
+    MUSIC,
+    NOISE,
+    OPACITY,
+    OPACITY_DIMS,
+    PHOTO,
+    PICTURE_DIMS,
+    POST_OUTPUTS,
+    PRESENCE,
+    PROMPT,
+    PROMPT_FIELDS,
+    RANKING,
+    RECOMMENDED,
+    REQUEST,
+    SAMPLE_RATE,
+    SAMPLES,
+    SAMPLING_FIELDS,
+    SCRIPT,
+    SPEECH_FIELDS,
+    SPEECH_OUTPUTS,
+    STUDIO_FIELDS,
+    SUBJECT,
+    TAG_OUTPUTS,
+    TAGS,
+    TASK_SAMPLING,
+    TEXT_OUTPUTS,
+    TITLE,
+    TRANSCRIPT,
+    TRANSCRIPT_LANGUAGE,
+    VIDEO,
+    WIDTH,
+)
+
+#: Threads of one network on CPU. The heaviest has two instances instead of two threads, which never wait for each other
+#: inside a run.
+_ONE_THREAD = {"intra_op_thread_count": "1"}
+
+
+def _encoder(name: str, inputs: tuple[Tensor, ...]) -> Model:
+    return Model(
+        f"{name}_encoder",
+        "onnxruntime",
+        inputs,
+        (FEATURES,),
+        parameters=_ONE_THREAD,
+        engine=True,
+        files={"model.onnx": f"{name}_encoder"},
+    )
+
+
+def _drawer(name: str, output: Tensor, cpu_batch: int | None = None) -> Model:
+    """A decoder of pictures: from the condition and noise, of which the same gives the same."""
+    return Model(
+        name,
+        "onnxruntime",
+        (replace(CONDITION, name="condition"), replace(NOISE, name="noise")),
+        (output,),
+        cpu_batch=cpu_batch,
+        engine=True,
+        files={"model.onnx": name},
+    )
+
+
+def _finisher(name: str, drawn: Tensor, field: Tensor, output: Tensor) -> Model:
+    """From what a decoder drew to a file; its optional field differs from request to request."""
+    return Model(name, "python", (drawn, field), (output,), batches=False)
+
+
+MODELS: tuple[Model, ...] = (
+    Model(
+        "canary",
+        "python",
+        (Tensor("INTS", "INT64", ("any",)), Tensor("FLOATS", "FP32", ("any",)), Tensor("WORDS", "BYTES", ("any",))),
+        (
+            Tensor("INTS_ECHO", "INT64", ("any",)),
+            Tensor("FLOATS_ECHO", "FP32", ("any",)),
+            Tensor("WORDS_ECHO", "BYTES", ("any",)),
+        ),
+        max_batch_size=0,
+        batches=False,
+    ),
+    Model(
+        "reader",
+        "python",
+        (TITLE, *(replace(modality.edge, optional=True) for modality in MODALITIES)),
+        (
+            Tensor("INPUT_IDS", "INT64", ("length",)),
+            Tensor("ATTENTION_MASK", "INT64", ("length",)),
+            Tensor("PIXELS", "UINT8", (224, 224, 3)),
+            FRAMES,
+            LOG_MEL,
+            *(replace(t, name=t.name.upper()) for t in EVENT_TENSORS),
+            PRESENCE,
+            Tensor("NO_IMAGE_FEATURES", "FP32", (AXES["image_rows"][0], WIDTH)),
+            replace(FEATURES, name="NO_FEATURES"),
+        ),
+        batches=False,
+        max_queue=256,
+        files={"tokenizer.json": "text_encoder", "items.npz": "item_index"},
+    ),
+    Model(
+        "text_encoder",
+        "onnxruntime",
+        (Tensor("input_ids", "INT64", ("length",)), Tensor("attention_mask", "INT64", ("length",))),
+        (Tensor("sentence_embedding", "FP32", (WIDTH,)),),
+        parameters=_ONE_THREAD,
+        engine=True,
+        files={"model.onnx": "text_encoder"},
+    ),
+    Model(
+        "image_encoder",
+        "onnxruntime",
+        (Tensor("pixels", "UINT8", (224, 224, 3)),),
+        (
+            replace(FEATURES, dims=(AXES["image_rows"][2], WIDTH)),
+            Tensor("class_scores", "FP32", (1000,)),
+        ),
+        instances=2,
+        parameters=_ONE_THREAD,
+        engine=True,
+        files={"model.onnx": "image_encoder"},
+    ),
+    _encoder("video", (replace(FRAMES, name="frames"),)),
+    _encoder("audio", (replace(LOG_MEL, name="log_mel"),)),
+    _encoder("behavior", EVENT_TENSORS),
+    Model(
+        "transcriber",
+        "python",
+        (LOG_MEL,),
+        (TRANSCRIPT, replace(TRANSCRIPT, name="TRANSCRIPT_COPY"), TRANSCRIPT_LANGUAGE),
+        files=dict.fromkeys(
+            ("model.bin", "config.json", "vocabulary.txt", "tokenizer.json", "transcriber.json"), "transcriber"
+        ),
+    ),
+    Model(
+        "label_detector",
+        "onnxruntime",
+        (Tensor("pixels", "UINT8", ("label_height", "label_width", 3)),),
+        (Tensor("text", "FP32", ("label_height", "label_width")),),
+        max_batch_size=1,  # photos differ in shape
+        batches=False,
+        parameters=_ONE_THREAD,
+        files={"model.onnx": "label_detector"},
+    ),
+    Model(
+        "label_classifier",
+        "onnxruntime",
+        (Tensor("pixels", "UINT8", (48, 192, 3)),),
+        (Tensor("directions", "FP32", (2,)),),
+        batches=False,
+        parameters=_ONE_THREAD,
+        files={"model.onnx": "label_classifier"},
+    ),
+    Model(
+        "label_recognizer",
+        "onnxruntime",
+        (Tensor("pixels", "UINT8", (48, "line_width", 3)),),
+        (
+            Tensor("characters", "INT64", ("line_steps",)),
+            Tensor("probabilities", "FP32", ("line_steps",)),
+            Tensor("spaces", "FP32", ("line_steps",)),
+        ),
+        batches=False,
+        parameters=_ONE_THREAD,
+        files={"model.onnx": "label_recognizer"},
+    ),
+    # How many lines a photo has, no ensemble can count out: the reader calls the three networks (BLS). With PRESENCE it
+    # runs beside other steps and never fails.
+    Model(
+        "label_reader",
+        "python",
+        (IMAGE, replace(PRESENCE, optional=True)),
+        (LABEL_TEXT, replace(LABEL_TEXT, name="LABEL_TEXT_COPY")),
+        batches=False,
+        calls=("label_detector", "label_classifier", "label_recognizer"),
+        files={"characters.json": "label_recognizer"},
+    ),
+    Model(
+        "fusion",
+        "onnxruntime",
+        (
+            Tensor("text_embedding", "FP32", (WIDTH,)),
+            replace(FEATURES, name="image_features", dims=("image_rows", WIDTH)),
+            *(replace(FEATURES, name=f"{name}_features") for name in ("video", "audio", "behavior")),
+            replace(PRESENCE, name="presence"),
+        ),
+        (
+            Tensor("condition", "FP32", CONDITION.dims),
+            Tensor("embedding", "FP32", EMBEDDING.dims),
+            Tensor("weights", "FP32", FUSION_WEIGHTS.dims),
+            Tensor("condition_copy", "FP32", CONDITION.dims),  # for the next steps, see `_encode`
+        ),
+        parameters=_ONE_THREAD,
+        engine=True,
+        files={"model.onnx": "fusion"},
+    ),
+    _drawer("image_decoder", Tensor("picture", "UINT8", PICTURE_DIMS)),
+    _drawer("video_decoder", Tensor("frames", "UINT8", FRAME_DIMS), cpu_batch=1),
+    Model("seeder", "python", (CONDITION, IMAGE_SEED), (NOISE,), batches=False),
+    _finisher("image_optimizer", Tensor("PICTURE", "UINT8", PICTURE_DIMS), IMAGE_FORMAT, DRAWN_IMAGE),
+    _finisher("video_optimizer", Tensor("DRAWN", "UINT8", FRAME_DIMS), MUSIC, DRAWN_VIDEO),
+    Model(
+        "tagger",
+        "python",
+        (CONDITION,),
+        (*TAG_OUTPUTS, Tensor("TAGS_COPY", "BYTES", (TAGS,)), Tensor("TAG_SCORES_COPY", "FP32", (TAGS,))),
+        files={"tags.npz": "tagger"},
+    ),
+    Model(
+        "prompter",
+        "python",
+        (
+            TITLE,
+            *TAG_OUTPUTS,
+            *PROMPT_FIELDS,
+            *(t for t in SAMPLING_FIELDS if t.name in TASK_SAMPLING),
+            *EDIT_FIELDS,
+            replace(MODERATION, optional=True),
+        ),
+        (
+            PROMPT,
+            KEYWORDS,
+            replace(REQUEST, optional=False),
+            *(replace(t, optional=False) for t in SAMPLING_FIELDS if t.name in TASK_SAMPLING),
+        ),
+        batches=False,  # optional fields differ from request to request
+        files={"prompts.json": "text_decoder"},
+    ),
+    Model(
+        "text_decoder",
+        "python",
+        (*DECODER_INPUTS, REQUEST),
+        (TEXT_OUTPUTS[0], Tensor("TOKEN_IDS", "INT64", ("pieces",)), *TEXT_OUTPUTS[1:]),
+        max_batch_size=1,
+        decoupled=True,
+        batches=False,
+        files=dict.fromkeys(
+            (
+                "model.onnx",
+                "model.onnx.data",
+                "embeddings.npy",
+                "tokenizer.json",
+                "prompts.json",
+                "decoder.json",
+            ),
+            "text_decoder",
+        ),
+    ),
+    Model("text_collector", "python", DECODER_INPUTS, TEXT_OUTPUTS, batches=False, calls=("text_decoder",)),
+    Model(
+        "text_optimizer",
+        "python",
+        (Tensor("WRITTEN", "BYTES", (1,)), Tensor("FINISHED", "BYTES", (1,)), TITLE, *PROMPT_FIELDS, *EDIT_FIELDS),
+        (TEXT_OUTPUTS[0], EDITS),
+        batches=False,  # optional fields differ from request to request
+        files={"prompts.json": "text_decoder"},
+    ),
+    Model(
+        "moderator",
+        "python",
+        (
+            *(Tensor(name, "BYTES", (1,), optional=True) for name in JUDGED),
+            Tensor("IMAGE_SCORES", "FP32", (1000,), optional=True),
+            replace(FRAMES, optional=True),
+            replace(PRESENCE, optional=True),  # which is there once the reader can refuse nothing any more
+        ),
+        (MODERATION, replace(MODERATION, name="MODERATION_COPY"), *TEXT_OUTPUTS[:2]),
+        batches=False,  # optional fields differ from request to request
+        calls=("text_encoder", "image_encoder"),
+        files={"tokenizer.json": "text_encoder"},
+    ),
+    Model(
+        "history_reader",
+        "python",
+        (EVENTS, COUNT),
+        (*(replace(t, name=t.name.upper()) for t in EVENT_TENSORS), *RANKING),
+        max_batch_size=1,
+        batches=False,
+        files={"items.npz": "item_index"},
+    ),
+    Model(
+        "recommender",
+        "python",
+        (replace(FEATURES, name="SHOPPER"), *RANKING),
+        RECOMMENDED,
+        max_batch_size=1,
+        batches=False,
+        files={"items.npz": "item_index"},
+    ),
+    Model(
+        "photo_reader",
+        "python",
+        (*(replace(media, optional=True) for media in (IMAGE, VIDEO, AUDIO)), *STUDIO_FIELDS),
+        (
+            PHOTO,
+            IS_FRAME,
+            FRAMES,
+            LOG_MEL,
+            Tensor("PIXELS", "UINT8", (*OPACITY_DIMS, 3)),
+            Tensor("VIEW", "UINT8", (224, 224, 3)),
+        ),
+        max_batch_size=1,
+        batches=False,
+        max_queue=64,
+    ),
+    Model(
+        "cutout",
+        "onnxruntime",
+        (Tensor("pixels", "UINT8", (*OPACITY_DIMS, 3)),),
+        (Tensor("opacity", "FP32", OPACITY_DIMS),),
+        cpu_batch=1,
+        engine=True,
+        files={"model.onnx": "cutout"},
+    ),
+    Model(
+        "studio_composer",
+        "python",
+        (PHOTO, OPACITY, MODERATION, *STUDIO_FIELDS),
+        (DRAWN_IMAGE, SUBJECT),
+        max_batch_size=1,
+        batches=False,
+        max_queue=64,
+    ),
+    Model(
+        "studio_filmer",
+        "python",
+        (PHOTO, OPACITY, MODERATION, *FILM_FIELDS),
+        (DRAWN_VIDEO, SUBJECT),
+        max_batch_size=1,
+        batches=False,
+        max_queue=64,
+    ),
+    Model(
+        "post_composer",
+        "python",
+        (
+            PHOTO,
+            OPACITY,
+            MODERATION,
+            CAPTION,
+            IS_FRAME,
+            *(replace(media, optional=True) for media in (AUDIO, VIDEO, MUSIC, LOGO_SOUND)),
+            CAPTIONS,
+            *STUDIO_FIELDS[:2],
+        ),
+        POST_OUTPUTS,
+        max_batch_size=1,
+        batches=False,
+        max_queue=64,
+    ),
+    # A script's sentences are runs of their own, which no ensemble can count out: the synthesizer calls the decoder for
+    # each (BLS). So runs stay short, a deadline is heeded between them, and scripts take turns.
+    Model(
+        "synthesizer",
+        "python",
+        (SCRIPT, MODERATION, *SPEECH_FIELDS),
+        (SAMPLES, SAMPLE_RATE),
+        max_batch_size=1,
+        instances=2,
+        batches=False,
+        max_queue=64,
+        calls=("speech_decoder", "speech_decoder_zh"),
+        files={"vits.json": "speech_decoder", "kokoro.json": "speech_decoder_zh", "styles.npy": "speech_decoder_zh"},
+    ),
+    Model(
+        "speech_decoder",
+        "onnxruntime",
+        (
+            Tensor("input", "INT64", ("sentences", "phonemes")),
+            Tensor("input_lengths", "INT64", ("sentences",)),
+            Tensor("scales", "FP32", (3,)),
+        ),
+        (Tensor("output", "FP32", ("sentences", 1, 1, "samples")),),
+        max_batch_size=0,
+        batches=False,
+        instances=2,
+        parameters=_ONE_THREAD,
+        files={"model.onnx": "speech_decoder"},
+    ),
+    # Several threads: on one it speaks hardly faster than people do.
+    Model(
+        "speech_decoder_zh",
+        "onnxruntime",
+        (
+            Tensor("tokens", "INT64", (1, "signs")),
+            Tensor("style", "FP32", (1, 256)),
+            Tensor("speed", "FP32", (1,)),
+        ),
+        (Tensor("audio", "FP32", ("samples",)),),
+        max_batch_size=0,
+        batches=False,
+        files={"model.onnx": "speech_decoder_zh"},
+    ),
+    Model(
+        "audio_optimizer",
+        "python",
+        (SAMPLES, SAMPLE_RATE, SPEECH_FIELDS[1]),
+        SPEECH_OUTPUTS,
+        max_batch_size=1,
+        batches=False,
+    ),
+)
+
+
+def model(name: str) -> Model:
+    """The model of that name; `KeyError` names the known ones."""
+    for entry in MODELS:
+        if entry.name == name:
+            return entry
+    raise KeyError(f"no model {name!r} in the graph; known: {', '.join(m.name for m in MODELS)}")

@@ -1,0 +1,118 @@
+"""What the graph is made of: axes, tensors, models and ensembles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+#: A dynamic axis by meaning → (least, usual, most) size. Tensor dims name these; "batch" is never written in dims.
+AXES: dict[str, tuple[int, int, int]] = {
+    "batch": (1, 8, 8),
+    "length": (1, 32, 128),  # tokens of a title
+    "image_rows": (33, 81, 81),  # of a picture's features, the least where it is absent
+    "frames": (1, 8, 16),  # of a clip
+    "mel_frames": (200, 400, 3000),  # of a sound, a hundred a second
+    "events": (1, 16, 64),  # of a shopper's history
+    "prefix": (0, 8, 64),  # soft-prefix vectors before the prompt
+    "hidden": (1, 1536, 16384),  # width of the text decoder's embeddings, which it checks itself
+    "stops": (1, 1, 8),  # stop strings
+    "words": (1, 4, 32),  # banned words
+    "ranked": (1, 10, 100),  # products that are recommended
+    "pieces": (1, 1, 64),  # token ids in one streamed piece
+    "sentences": (1, 1, 1),  # in one run of the speech decoder
+    "phonemes": (5, 160, 1600),  # ids of one spoken sentence
+    "signs": (3, 8, 512),  # the same of Kokoro, which makes long work of a warm-up's zeros
+    "samples": (1, 100_000, 6_000_000),  # of speech
+    "height": (1, 1_536, 2_048),  # of a photo, in pixels
+    "width": (1, 1_536, 2_048),
+    "label_height": (32, 736, 960),  # of what the label detector sees, multiples of 32
+    "label_width": (32, 736, 960),
+    "line_width": (64, 320, 1_920),  # of a printed line at 48 pixels of height
+    "line_steps": (8, 40, 240),  # of its recognizer, an eighth
+    "any": (0, 4, 64),
+}
+MAX_BATCH = AXES["batch"][2]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of a model, without its batch axis.
+
+    Args:
+        name: as the model or the ensemble names it.
+        dtype: Triton's name (``FP32``, ``INT64``, ``UINT8``, ``BYTES``…).
+        dims: sizes, a string being a dynamic axis of :data:`AXES`.
+        optional: a request may leave it out.
+        meaning: of a caller's tensor, for docs/tensors.md. No export goes stale by this or by `left_out`.
+        left_out: what is taken where an optional one is left out.
+    """
+
+    name: str
+    dtype: str
+    dims: tuple[int | str, ...]
+    optional: bool = False
+    meaning: str = field(default="", repr=False, compare=False)
+    left_out: str = field(default="", repr=False, compare=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Triton's dims: -1 for each dynamic axis."""
+        return tuple(-1 if isinstance(d, str) else d for d in self.dims)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that Triton loads from `model_repository/models/`.
+
+    Args:
+        backend: ``python`` or ``onnxruntime``; an onnxruntime model also gets `configs/cuda.pbtxt`, and one with
+            `engine` a `configs/tensorrt.pbtxt`.
+        instances: how many run at once on CPU; on GPU it is one. A step that keeps its own queue has so many workers.
+        cpu_batch: rows of one run on CPU, where more take memory and no less time; None: as many as on GPU.
+        max_queue: requests that may wait in a python step with a queue of its own (`stages.triton.Queued`), one more
+            being refused; 0 for any number, in Triton's. A step that runs beside another one must never refuse: Triton
+            24.10 then hangs for good (see :func:`_encode`).
+        parameters: `parameters` of the config.
+        calls: models that it calls by itself, outside any ensemble's edges; who loads it loads them too.
+        files: what the export of a slot puts beside the model, as ``file name → slot``.
+    """
+
+    name: str
+    backend: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    max_batch_size: int = MAX_BATCH
+    instances: int = 1
+    cpu_batch: int | None = None
+    decoupled: bool = False
+    batches: bool = True
+    engine: bool = False
+    max_queue: int = 0
+    parameters: dict[str, str] = field(default_factory=dict)
+    calls: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One model of an ensemble; both maps go from the model's tensor name to the ensemble's."""
+
+    model: str
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """A chain of models that Triton loads from `model_repository/ensembles/`."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    steps: tuple[Step, ...]
+    max_batch_size: int = MAX_BATCH
+    decoupled: bool = False
+
+
+def same(*names: str) -> dict[str, str]:
+    """Tensors whose name in the ensemble is the model's own."""
+    return {name: name for name in names}
