@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.metadata
@@ -27,10 +28,12 @@ from export.progress import Reporter
 from export.recipe import RECIPES, SLOTS, Recipe, Slot
 from graph import models
 from graph.configs import MODELS_ROOT
+from graph.schema import AXES
 
 #: Rooms and libraries whose change makes an export stale.
 _LIBRARIES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-genai")
-_EXPORT = Path(__file__).resolve().parent
+_ROOMS = ("export", "networks")
+_FETCHING = frozenset(f"export.{name}" for name in ("archives", "downloads", "places", "progress", "recipe", "sources"))
 
 
 @dataclass(frozen=True)
@@ -60,26 +63,40 @@ class Built:
 
 
 def key(name: str, slot: Slot) -> str:
-    """The hash of what an export is made from: slot, bytes of the checkpoint, our code, graph's tensors, libraries.
+    """The hash of what an export is made from: slot, bytes of the checkpoint, our code, the graph's tensors, libraries.
 
     The places that the bytes come from are no part of it.
     """
-    code = [path.read_text() for path in (_EXPORT / "slots" / f"{name}.py", _EXPORT / "onnx.py", _EXPORT / "parity.py")]
-    if "export.quantization" in code[0]:
-        code.append((_EXPORT / "quantization.py").read_text())
-    if "import pixels" in code[0]:
-        code += [(_EXPORT / name).read_text() for name in ("pixels.py", "slots/label_classifier.py")]
-    if "from networks" in code[0]:
-        code += [path.read_text() for path in sorted((sources.REPOSITORY / "networks").glob("*.py"))]
+    code = _code([f"export.slots.{name}", "export.onnx", "export.parity"])
     if "prompts" in slot.options:
         code += [(sources.REPOSITORY / "stages" / f"{stage}.py").read_text() for stage in ("chat", "prompts")]
         code.append((RECIPES / "prompts" / f"{slot.options['prompts']}.yaml").read_text(encoding="utf-8"))
     declared = [(m.inputs, m.outputs) for m in models.MODELS if m.files.get("model.onnx") == name]
+    bounds = {dim: AXES[dim] for pair in declared for part in pair for t in part for dim in t.dims if dim in AXES}
     versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
-    whole = json.dumps(
-        [slot.model_dump(exclude={"tolerance", "licence", "sources"}), code, repr(declared), versions], sort_keys=True
-    )
+    made_from = slot.model_dump(exclude={"tolerance", "licence", "sources"})
+    whole = json.dumps([made_from, code, repr(declared), bounds, versions], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+def _code(modules: list[str]) -> list[str]:
+    """The sources of modules and of all that they import of the rooms `export` and `networks`.
+
+    What fetches a checkpoint is left out: the bytes have a hash of their own.
+    """
+    found: dict[str, str] = {}
+    while modules:
+        module = modules.pop()
+        path = (sources.REPOSITORY / module.replace(".", "/")).with_suffix(".py")
+        if module in found or module in _FETCHING or module.split(".")[0] not in _ROOMS or not path.is_file():
+            continue
+        found[module] = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(found[module])):
+            if isinstance(node, ast.Import):
+                modules += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                modules += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [found[module] for module in sorted(found)]
 
 
 def build_all(

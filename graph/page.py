@@ -33,9 +33,7 @@ def render() -> str:
         lines.append("|---|---|---|---|" + ("---|" if side == "inputs" else ""))
         for name, (tensor, owners) in _tensors(side).items():
             if not tensor.meaning or (tensor.optional and not tensor.left_out):
-                raise ValueError(
-                    f"{name}: say in graph/tensors.py what it means, and what is taken without it"
-                )
+                raise ValueError(f"{name}: say in graph/tensors.py what it means, and what is taken without it")
             dims = ", ".join("n" if isinstance(dim, str) else str(dim) for dim in tensor.dims)
             cells = [f"`{name}`", f"{tensor.dtype} [{dims}]", ", ".join(owners), tensor.meaning]
             cells += [tensor.left_out] if side == "inputs" else []

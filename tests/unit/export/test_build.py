@@ -5,8 +5,9 @@ import signal
 
 import pytest
 
-from export import build
+from export import build, sources
 from export.recipe import SLOTS, load
+from graph.schema import AXES
 
 #: Slots whose checkpoint lies in the repository and whose export takes no time.
 FILES = ("tagger", "item_index")
@@ -44,3 +45,18 @@ def test_a_killed_export_says_what_to_do_and_leaves_nothing(offline, tmp_path, m
         list(build.build_all(["tagger"], offline, jobs=1, models_root=tmp_path / "models"))
     left = [path for path in (tmp_path / "exports").iterdir() if not path.name.endswith(".lock")]
     assert not left and not (tmp_path / "models").exists()
+
+
+def test_a_key_covers_what_a_slot_imports_and_nothing_that_only_fetches():
+    read = build._code(["export.slots.video_decoder"])
+    imported = ("export/slots/video_decoder.py", "export/slots/image_decoder.py", "networks/image_decoder.py")
+    assert {(sources.REPOSITORY / path).read_text("utf-8") for path in imported} <= set(read)
+    assert (sources.REPOSITORY / "export" / "sources.py").read_text("utf-8") not in read
+
+
+def test_a_key_covers_the_bounds_of_axes(offline, monkeypatch):
+    before = build.key("audio_encoder", offline.slot("audio_encoder"))
+    monkeypatch.setitem(AXES, "mel_frames", (200, 400, 2000))
+    assert build.key("audio_encoder", offline.slot("audio_encoder")) != before
+    monkeypatch.undo()
+    assert build.key("audio_encoder", offline.slot("audio_encoder")) == before
