@@ -185,8 +185,16 @@ def build(
 
 
 def _make(name: str, slot: Slot, checkpoint: Path, out: Path) -> None:
-    """Writes one slot's files, its parity rows and its reference into `out`."""
+    """Writes one slot's files, its parity rows and its reference into `out`.
+
+    Raises:
+        BuildError: the slot's module does not build the precision that the recipe names.
+    """
     module = importlib.import_module(f"export.slots.{name}")
+    if slot.precision not in (precisions := getattr(module, "PRECISIONS", ("fp32",))):
+        raise BuildError(
+            f"{name}: {slot.precision} is not built for this slot; set its precision to {' or '.join(precisions)}"
+        )
     if hasattr(module, "build"):
         module.build(checkpoint, slot, out)
         rows = module.parity(checkpoint, slot, out) if hasattr(module, "parity") else []

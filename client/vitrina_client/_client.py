@@ -140,8 +140,8 @@ class Vitrina(_Client):
             options: ``task``, ``language``, ``tone``, ``question``, ``history``, ``sampling``, ``image_seed``; see
                 `TextOptions`.
 
-        Given up early (KeyboardInterrupt), a gRPC call is cancelled; the server's text decoder may go on with
-        what runs inside an ensemble until its TIMEOUT_MS. Use :meth:`stream` where that matters.
+        Given up early (KeyboardInterrupt), the request is left alone: what runs inside an ensemble goes on, at most
+        until its TIMEOUT_MS. Use :meth:`stream` where that matters; closing it stops the decoder.
         """
         return self._run(flows.generate(self._policy(timeout), product, want, condition, check_options(options)))
 
@@ -448,7 +448,8 @@ class AsyncVitrina(_Client):
             async for piece in stream:
                 print(piece.text, end="", flush=True)
 
-    It belongs to the event loop of its first call. A cancelled task cancels its call on the server.
+    It belongs to the event loop of its first call. A cancelled task stops a stream on the server; every other
+    request is left alone there, and ends by the limit that it was sent with.
     """
 
     async def __aenter__(self) -> Self:

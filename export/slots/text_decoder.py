@@ -98,12 +98,10 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
             `recipes/prompts/` without its ending.
 
     Raises:
-        ValueError: another precision, a checkpoint that is cut off or has no end-of-text token or chat template, or
+        ValueError: a checkpoint that is cut off or has no end-of-text token or chat template, or
             prompts that do not suit the chat template.
         BuildError: the builder failed; its last lines are in the message.
     """
-    if slot.precision not in PRECISIONS:
-        raise ValueError(f"text_decoder: precision {slot.precision!r} cannot be built; use {', '.join(PRECISIONS)}")
     folder = hub_folder(checkpoint, out)
     (out / "prompts.json").write_text(_prompts(folder, slot), encoding="utf-8")
     with tempfile.TemporaryDirectory(dir=out.parent, prefix="onnx-") as built:

@@ -20,10 +20,8 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
         slot: option `languages`, the codes of those that sounds are expected in, parted by spaces.
 
     Raises:
-        ValueError: one is missing, or the precision is another.
+        ValueError: one is missing.
     """
-    if slot.precision not in PRECISIONS:
-        raise ValueError(f"transcriber: precision {slot.precision!r} is unknown; use {', '.join(PRECISIONS)}")
     if missing := [name for name in FILES if not (checkpoint / name).is_file()]:
         raise ValueError(f"{checkpoint} lacks {', '.join(missing)}; it is no CTranslate2 folder of whisper")
     for name in FILES:

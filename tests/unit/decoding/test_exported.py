@@ -1,7 +1,6 @@
 """The export of the tiny network: parity, files, and what it refuses."""
 
 import json
-import types
 
 import numpy as np
 import onnx
@@ -49,12 +48,6 @@ def test_a_missing_or_incomplete_decoder_json_names_the_mend(folder, tmp_path):
     (tmp_path / "decoder.json").write_text(json.dumps(data))
     with pytest.raises(ValueError, match="hidden"):
         Shape.read(tmp_path / "decoder.json")
-
-
-def test_an_unknown_precision_is_refused(checkpoint, tmp_path):
-    slot = types.SimpleNamespace(precision="fp16", tolerance={}, options={})
-    with pytest.raises(ValueError, match="fp32, int8, int4"):
-        text_decoder.build(checkpoint, slot, tmp_path)
 
 
 def test_rows_of_the_cache_do_not_touch_each_other(folder):

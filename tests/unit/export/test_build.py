@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from export import build, sources
+from export.errors import BuildError
 from export.recipe import SLOTS, load
 from graph.schema import AXES
 
@@ -60,3 +61,14 @@ def test_a_key_covers_the_bounds_of_axes(offline, monkeypatch):
     assert build.key("audio_encoder", offline.slot("audio_encoder")) != before
     monkeypatch.undo()
     assert build.key("audio_encoder", offline.slot("audio_encoder")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "built"), [("tagger", "fp16", "fp32"), ("transcriber", "int4", "fp32 or fp16 or int8")]
+)
+def test_a_precision_that_is_not_built_is_refused(offline, tmp_path, monkeypatch, name, precision, built):
+    """It used to be built as float32 and called what the recipe said."""
+    monkeypatch.setenv("VITRINA_CACHE", str(tmp_path))
+    slot = offline.slot(name).model_copy(update={"precision": precision})
+    with pytest.raises(BuildError, match=f"{name}: {precision} is not built.*precision to {built}"):
+        build._make(name, slot, tmp_path, tmp_path)
