@@ -41,6 +41,10 @@ def build_all(
     jobs: Annotated[
         int, typer.Option(min=1, help="Slots at a time; by default as cores and memory allow, at most 4.")
     ] = _JOBS,
+    to_train: Annotated[
+        bool,
+        typer.Option("--to-train", help="Export encoders that trained slots do not fit yet, to train these on them."),
+    ] = False,
 ) -> None:
     """Fetches, exports and checks every slot of a recipe; what has not changed is taken from the cache."""
     if context.invoked_subcommand:
@@ -49,6 +53,8 @@ def build_all(
 
     chosen = _slots(only)
     loaded = recipe.load(name)
+    if not to_train:
+        loaded.check_spaces()
     configs.write(repository)
     done = []
     for entry in build.build_all(chosen, loaded, jobs=jobs, force=force, models_root=repository / "models"):

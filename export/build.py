@@ -74,7 +74,7 @@ def key(name: str, slot: Slot) -> str:
     declared = [(m.inputs, m.outputs) for m in models.MODELS if m.files.get("model.onnx") == name]
     bounds = {dim: AXES[dim] for pair in declared for part in pair for t in part for dim in t.dims if dim in AXES}
     versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
-    made_from = slot.model_dump(exclude={"tolerance", "licence", "sources"})
+    made_from = slot.model_dump(exclude={"tolerance", "licence", "sources", "made_with"})
     whole = json.dumps([made_from, code, repr(declared), bounds, versions], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 

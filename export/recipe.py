@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +37,7 @@ class Slot(_Strict):
         licence: SPDX name, with what must be said about it.
         precision: of the exported network.
         tolerance: metric → limit of the parity report.
+        made_with: slot → :attr:`id` of what fills it, for weights that were trained on another slot's vectors.
         options: what this slot's exporter takes besides.
     """
 
@@ -43,7 +46,20 @@ class Slot(_Strict):
     licence: str
     precision: Literal["fp32", "fp16", "int8", "int4"] = "fp32"
     tolerance: dict[str, float] = {}
+    made_with: dict[str, str] = {}
     options: dict[str, str | int | float | bool] = {}
+
+    @property
+    def id(self) -> str:
+        """Names the checkpoint with its options: what was trained on its vectors fits this one and no other."""
+        return hashlib.sha256(json.dumps([self.sha256, self.options], sort_keys=True).encode()).hexdigest()[:12]
+
+    @field_validator("made_with")
+    @classmethod
+    def _known(cls, made_with: dict[str, str]) -> dict[str, str]:
+        if unknown := made_with.keys() - set(SLOTS):
+            raise ValueError(f"no slot {', '.join(sorted(unknown))}; known: {', '.join(SLOTS)}")
+        return made_with
 
     @field_validator("sources")
     @classmethod
@@ -86,6 +102,27 @@ class Recipe(_Strict):
     def slot(self, name: str) -> Slot:
         """The slot of that name."""
         return getattr(self.slots, name)
+
+    def check_spaces(self) -> None:
+        """Whether each trained checkpoint stands beside those that it was trained on.
+
+        Raises:
+            RecipeError: a line for each that does not: parity would pass, and its answers would mean nothing.
+        """
+        lines = []
+        for other in SLOTS:
+            have = self.slot(other).id
+            made = {name: self.slot(name).made_with.get(other, have) for name in SLOTS}
+            if strange := [name for name, with_id in made.items() if with_id != have]:
+                trained_on = ", ".join(sorted({made[name] for name in strange}))
+                stand = f"{', '.join(strange)} {'stand' if strange[1:] else 'stands'}"
+                lines.append(
+                    f"{self.name}: {other} is {have}, and {stand} on the vectors of {trained_on}: parity would pass, "
+                    f"and the answers mean nothing. Keep that {other}; or export with --to-train, train anew what "
+                    f"stands on it, and write `made_with: {{{other}: {have}}}` beside each"
+                )
+        if lines:
+            raise RecipeError("\n".join(lines))
 
 
 SLOTS = tuple(Slots.model_fields)

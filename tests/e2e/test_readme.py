@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tritonclient.http as triton
+from tritonclient.utils import np_to_triton_dtype
+
+from tests.checkpoints import save_decoder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -19,16 +22,10 @@ README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, bundle) -> Path:
-    """A working folder with a small BERT of 384 dimensions as `my-encoder`, and the bundle's model repository."""
-    import torch
-    from transformers import BertConfig, BertModel
-
+    """A working folder with a small causal network as `my-decoder`, and the bundle's model repository."""
     folder = tmp_path_factory.mktemp("newcomer")
-    torch.seed()  # a fresh one: what an earlier run exported lies in the cache under the checkpoint's own hash
-    config = BertConfig(hidden_size=384, num_hidden_layers=2, num_attention_heads=4, intermediate_size=512)
-    BertModel(config).save_pretrained(folder / "my-encoder")
-    tokenizer = REPOSITORY / "model_repository" / "models" / "reader" / "1" / "tokenizer.json"
-    shutil.copy(tokenizer, folder / "my-encoder" / "tokenizer.json")
+    (folder / "my-decoder").mkdir()
+    save_decoder(folder / "my-decoder", seed=None)  # an earlier run's export lies in the cache under that one's hash
     shutil.copytree(REPOSITORY / "model_repository", folder / "model_repository", copy_function=os.link)
     return folder
 
@@ -55,38 +52,57 @@ def test_bring_your_own_checkpoint(folder):
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PATH": path}
     run = subprocess.run(["bash", "-euc", lines], cwd=folder, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert re.search(r"text_encoder +exported", run.stdout)
+    assert re.search(r"text_decoder +exported", run.stdout)
 
     from server import Server, ServerOptions
 
     options = ServerOptions(
         model_roots=[folder / "my_repository" / "models"],
-        models=["text_encoder"],
+        models=["text_collector"],
         http_port=0,
         grpc_port=0,
         metrics_port=0,
     )
-    ids = np.arange(2000, 2016, dtype=np.int64)[None]
+    prompt = "the red mug is of oak and the desk"
+    given = {
+        "PROMPT": np.array([[prompt.encode()]], object),
+        "MAX_TOKENS": np.array([[12]], np.int32),
+        "TEMPERATURE": np.array([[0]], np.float32),
+        "REPETITION_PENALTY": np.array([[1]], np.float32),
+    }
     with Server(options) as running, triton.InferenceServerClient(running.http_url) as client:
-        inputs = [triton.InferInput(name, [1, 16], "INT64") for name in ("input_ids", "attention_mask")]
-        inputs[0].set_data_from_numpy(ids)
-        inputs[1].set_data_from_numpy(np.ones_like(ids))
-        served = client.infer("text_encoder", inputs).as_numpy("sentence_embedding")
-    np.testing.assert_allclose(served, _torch(folder / "my-encoder", ids), atol=1e-5)
-    ours = REPOSITORY / "model_repository" / "models" / "text_encoder" / "1" / "model.onnx"
-    assert ours.stat().st_size > 80e6, "the bundle's own encoder must be untouched"
+        inputs = []
+        for name, array in given.items():
+            inputs.append(triton.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype)))
+            inputs[-1].set_data_from_numpy(array)
+        answer = client.infer("text_collector", inputs)
+    assert answer.as_numpy("TEXT")[0, 0].decode() == _torch(folder / "my-decoder", prompt, 12)
+    ours = REPOSITORY / "model_repository" / "models" / "text_decoder" / "1" / "model.onnx.data"
+    assert ours.stat().st_size > 80e6, "the bundle's own decoder must be untouched"
 
 
-def _torch(checkpoint: Path, ids: np.ndarray) -> np.ndarray:
-    import torch
-    from transformers import BertModel
+def _torch(checkpoint: Path, prompt: str, count: int) -> str:
+    """What transformers writes, greedily."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    states = (
-        BertModel.from_pretrained(checkpoint, attn_implementation="eager")
-        .eval()(torch.from_numpy(ids))
-        .last_hidden_state
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    ids = tokenizer(prompt, return_tensors="pt").input_ids
+    written = AutoModelForCausalLM.from_pretrained(checkpoint).generate(ids, max_new_tokens=count, do_sample=False)
+    return tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True).strip()
+
+
+@pytest.mark.slow
+def test_another_encoder_under_the_trained_weights_is_refused(folder):
+    recipe = folder / "other.yaml"
+    recipe.write_text(
+        "name: other\nextends: offline\nslots:\n"
+        f"  text_encoder: {{sources: ['file:{folder}/my-decoder'], sha256: '{'0' * 64}', licence: MIT}}\n"
     )
-    return torch.nn.functional.normalize(states.mean(1), dim=-1).detach().numpy()
+    command = [sys.executable, "-m", "export", "--recipe", str(recipe), "--only", "text_encoder"]
+    refused = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert refused.returncode == 1
+    said = " ".join((refused.stdout + refused.stderr).split())
+    assert re.search(r"other: text_encoder is \w+, and .*fusion, tagger stand on", said)
 
 
 def test_use_it(server, tmp_path):

@@ -75,3 +75,35 @@ def test_extends_takes_the_other_slots_from_the_base(tmp_path):
     mine, offline = recipe.load(str(path)), recipe.load("offline")
     assert mine.slot("text_encoder").sources == ["file:x"] and mine.name == "mine"
     assert mine.slot("fusion") == offline.slot("fusion")
+
+
+@pytest.mark.parametrize("name", ["offline", "offline-small", "offline-tiny"])
+def test_every_trained_checkpoint_stands_on_the_one_that_it_was_trained_on(name):
+    recipe.load(name).check_spaces()
+
+
+def test_another_encoder_under_trained_weights_is_refused(tmp_path):
+    """It passes parity, and EMBEDDING and TAGS mean nothing."""
+    path = tmp_path / "mine.yaml"
+    begin = "name: mine\nextends: offline\nslots:\n"
+    other = f"  text_encoder: {{sources: ['file:x'], sha256: '{'0' * 64}', licence: MIT}}\n"
+    path.write_text(begin + other)
+    mine = recipe.load(str(path))
+    of = mine.slot("text_encoder").id
+    stand = "and video_encoder, audio_encoder, item_index, fusion, tagger stand on the vectors of"
+    with pytest.raises(recipe.RecipeError, match=rf"^mine: text_encoder is {of}, {stand} \w+:.*--to-train") as refused:
+        mine.check_spaces()
+    assert "\n" not in str(refused.value)
+    made_with = f"made_with: {{fusion: {of}}}"
+    path.write_text(begin + other.replace("text_encoder", "tagger").replace("MIT", f"MIT, {made_with}"))
+    with pytest.raises(recipe.RecipeError, match=r"mine: fusion is \w+, and tagger stands on"):
+        recipe.load(str(path)).check_spaces()
+    path.write_text(begin + other.replace("MIT}", "MIT, made_with: {fusoin: x}}"))
+    with pytest.raises(recipe.RecipeError, match=r"made_with.*no slot fusoin; known: "):
+        recipe.load(str(path))
+
+
+def test_options_are_part_of_what_vectors_mean():
+    slot = recipe.load("offline").slot("audio_encoder")
+    assert slot.model_copy(update={"options": slot.options | {"head_sha256": "0" * 64}}).id != slot.id
+    assert slot.model_copy(update={"tolerance": {}, "licence": "none"}).id == slot.id
