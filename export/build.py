@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import dis
 import hashlib
 import importlib
 import importlib.metadata
@@ -17,6 +17,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, 
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 
 import numpy as np
 from filelock import FileLock
@@ -91,12 +92,25 @@ def _code(modules: list[str]) -> list[str]:
         if module in found or module in _FETCHING or module.split(".")[0] not in _ROOMS or not path.is_file():
             continue
         found[module] = path.read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(found[module])):
-            if isinstance(node, ast.Import):
-                modules += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                modules += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        modules += _imports(compile(found[module], path, "exec"))
     return [found[module] for module in sorted(found)]
+
+
+def _imports(code: CodeType) -> Iterator[str]:
+    """What code imports, wherever in it; `from a import b` gives a and a.b, because b may be a module.
+
+    Read off the bytecode: CPython 3.11's `ast.parse` fails at random while another thread parses.
+    """
+    module = ""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "IMPORT_NAME":
+            module = instruction.argval
+            yield module
+        elif instruction.opname == "IMPORT_FROM":
+            yield f"{module}.{instruction.argval}"
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _imports(constant)
 
 
 def build_all(

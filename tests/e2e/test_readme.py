@@ -2,6 +2,7 @@
 
 import ast
 import os
+import queue
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tritonclient.http as triton
+import tritonclient.grpc as triton
 from tritonclient.utils import np_to_triton_dtype
 
 from tests.checkpoints import save_decoder
@@ -58,37 +59,37 @@ def test_bring_your_own_checkpoint(folder):
 
     options = ServerOptions(
         model_roots=[folder / "my_repository" / "models"],
-        models=["text_collector"],
+        models=["text_decoder"],
         http_port=0,
         grpc_port=0,
         metrics_port=0,
     )
-    prompt = "the red mug is of oak and the desk"
-    given = {
-        "PROMPT": np.array([[prompt.encode()]], object),
-        "MAX_TOKENS": np.array([[12]], np.int32),
-        "TEMPERATURE": np.array([[0]], np.float32),
-        "REPETITION_PENALTY": np.array([[1]], np.float32),
-    }
-    with Server(options) as running, triton.InferenceServerClient(running.http_url) as client:
-        inputs = []
-        for name, array in given.items():
-            inputs.append(triton.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype)))
-            inputs[-1].set_data_from_numpy(array)
-        answer = client.infer("text_collector", inputs)
-    assert answer.as_numpy("TEXT")[0, 0].decode() == _torch(folder / "my-decoder", prompt, 12)
+    prompt, given, got = "the red mug is of oak and the desk", [], queue.Queue()
+    for name, value in (("PROMPT", np.array([[prompt.encode()]], object)), ("MAX_TOKENS", np.array([[12]], np.int32)),
+                        ("TEMPERATURE", np.zeros((1, 1), np.float32)),
+                        ("REPETITION_PENALTY", np.ones((1, 1), np.float32))):  # fmt: skip
+        given.append(triton.InferInput(name, value.shape, np_to_triton_dtype(value.dtype)))
+        given[-1].set_data_from_numpy(value)
+    with Server(options) as running, triton.InferenceServerClient(running.grpc_url) as client:
+        client.start_stream(lambda result, error: got.put(error or result))
+        client.async_stream_infer("text_decoder", given)
+        pieces = [got.get(timeout=60)]
+        while not pieces[-1].as_numpy("FINISH_REASON").item():
+            pieces.append(got.get(timeout=60))
+    served = [int(token) for piece in pieces for token in piece.as_numpy("TOKEN_IDS")[0]]
+    assert served == _greedy(folder / "my-decoder", prompt, 12)
     ours = REPOSITORY / "model_repository" / "models" / "text_decoder" / "1" / "model.onnx.data"
     assert ours.stat().st_size > 80e6, "the bundle's own decoder must be untouched"
 
 
-def _torch(checkpoint: Path, prompt: str, count: int) -> str:
-    """What transformers writes, greedily."""
+def _greedy(checkpoint: Path, prompt: str, count: int) -> list[int]:
+    """The tokens that transformers writes, without the end."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    tokenizer, network = AutoTokenizer.from_pretrained(checkpoint), AutoModelForCausalLM.from_pretrained(checkpoint)
     ids = tokenizer(prompt, return_tensors="pt").input_ids
-    written = AutoModelForCausalLM.from_pretrained(checkpoint).generate(ids, max_new_tokens=count, do_sample=False)
-    return tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True).strip()
+    written = network.generate(ids, max_new_tokens=count, do_sample=False)[0, ids.shape[1] :]
+    return [token for token in written.tolist() if token != tokenizer.eos_token_id]
 
 
 @pytest.mark.slow
