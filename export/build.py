@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import CodeType
 
@@ -92,25 +93,27 @@ def _code(modules: list[str]) -> list[str]:
         if module in found or module in _FETCHING or module.split(".")[0] not in _ROOMS or not path.is_file():
             continue
         found[module] = path.read_text(encoding="utf-8")
-        modules += _imports(compile(found[module], path, "exec"))
+        modules += _imports(found[module])
     return [found[module] for module in sorted(found)]
 
 
-def _imports(code: CodeType) -> Iterator[str]:
-    """What code imports, wherever in it; `from a import b` gives a and a.b, because b may be a module.
+@cache
+def _imports(source: str) -> list[str]:
+    """What a module's source imports, wherever in it; `from a import b` gives a and a.b, because b may be a module.
 
     Read off the bytecode: CPython 3.11's `ast.parse` fails at random while another thread parses.
     """
-    module = ""
-    for instruction in dis.get_instructions(code):
-        if instruction.opname == "IMPORT_NAME":
-            module = instruction.argval
-            yield module
-        elif instruction.opname == "IMPORT_FROM":
-            yield f"{module}.{instruction.argval}"
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _imports(constant)
+    found, module, rest = [], "", [compile(source, "<module>", "exec")]
+    while rest:
+        code = rest.pop()
+        for instruction in dis.get_instructions(code):
+            if instruction.opname == "IMPORT_NAME":
+                module = instruction.argval
+                found.append(module)
+            elif instruction.opname == "IMPORT_FROM":
+                found.append(f"{module}.{instruction.argval}")
+        rest += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return found
 
 
 def build_all(

@@ -13,7 +13,6 @@ from export.recipe import Slot
 from graph.schema import AXES, Model
 
 BATCHES = (1, 2, 5, 8)
-FEW = 2  # rows of the inputs that are not of the usual size
 Sample = Callable[[dict[str, int], np.random.Generator], dict[str, np.ndarray]]
 #: Tolerances that are a least value; every other one is a most.
 _AT_LEAST = ("top1_agreement",)
@@ -28,20 +27,23 @@ def dynamic_axes(model: Model) -> list[str]:
     return sorted({d for tensor in model.inputs for d in tensor.dims if isinstance(d, str)})
 
 
-def cases(model: Model, sample: Sample) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Parity inputs at three sizes (least, usual, most) of each dynamic axis.
+def batches(usual: bool) -> tuple[int, ...]:
+    """The batch sizes that inputs of the usual size, or of another one, are compared at.
 
-    Every batch of :data:`BATCHES` at the usual sizes; at the others one row and two, because eight rows of the longest
-    inputs take longer than all the rest and show nothing that two do not.
+    Eight rows of the longest inputs take longer than all the rest, and show nothing that two do not.
     """
+    return BATCHES if usual else BATCHES[:2]
+
+
+def cases(model: Model, sample: Sample) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Parity inputs: :func:`batches` at three sizes (least, usual, most) of each dynamic axis."""
     axes = dynamic_axes(model)
     usual = [AXES[axis][1] for axis in axes]
-    for batch, *sizes in product(BATCHES, *(dict.fromkeys(AXES[axis]) for axis in axes)):
-        if batch > FEW and sizes != usual:
-            continue
-        by_axis = {"batch": batch, **dict(zip(axes, sizes, strict=True))}
-        name = " ".join(f"{axis}={size}" for axis, size in by_axis.items())
-        yield name, sample(by_axis, np.random.default_rng([batch, *sizes]))
+    for sizes in product(*(dict.fromkeys(AXES[axis]) for axis in axes)):
+        for batch in batches(list(sizes) == usual):
+            by_axis = {"batch": batch, **dict(zip(axes, sizes, strict=True))}
+            name = " ".join(f"{axis}={size}" for axis, size in by_axis.items())
+            yield name, sample(by_axis, np.random.default_rng([batch, *sizes]))
 
 
 def session(path: Path, threads: int = 2) -> ort.InferenceSession:

@@ -13,8 +13,6 @@ from graph.tensors import (
     CONDITION,
     COUNT,
     DECODER_INPUTS,
-    DRAWN_IMAGE,
-    DRAWN_VIDEO,
     EDIT_FIELDS,
     EDITS,
     EMBEDDING,
@@ -100,6 +98,11 @@ def _drawer(name: str, output: Tensor, cpu_batch: int | None = None) -> Model:
 def _finisher(name: str, drawn: Tensor, field: Tensor, output: Tensor) -> Model:
     """From what a decoder drew to a file; its optional field differs from request to request."""
     return Model(name, "python", (drawn, field), (output,), batches=False)
+
+
+def _one_at_a_time(name: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> Model:
+    """A step on whole photos and films, which keeps its own queue."""
+    return Model(name, "python", inputs, outputs, max_batch_size=1, batches=False, max_queue=64)
 
 
 MODELS: tuple[Model, ...] = (
@@ -233,8 +236,8 @@ MODELS: tuple[Model, ...] = (
     _drawer("image_decoder", Tensor("picture", "UINT8", PICTURE_DIMS)),
     _drawer("video_decoder", Tensor("frames", "UINT8", FRAME_DIMS), cpu_batch=1),
     Model("seeder", "python", (CONDITION, IMAGE_SEED), (NOISE,), batches=False),
-    _finisher("image_optimizer", Tensor("PICTURE", "UINT8", PICTURE_DIMS), IMAGE_FORMAT, DRAWN_IMAGE),
-    _finisher("video_optimizer", Tensor("DRAWN", "UINT8", FRAME_DIMS), MUSIC, DRAWN_VIDEO),
+    _finisher("image_optimizer", Tensor("PICTURE", "UINT8", PICTURE_DIMS), IMAGE_FORMAT, IMAGE),
+    _finisher("video_optimizer", Tensor("DRAWN", "UINT8", FRAME_DIMS), MUSIC, VIDEO),
     Model(
         "tagger",
         "python",
@@ -323,9 +326,8 @@ MODELS: tuple[Model, ...] = (
         batches=False,
         files={"items.npz": "item_index"},
     ),
-    Model(
+    _one_at_a_time(
         "photo_reader",
-        "python",
         (*(replace(media, optional=True) for media in (IMAGE, VIDEO, AUDIO)), *STUDIO_FIELDS),
         (
             PHOTO,
@@ -335,9 +337,6 @@ MODELS: tuple[Model, ...] = (
             Tensor("PIXELS", "UINT8", (*OPACITY_DIMS, 3)),
             Tensor("VIEW", "UINT8", (224, 224, 3)),
         ),
-        max_batch_size=1,
-        batches=False,
-        max_queue=64,
     ),
     Model(
         "cutout",
@@ -348,27 +347,10 @@ MODELS: tuple[Model, ...] = (
         engine=True,
         files={"model.onnx": "cutout"},
     ),
-    Model(
-        "studio_composer",
-        "python",
-        (PHOTO, OPACITY, MODERATION, *STUDIO_FIELDS),
-        (DRAWN_IMAGE, SUBJECT),
-        max_batch_size=1,
-        batches=False,
-        max_queue=64,
-    ),
-    Model(
-        "studio_filmer",
-        "python",
-        (PHOTO, OPACITY, MODERATION, *FILM_FIELDS),
-        (DRAWN_VIDEO, SUBJECT),
-        max_batch_size=1,
-        batches=False,
-        max_queue=64,
-    ),
-    Model(
+    _one_at_a_time("studio_composer", (PHOTO, OPACITY, MODERATION, *STUDIO_FIELDS), (IMAGE, SUBJECT)),
+    _one_at_a_time("studio_filmer", (PHOTO, OPACITY, MODERATION, *FILM_FIELDS), (VIDEO, SUBJECT)),
+    _one_at_a_time(
         "post_composer",
-        "python",
         (
             PHOTO,
             OPACITY,
@@ -380,9 +362,6 @@ MODELS: tuple[Model, ...] = (
             *STUDIO_FIELDS[:2],
         ),
         POST_OUTPUTS,
-        max_batch_size=1,
-        batches=False,
-        max_queue=64,
     ),
     # A script's sentences are runs of their own, which no ensemble can count out: the synthesizer calls the decoder for
     # each (BLS). So runs stay short, a deadline is heeded between them, and scripts take turns.

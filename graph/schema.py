@@ -43,7 +43,7 @@ class Tensor:
         dims: sizes, a string being a dynamic axis of :data:`AXES`.
         optional: a request may leave it out.
         meaning: of a caller's tensor, for docs/tensors.md. No export goes stale by this or by `left_out`.
-        left_out: what is taken where an optional one is left out.
+        left_out: what is taken where a request leaves it out.
     """
 
     name: str

@@ -18,9 +18,9 @@ FRAME_DIMS = (24, *PICTURE_DIMS)
 OPACITY_DIMS = (320, 320)  # as the cutout network reads and gives
 
 
-def _text(name: str, meaning: str) -> Tensor:
-    """One text or file."""
-    return Tensor(name, "BYTES", (1,), meaning=meaning)
+def _text(name: str, meaning: str, left_out: str = "") -> Tensor:
+    """One text or file; `left_out` is for an ensemble that does without."""
+    return Tensor(name, "BYTES", (1,), meaning=meaning, left_out=left_out)
 
 
 def _option(name: str, dtype: str, meaning: str, left_out: str, dim: int | str = 1) -> Tensor:
@@ -31,31 +31,17 @@ def _option(name: str, dtype: str, meaning: str, left_out: str, dim: int | str =
 # ------------------------------------------------------------------------------------- what a request is made of
 
 TITLE = _text("TITLE", "the product's title, UTF-8, at most 8,192 bytes; may be empty")
-IMAGE = Tensor(
+IMAGE = _text(
     "IMAGE",
-    "BYTES",
-    (1,),
-    meaning="a photo's file: JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP or TIFF, at most 32 MiB and 50 megapixels",
-    left_out="none",
+    "a photo's file: JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP or TIFF, at most 32 MiB and 50 megapixels",
+    "none",
 )
-VIDEO = Tensor("VIDEO", "BYTES", (1,), meaning="a clip's file: MP4, MOV or WebM, at most 64 MiB", left_out="none")
-AUDIO = Tensor(
-    "AUDIO",
-    "BYTES",
-    (1,),
-    meaning="a sound's file: WAV, FLAC, OGG, MP3 or M4A, at most 16 MiB and 30 s",
-    left_out="none",
-)
+VIDEO = _text("VIDEO", "a clip's file: MP4, MOV or WebM, at most 64 MiB", "none")
+AUDIO = _text("AUDIO", "a sound's file: WAV, FLAC, OGG, MP3 or M4A, at most 16 MiB and 30 s", "none")
 EVENTS = _text("EVENTS", 'what the shopper did, JSON: `[{"item": id, "event": "view", "age_s": 90}, …]`')
 SCRIPT = _text("SCRIPT", "what is to be spoken, at most 2,000 characters")
 CAPTION = _text("CAPTION", "the copy that a post shows, at most 1,000 characters")
-LOGO_SOUND = Tensor(
-    "LOGO_SOUND",
-    "BYTES",
-    (1,),
-    meaning="the shop's own sound at the end, as AUDIO, at most 6 s",
-    left_out="none",
-)
+LOGO_SOUND = _text("LOGO_SOUND", "the shop's own sound at the end, as AUDIO, at most 6 s", "none")
 MUSIC = _option("MUSIC", "BYTES", "a tune's file, as AUDIO, heard under a post or a clip", "none")
 CAPTIONS = _option(
     "CAPTIONS", "BYTES", "how: burnt into the pictures, or track, text that a player shows or not", "burnt"

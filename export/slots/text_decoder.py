@@ -27,7 +27,7 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from export.errors import BuildError
-from export.parity import BATCHES, FEW, ParityError
+from export.parity import ParityError, batches
 from export.quantization import quantize_activations
 from export.recipe import RECIPES, Slot
 from stages.prompts import Prompts
@@ -98,8 +98,8 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
             `recipes/prompts/` without its ending.
 
     Raises:
-        ValueError: a checkpoint that is cut off or has no end-of-text token or chat template, or
-            prompts that do not suit the chat template.
+        ValueError: a checkpoint that is cut off or has no end-of-text token or chat template, or prompts that do not
+            suit the chat template.
         BuildError: the builder failed; its last lines are in the message.
     """
     folder = hub_folder(checkpoint, out)
@@ -256,11 +256,11 @@ def parity(checkpoint: Path, slot: Slot, out: Path) -> list[dict]:
     text = np.asarray(Tokenizer.from_file(str(out / "tokenizer.json")).encode(_TEXT, add_special_tokens=False).ids)
     rows, same, seen = [], 0, 0
     for length in LENGTHS:
-        batches = [batch for batch in BATCHES if batch <= FEW or length == LENGTHS[1]]
-        ids = np.stack([np.resize(np.roll(text, -7 * row), length + FORCED) for row in range(max(batches))])
+        sizes = batches(length == LENGTHS[1])
+        ids = np.stack([np.resize(np.roll(text, -7 * row), length + FORCED) for row in range(max(sizes))])
         with torch.no_grad():
             every = network(torch.from_numpy(ids)).logits[:, length - 1 : -1].numpy()
-        for batch in batches:
+        for batch in sizes:
             case, want = f"batch={batch} length={length}", every[:batch]
             have = _forced(session, shape, table[ids[:batch]].astype(np.float32), length)
             for name, logits in (("torch", want), ("ONNX", have)):

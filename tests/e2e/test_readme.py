@@ -1,8 +1,6 @@
 """What the README tells a newcomer to type is run here, on a checkpoint of the test's own."""
 
-import ast
 import os
-import queue
 import re
 import shutil
 import subprocess
@@ -10,12 +8,11 @@ import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-import numpy as np
 import pytest
-import tritonclient.grpc as triton
-from tritonclient.utils import np_to_triton_dtype
 
 from tests.checkpoints import save_decoder
+from tests.integration.test_text_decoder import Served
+from tests.unit.test_rooms import imports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -35,10 +32,7 @@ def test_the_container_gets_every_package_that_the_steps_import():
     imported = set()
     for room in ("stages", "decoding", "model_repository"):
         for path in (REPOSITORY / room).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-                names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-                imported |= {name.split(".")[0] for name in names}
+            imported |= imports(path)
     own = {"stages", "decoding", "triton_python_backend_utils", "piper"}  # piper-tts is an extra, GPL-3.0
     packages = packages_distributions()
     wanted = {packages[name][0].lower().replace("_", "-") for name in imported - sys.stdlib_module_names - own}
@@ -64,18 +58,9 @@ def test_bring_your_own_checkpoint(folder):
         grpc_port=0,
         metrics_port=0,
     )
-    prompt, given, got = "the red mug is of oak and the desk", [], queue.Queue()
-    for name, value in (("PROMPT", np.array([[prompt.encode()]], object)), ("MAX_TOKENS", np.array([[12]], np.int32)),
-                        ("TEMPERATURE", np.zeros((1, 1), np.float32)),
-                        ("REPETITION_PENALTY", np.ones((1, 1), np.float32))):  # fmt: skip
-        given.append(triton.InferInput(name, value.shape, np_to_triton_dtype(value.dtype)))
-        given[-1].set_data_from_numpy(value)
-    with Server(options) as running, triton.InferenceServerClient(running.grpc_url) as client:
-        client.start_stream(lambda result, error: got.put(error or result))
-        client.async_stream_infer("text_decoder", given)
-        pieces = [got.get(timeout=60)]
-        while not pieces[-1].as_numpy("FINISH_REASON").item():
-            pieces.append(got.get(timeout=60))
+    prompt = "the red mug is of oak and the desk"
+    with Server(options) as running:
+        pieces = Served(running).stream(prompt, MAX_TOKENS=12, TEMPERATURE=0, REPETITION_PENALTY=1)
     served = [int(token) for piece in pieces for token in piece.as_numpy("TOKEN_IDS")[0]]
     assert served == _greedy(folder / "my-decoder", prompt, 12)
     ours = REPOSITORY / "model_repository" / "models" / "text_decoder" / "1" / "model.onnx.data"

@@ -64,7 +64,13 @@ def test_a_key_covers_the_bounds_of_axes(offline, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "precision", "built"), [("tagger", "fp16", "fp32"), ("transcriber", "int4", "fp32 or fp16 or int8")]
+    ("name", "precision", "built"),
+    [
+        ("tagger", "fp16", "fp32"),
+        ("text_encoder", "fp16", "fp32"),
+        ("transcriber", "int4", "fp32 or fp16 or int8"),
+        ("text_decoder", "fp16", "fp32 or int8 or int4"),
+    ],
 )
 def test_a_precision_that_is_not_built_is_refused(offline, tmp_path, monkeypatch, name, precision, built):
     """It used to be built as float32 and called what the recipe said."""
