@@ -3,7 +3,7 @@
 May import tritonclient, numpy and what those bring (grpc, urllib3, aiohttp); rich only in the command; no other room.
 """
 
-from vitrina_client._client import AsyncTextStream, AsyncVitrina, TextStream, Vitrina
+from vitrina_client._client import AsyncVitrina, Vitrina
 from vitrina_client._errors import (
     Blocked,
     Cancelled,
@@ -12,12 +12,14 @@ from vitrina_client._errors import (
     DeadlineExceeded,
     InvalidInput,
     ModelNotFound,
+    NotOffered,
     NotReady,
     QueueFull,
     ServerError,
     TooLarge,
     VitrinaError,
 )
+from vitrina_client._streams import AsyncTextStream, TextStream
 from vitrina_client._timeout import Timeout
 from vitrina_client._types import (
     Edit,
@@ -64,6 +66,7 @@ __all__ = [
     "ModelNotFound",
     "ModelStatus",
     "Moderation",
+    "NotOffered",
     "NotReady",
     "Output",
     "Piece",

@@ -102,13 +102,19 @@ class NotReady(VitrinaError):
 
 
 class ModelNotFound(NotReady):
-    """The server has no model of that name."""
+    """The server has no model of that name: it is no Vitrina, or its bundle's recipe leaves out what that needs."""
 
 
 class ServerError(VitrinaError):
     """A fault inside the server, or an answer without what was asked for."""
 
 
+class NotOffered(InvalidInput):
+    """The server does not make what was asked for: the recipe of its bundle leaves out what that needs."""
+
+
+#: Of Triton's core: an output that the model does not have.
+_NOT_MADE = re.compile(r"unexpected inference output '(?P<output>\w+)' for model")
 _WIRE = re.compile(r"vitrina/(?P<code>[a-z_]+) (?P<field>\S+): (?P<sentence>.*)", re.DOTALL)
 
 _BY_CODE: dict[str, type[VitrinaError]] = {
@@ -128,7 +134,6 @@ _BY_SENTENCE: tuple[tuple[str, type[VitrinaError]], ...] = (
     ("Request timeout expired", DeadlineExceeded),
     ("Request for unknown model", ModelNotFound),
     ("unexpected inference input", InvalidInput),
-    ("unexpected inference output", InvalidInput),
     ("is not ready", NotReady),
     ("has no available versions", NotReady),
     ("Server is stopping", NotReady),
@@ -195,6 +200,10 @@ def _typed(message: str, model: str | None) -> VitrinaError | None:
 
 
 def _by_sentence(message: str, model: str | None) -> VitrinaError | None:
+    if not_made := _NOT_MADE.search(message):
+        output = not_made["output"]
+        said = f"the server's bundle does not make {output}: its recipe leaves out what that needs"
+        return NotOffered(said, model=model, field=output)
     for sentence, kind in _BY_SENTENCE:
         if sentence in message:
             return kind(message, model=model)

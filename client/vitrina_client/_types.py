@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypedDict, get_args
 
@@ -230,8 +230,8 @@ class Listing:
         tags: best first, at most 5.
         keywords: words that the product is searched by, at most 20: of title, attributes, what is said, what is printed
             on it in large letters and what the photo surely shows, without stop words.
-        embedding: float32 [384], unit length, for search.
-        condition: float32 [36, 384], what decoders take; pass it back as ``condition=`` to write more from it.
+        embedding: float32 [width], unit length, for search.
+        condition: float32 [rows, width], what decoders take; pass it back as ``condition=`` to write more from it.
         weights: modality → how much it counted, together one; 0 for what was not given.
         moderation: what the policy says of all that was given, and of the copy where that was asked for; what it blocks
             is raised as :class:`Blocked` instead of given.
@@ -397,6 +397,4 @@ class Status:
     models: tuple[ModelStatus, ...]
 
 
-WANTS: tuple[Want, ...] = get_args(Want)
 OUTPUTS: tuple[Output, ...] = get_args(Output)
-DEFAULT_WANT: Collection[Want] = frozenset({"text", "tags"})

@@ -25,6 +25,7 @@ QUESTIONS: dict[str, tuple[str, Any]] = {
     "ready": ("ServerReady", service_pb2.ServerReadyRequest()),
     "metadata": ("ServerMetadata", service_pb2.ServerMetadataRequest()),
     "index": ("RepositoryIndex", service_pb2.RepositoryIndexRequest()),
+    "content": ("ModelMetadata", service_pb2.ModelMetadataRequest(name="content")),
 }
 
 

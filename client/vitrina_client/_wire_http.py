@@ -39,6 +39,7 @@ QUESTIONS = {
     "ready": Exchange("GET", "/v2/health/ready", {}, None),
     "metadata": Exchange("GET", "/v2", {}, None),
     "index": Exchange("POST", "/v2/repository/index", {"Content-Type": "application/json"}, b"{}"),
+    "content": Exchange("GET", "/v2/models/content", {}, None),
 }
 
 

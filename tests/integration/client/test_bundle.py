@@ -22,6 +22,7 @@ from vitrina_client import (
 )
 from vitrina_client._types import OUTPUTS
 
+from graph.assembly import load
 from tests.integration.client.stand_in.faces import FACES
 
 SAMPLES = Path(__file__).resolve().parents[3] / "samples"
@@ -164,7 +165,7 @@ def test_the_readmes_code_runs(server, scheme, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(code.replace("grpc://localhost:8001", f"{scheme}://{getattr(server, f'{scheme}_url')}"), {})
     printed = capsys.readouterr().out
-    assert "(384,)" in printed
+    assert f"({load().facts['fusion']['width']},)" in printed
     assert printed.endswith("True\n")
 
 

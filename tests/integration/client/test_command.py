@@ -62,7 +62,7 @@ def test_embed_writes_an_array_or_json(url, tmp_path):
     done = run("embed", "--title", "Mug", "--out", tmp_path / "new" / "mug.npy", VITRINA_URL=url)
     assert (done.returncode, done.stdout) == (0, "")
     array = np.load(tmp_path / "new" / "mug.npy")
-    assert (array.dtype, array.shape) == (np.float32, (384,))
+    assert (array.dtype, array.shape) == (np.float32, (24,))
     done = run("embed", "--title", "Mug", "--url", url)
     assert np.allclose(json.loads(done.stdout), array, atol=1e-6)
 

@@ -16,7 +16,7 @@ def answer(rows=1, **changes):
         "LABEL_TEXT": np.array([[b'{"lines": [], "omitted": 0, "failed": false}']] * rows, object),
         "TAGS": np.array([[b"mug", "杯".encode(), b"", b"", b""]] * rows, object),
         "TAG_SCORES": np.tile(np.array([[0.75, 0.5, 0, 0, 0]], np.float32), (rows, 1)),
-        "EMBEDDING": np.ones((rows, 384), np.float32),
-        "CONDITION": np.ones((rows, 36, 384), np.float32),
+        "EMBEDDING": np.ones((rows, 24), np.float32),
+        "CONDITION": np.ones((rows, 7, 24), np.float32),
     }
     return made | changes

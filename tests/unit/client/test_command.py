@@ -11,6 +11,7 @@ from vitrina_client import (
     TooLarge,
     _command,
 )
+from vitrina_client._arguments import EXIT_CODES
 
 
 @pytest.mark.parametrize(
@@ -44,14 +45,14 @@ def test_a_title_becomes_a_file_name(title, name):
 )
 def test_exit_codes(error, code):
     assert _command.exit_code(error) == code
-    assert f"\n  {code} " in _command.EXIT_CODES
+    assert f"\n  {code} " in EXIT_CODES
 
 
 def test_help_lists_the_exit_codes(capsys):
     with pytest.raises(SystemExit) as caught:
         _command.main(["--help"])
     assert caught.value.code == 0
-    assert _command.EXIT_CODES in capsys.readouterr().out
+    assert EXIT_CODES in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from vitrina_client import (
     _flows,
 )
 from vitrina_client._errors import not_connected
-from vitrina_client._flows import Policy, StreamState
+from vitrina_client._steps import Policy, StreamState
 
 from tests.unit.client.answers import answer
 
@@ -174,7 +174,7 @@ def test_pictures_are_drawn_from_the_condition_that_came_first():
 
 def test_from_a_condition_a_picture_alone_is_one_request():
     script = Script({"IMAGE": np.array([[b"png"]], object)})
-    listing = script.run(_flows.generate(PATIENT, Product("Mug"), {"image"}, np.ones((36, 384)), {}))
+    listing = script.run(_flows.generate(PATIENT, Product("Mug"), {"image"}, np.ones((7, 24)), {}))
     assert listing.image == b"png"
     assert [request.model for request in script.asked] == ["generate_image"]
 
@@ -195,7 +195,7 @@ def test_embeddings_come_back_in_the_order_given_in_batches_of_eight():
         def infer(self, request, deadline):
             self.asked.append(request)
             rows = [int(title) for title in request.inputs["TITLE"].ravel()]
-            return {"EMBEDDING": np.repeat(np.array(rows, np.float32)[:, None], 384, axis=1)}
+            return {"EMBEDDING": np.repeat(np.array(rows, np.float32)[:, None], 24, axis=1)}
 
     script = Server()
     made = script.run(_flows.embed(PATIENT, products))
@@ -205,8 +205,14 @@ def test_embeddings_come_back_in_the_order_given_in_batches_of_eight():
     assert sizes == [("content_image", 8), ("content_image", 2), ("content", 8), ("content", 8), ("content", 4)]
 
 
-def test_of_no_products_there_are_no_embeddings():
-    assert Script().run(_flows.embed(PATIENT, [])).shape == (0, 384)
+@pytest.mark.parametrize("size", [24, "24"], ids=["over HTTP", "over gRPC"])
+def test_of_no_products_there_are_no_embeddings_of_the_server_s_width(size):
+    class Server(Script):
+        def ask(self, what, deadline):
+            assert what == "content"
+            return {"outputs": [{"name": "TEXT", "shape": [-1, 1]}, {"name": "EMBEDDING", "shape": [-1, size]}]}
+
+    assert Server().run(_flows.embed(PATIENT, [])).shape == (0, 24)
 
 
 def test_a_refused_batch_says_which_products_it_held():
@@ -233,7 +239,7 @@ def test_a_stream_is_tags_then_prompt_then_pieces():
 
 def test_a_stream_from_a_condition_encodes_nothing():
     script = Script(answer(), PROMPT, piece("x", "eos"), None)
-    list(stream(script, condition=np.ones((36, 384))))
+    list(stream(script, condition=np.ones((7, 24))))
     assert [request.model for request in script.asked] == ["tagger", "prompter", "text_decoder"]
 
 

@@ -23,6 +23,7 @@ NAMES = [
     "ModelNotFound",
     "ModelStatus",
     "Moderation",
+    "NotOffered",
     "NotReady",
     "Output",
     "Piece",

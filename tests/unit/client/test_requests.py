@@ -23,10 +23,10 @@ from vitrina_client import (
     Tag,
     TooLarge,
 )
+from vitrina_client import _answers as answers
 from vitrina_client import _requests as core
 
-from graph import models
-from graph.ensembles import ensembles
+from graph import assembly
 from tests.unit.client.answers import answer
 
 MUG = Product(title="Enamel mug")
@@ -155,14 +155,14 @@ def test_events_travel_as_json():
 
 
 def test_a_picture_is_drawn_from_a_condition_and_a_seed():
-    request = core.draw("image", np.ones((36, 384)), {"image_seed": 7})
+    request = core.draw("image", np.ones((7, 24)), {"image_seed": 7})
     assert (request.model, request.outputs) == ("generate_image", ("IMAGE",))
-    assert request.inputs["CONDITION"].shape == (1, 36, 384)
+    assert request.inputs["CONDITION"].shape == (1, 7, 24)
     assert request.inputs["IMAGE_SEED"].tolist() == [[7]] and request.inputs["IMAGE_SEED"].dtype == np.int64
-    assert core.drawn({"IMAGE": np.array([[b"png"]], object)}, request) == b"png"
-    assert core.draw("video", np.ones((36, 384)), {}).inputs.keys() == {"CONDITION"}
+    assert answers.drawn({"IMAGE": np.array([[b"png"]], object)}, request) == b"png"
+    assert core.draw("video", np.ones((7, 24)), {}).inputs.keys() == {"CONDITION"}
     with pytest.raises(InvalidInput) as caught:
-        core.draw("image", np.ones((36, 384)), {"image_seed": 1.5})
+        core.draw("image", np.ones((7, 24)), {"image_seed": 1.5})
     assert caught.value.field == "IMAGE_SEED"
 
 
@@ -175,7 +175,7 @@ def test_a_script_is_spoken_with_what_was_said_of_it():
     assert "TIMEOUT_MS" in request.within(1.0).inputs
     assert core.speak("Enamel mug", None, None, None, "wav").inputs.keys() == {"SCRIPT", "AUDIO_FORMAT"}
     answer = {"AUDIO": np.array([[b"OggS"]], object), "SECONDS": np.array([[2.5]], np.float32)}
-    assert core.spoken(answer, "ogg") == Speech(b"OggS", "audio/ogg", 2.5)
+    assert answers.spoken(answer, "ogg") == Speech(b"OggS", "audio/ogg", 2.5)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_studio_shot_is_asked_for_and_read():
         core.studio(b"JPEG", "white", "1:1", 900.5, "png", "natural")
     assert caught.value.field == "SIZE"
     answer = {"STUDIO_IMAGE": np.array([[b"RIFF"]], object), "SUBJECT": np.array([[0.25]], np.float32)}
-    assert core.shot(answer, "webp") == StudioShot(b"RIFF", "image/webp", 0.25)
+    assert answers.shot(answer, "webp") == StudioShot(b"RIFF", "image/webp", 0.25)
     clip = core.studio_video({"IMAGE": b"JPEG", "MUSIC": b"RIFF"}, "shadow", "4:5", 900, "warm")
     assert (clip.model, clip.outputs) == ("studio_video", ("STUDIO_VIDEO", "SUBJECT"))
     assert "IMAGE_FORMAT" not in clip.inputs and words(clip.inputs["MUSIC"]) == ["RIFF"]
@@ -215,7 +215,7 @@ def test_a_studio_shot_is_asked_for_and_read():
         "STYLE": ["warm"],
     }
     answer = {"STUDIO_VIDEO": np.array([[b"ftyp"]], object), "SUBJECT": np.array([[0.25]], np.float32)}
-    assert core.filmed(answer) == StudioVideo(b"ftyp", 0.25)
+    assert answers.filmed(answer) == StudioVideo(b"ftyp", 0.25)
 
 
 def test_a_post_is_asked_for_and_read():
@@ -232,13 +232,13 @@ def test_a_post_is_asked_for_and_read():
     fields = core.post({"VIDEO": b"ftyp"}, "", "burnt", "studio", "1:1").inputs.keys()
     assert fields == {"VIDEO", "CAPTION", "CAPTIONS", "BACKGROUND", "ASPECT"}
     answer = {"POST": np.array([[b"ftyp"]], object), "SECONDS": np.array([[7.5]], np.float32)}
-    assert core.posted(answer) == Post(b"ftyp", 7.5)
+    assert answers.posted(answer) == Post(b"ftyp", 7.5)
 
 
 def test_weights_are_named_by_modality():
     request = core.content(MUG, {}, {"weights"})
     answer = {"FUSION_WEIGHTS": np.array([[0.5, 0.25, 0, 0, 0.25]], np.float32)}
-    weights = core.listing(answer, request).weights
+    weights = answers.listing(answer, request).weights
     assert weights == {"text": 0.5, "image": 0.25, "video": 0, "audio": 0, "behavior": 0.25}
 
 
@@ -265,22 +265,22 @@ def test_the_time_that_is_left_goes_along_only_where_text_is_made():
 
 
 def test_from_a_condition_nothing_is_encoded():
-    condition = np.ones((36, 384))
+    condition = np.ones((7, 24))
     request = core.from_condition(MUG, condition, {"text"}, {"language": "zh"})
     assert request.model == "generate"
     assert request.inputs["CONDITION"].dtype == np.float32
-    assert request.inputs["CONDITION"].shape == (1, 36, 384)
+    assert request.inputs["CONDITION"].shape == (1, 7, 24)
     with pytest.raises(InvalidInput, match="embedding cannot be made from a condition"):
         core.from_condition(MUG, condition, {"text", "embedding"}, {})
-    with pytest.raises(InvalidInput, match=r"got \[384\]"):
-        core.from_condition(MUG, np.ones(384), {"text"}, {})
+    with pytest.raises(InvalidInput, match=r"got \[24\]"):
+        core.from_condition(MUG, np.ones(24), {"text"}, {})
     with pytest.raises(InvalidInput, match="expected float32"):
         core.from_condition(MUG, "condition", {"text"}, {})
 
 
 def test_an_answer_becomes_a_listing():
     request = core.content(MUG, {}, {"text", "tags", "embedding", "condition"})
-    listing = core.listing(answer(), request)
+    listing = answers.listing(answer(), request)
     assert (listing.text, listing.finish_reason, listing.prompt_tokens, listing.completion_tokens) == (
         "A mug.",
         "eos",
@@ -289,18 +289,18 @@ def test_an_answer_becomes_a_listing():
     )
     assert listing.edits == (Edit("price", "Only $5.", ""),)
     assert listing.tags == (Tag("mug", 0.75), Tag("杯", 0.5))
-    assert (listing.embedding.shape, listing.condition.shape) == ((384,), (36, 384))
+    assert (listing.embedding.shape, listing.condition.shape) == ((24,), (7, 24))
     assert listing.embedding.flags.writeable
 
 
 def test_variants_are_rows_with_a_seed_each():
-    condition = np.ones((36, 384), np.float32)
+    condition = np.ones((7, 24), np.float32)
     options = {"sampling": Sampling(stop=("a", "b")), "banned_words": ["x"]}
     request = core.variants(MUG, condition, [3, 4, 5], options).within(2.0)
     assert request.rows == 3 and {len(array) for array in request.inputs.values()} == {3}
     assert request.inputs["SEED"].ravel().tolist() == [3, 4, 5]
     assert request.inputs["STOP"].shape == (3, 2) and request.inputs["TIMEOUT_MS"].tolist() == [[2000]] * 3
-    assert core.row({"TEXT": np.array([["a"], ["b"]])}, 1) == {"TEXT": np.array([["b"]])}
+    assert answers.row({"TEXT": np.array([["a"], ["b"]])}, 1) == {"TEXT": np.array([["b"]])}
     sampling = core.varied({"sampling": Sampling(seed=9, temperature=0.0)})
     assert (sampling[0]["sampling"].temperature, sampling[0]["sampling"].seed, sampling[1]) == (0.0, None, 9)
     assert core.varied({"task": "ad"})[0]["sampling"].temperature == core.VARIED_TEMPERATURE
@@ -311,9 +311,9 @@ def test_the_most_diverse_begin_with_the_nearest_and_pass_over_twins():
     near = np.array([0.9, np.sqrt(1 - 0.81), 0], np.float32)
     twin = near + np.array([0, 0, 1e-3], np.float32)
     mixed = np.array([0.5, 0, np.sqrt(0.75)], np.float32)
-    chosen, distance = core.most_diverse(np.stack([other, near, twin, mixed]), product, 2)
+    chosen, distance = answers.most_diverse(np.stack([other, near, twin, mixed]), product, 2)
     assert chosen == [1, 3] and distance == pytest.approx(1 - 0.45)
-    assert core.most_diverse(np.stack([third]), product, 4) == ([0], 0.0)
+    assert answers.most_diverse(np.stack([third]), product, 4) == ([0], 0.0)
 
 
 def test_what_the_policy_says_is_read_and_what_it_blocks_is_raised():
@@ -331,14 +331,14 @@ def test_what_the_policy_says_is_read_and_what_it_blocks_is_raised():
         written = json.dumps({"action": action, "findings": findings}).encode()
         return answer(MODERATION=np.array([[written]]), TEXT_MODERATION=np.array([[written]]), **arrays)
 
-    assert core.listing(said("block", weapons), core.content(MUG, {}, {"moderation"})).moderation == Moderation(
+    assert answers.listing(said("block", weapons), core.content(MUG, {}, {"moderation"})).moderation == Moderation(
         "block", (Finding(**weapons),)
     )
     text = core.content(MUG, {}, {"text"})
-    assert core.listing(said("flag", wine), text).moderation == Moderation("flag", (Finding(**wine),))
+    assert answers.listing(said("flag", wine), text).moderation == Moderation("flag", (Finding(**wine),))
     blocked = said("block", wine, weapons, TEXT=np.array([[b""]]), FINISH_REASON=np.array([[b"blocked"]]))
     with pytest.raises(Blocked, match=r"TITLE by words: gun \(weapons\)") as caught:
-        core.listing(blocked, text)
+        answers.listing(blocked, text)
     assert (caught.value.field, caught.value.findings) == ("TITLE", (Finding(**weapons),))
 
 
@@ -351,18 +351,18 @@ def test_a_stream_is_not_edited_and_says_so(options):
 
 
 def test_what_was_not_asked_is_none():
-    listing = core.listing(answer(), core.content(MUG, {}, {"tags"}))
+    listing = answers.listing(answer(), core.content(MUG, {}, {"tags"}))
     assert (listing.text, listing.embedding, listing.condition) == (None, None, None)
-    assert repr(Listing(text="x", embedding=np.ones(384))).count("1.") == 0
+    assert repr(Listing(text="x", embedding=np.ones(24))).count("1.") == 0
 
 
 def test_an_answer_that_lacks_an_output_or_a_row_is_a_server_error():
     request = core.embeddings([MUG, MUG], [{}, {}])
     with pytest.raises(ServerError, match="1 rows answered of 2") as caught:
-        core.checked(answer(rows=1), request)
+        answers.checked(answer(rows=1), request)
     assert (caught.value.model, caught.value.field) == ("content", "EMBEDDING")
     with pytest.raises(ServerError, match="lacks EMBEDDING"):
-        core.checked({}, request)
+        answers.checked({}, request)
 
 
 def test_a_products_repr_does_not_print_its_picture():
@@ -380,7 +380,7 @@ def requests_of_every_kind():
         "sampling": everything,
     }
     full, wants = Product("Mug", attributes={"a": "b"}), {"text", "tags", "embedding", "condition"}
-    condition = np.ones((36, 384), np.float32)
+    condition = np.ones(assembly.load().model("tagger").inputs[0].dims, np.float32)
     tags = {"TAGS": np.array([[b"a"] * 5], object), "TAG_SCORES": np.ones((1, 5), np.float32)}
     edited = options | {"max_characters": 80, "banned_words": ["cheap", "best"]}
     yield core.content(full, {}, wants, edited)
@@ -398,7 +398,8 @@ def requests_of_every_kind():
 
 @pytest.mark.parametrize("request_", requests_of_every_kind(), ids=lambda request: request.model)
 def test_every_tensor_sent_is_one_the_graph_has(request_):
-    graph = {each.name: each for each in (*models.MODELS, *ensembles())}[request_.model]
+    bundle = assembly.load()
+    graph = {each.name: each for each in (*bundle.models, *bundle.ensembles)}[request_.model]
     inputs = {tensor.name: tensor for tensor in graph.inputs}
     sent = request_.within(1.0).inputs
     assert sent.keys() <= inputs.keys()
@@ -418,12 +419,12 @@ def test_a_transcript_is_asked_for_of_a_sound_and_given_without_one():
     answer = {"TRANSCRIPT": np.array([["Ein Becher. 😀".encode()]], object)}
     answer["TRANSCRIPT_LANGUAGE"] = np.array([[b"de"]], object)
     answer |= {"TAGS": np.array([[b"mug"]], object), "TAG_SCORES": np.array([[0.5]], np.float32)}
-    found = core.listing(answer, request)
+    found = answers.listing(answer, request)
     assert found.transcript_language == "de"
     assert found.transcript == "Ein Becher. 😀" and core.told({}, found) == {"transcript": "Ein Becher. 😀"}
     assert core.told({"task": "ad"}, Listing(transcript="")) == {"task": "ad"}
     assert core.derived({"AUDIO": b"RIFF"}) == {"transcript"} and core.derived({"IMAGE": b"JPEG"}) == {"label_text"}
-    given = core.from_condition(MUG, np.zeros((36, 384), np.float32), {"text"}, {"transcript": "A mug."})
+    given = core.from_condition(MUG, np.zeros((7, 24), np.float32), {"text"}, {"transcript": "A mug."})
     assert words(given.inputs["TRANSCRIPT"]) == ["A mug."]
     for media, want, options, field in (
         ({}, {"transcript"}, {}, "AUDIO"),
@@ -447,10 +448,10 @@ def label_tensor(failed=False):
 def test_a_label_text_is_asked_for_of_a_photo_and_given_without_one():
     request = core.content(MUG, {"IMAGE": b"JPEG"}, {"label_text"})
     assert request.outputs == ("LABEL_TEXT",) and "LABEL_TEXT" not in request.inputs
-    found = core.listing({"LABEL_TEXT": label_tensor()}, request)
+    found = answers.listing({"LABEL_TEXT": label_tensor()}, request)
     assert found.label_text == PRINTED and str(PRINTED) == "茶 250 g"
     assert core.told({}, found) == {"label_text": PRINTED} and core.told({}, Listing(label_text=LabelText())) == {}
-    given = core.from_condition(MUG, np.zeros((36, 384), np.float32), {"text"}, {"label_text": PRINTED})
+    given = core.from_condition(MUG, np.zeros((7, 24), np.float32), {"text"}, {"label_text": PRINTED})
     (sent,) = words(given.inputs["LABEL_TEXT"])
     assert json.loads(sent) == json.loads(label_tensor().item())
     for media, want, options, field in (
@@ -465,7 +466,7 @@ def test_a_label_text_is_asked_for_of_a_photo_and_given_without_one():
 
 def test_a_label_that_could_not_be_read_is_an_error_not_an_empty_label():
     with pytest.raises(ServerError, match="the label could not be read"):
-        core.label_text(label_tensor(failed=True))
+        answers.label_text(label_tensor(failed=True))
 
 
 def test_what_the_policy_is_asked_about_goes_along():
@@ -480,6 +481,6 @@ def test_keywords_go_with_what_is_said_of_the_product():
     request = core.content(shelf, {}, {"keywords"})
     assert request.inputs.keys() == {"TITLE", "ATTRIBUTES"} and request.outputs == ("KEYWORDS",)
     answer = {"KEYWORDS": np.array([[b"shelf", "木".encode(), b""]], object)}
-    assert core.listing(answer, request).keywords == ("shelf", "木")
-    later = core.from_condition(shelf, np.zeros((36, 384), np.float32), {"keywords"}, {})
+    assert answers.listing(answer, request).keywords == ("shelf", "木")
+    later = core.from_condition(shelf, np.zeros((7, 24), np.float32), {"keywords"}, {})
     assert later.inputs.keys() == {"CONDITION", "TITLE", "ATTRIBUTES"}

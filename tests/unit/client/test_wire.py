@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import deserialize_bytes_tensor
 from vitrina_client import InvalidInput, Product, QueueFull, Sampling, ServerError, Timeout
+from vitrina_client import _answers as answers
 from vitrina_client import _requests as core
 from vitrina_client import _wire_grpc as wire_grpc
 from vitrina_client import _wire_http as wire_http
@@ -123,7 +124,7 @@ def test_events_are_read_however_the_network_cuts_them(cuts):
     edges = [0, *sorted(cuts), len(data)]
     events = wire_http.Events(DECODE)
     read = [
-        core.piece(core.checked(arrays, DECODE))
+        answers.piece(answers.checked(arrays, DECODE))
         for start, end in pairwise(edges)
         for arrays in events.feed(data[start:end])
     ]
@@ -135,7 +136,7 @@ def test_events_are_read_however_the_network_cuts_them(cuts):
 
 def test_an_error_among_the_events_keeps_its_place():
     piece, error = wire_http.Events(DECODE).feed(EVENTS[0] + event(error="vitrina/internal -: broke"))
-    assert core.piece(piece).text == "词 "
+    assert answers.piece(piece).text == "词 "
     assert (type(error), error.message) == (ServerError, "broke")
     (error,) = wire_http.Events(DECODE).feed(b"data: {nonsense\n\n")
     assert "no JSON" in error.message

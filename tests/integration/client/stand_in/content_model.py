@@ -96,7 +96,7 @@ class TritonPythonModel:
         sent = {name: texts(request, name) for name in TEXTS} | {name: number(request, name) for name in NUMBERS}
         # The text says what arrived, so that a test can read what the client sent.
         text = json.dumps({name: value for name, value in sent.items() if value is not None} | {"IMAGE": sizes[0]})
-        ramp = np.arange(384, dtype=np.float32) + 1
+        ramp = np.arange(24, dtype=np.float32) + 1
         embedding = np.stack([np.roll(ramp, len(title) + size) for title, size in zip(titles, sizes, strict=True)])
         embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
         count = np.full((rows, 1), 1, np.int32)
