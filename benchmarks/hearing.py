@@ -32,6 +32,7 @@ from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 from benchmarks.serving import JsonFile, write_json
 from export import recipe
 from export.sources import fetch
+from networks.whisper import MELS
 from stages.audio import MAX_SECONDS, RATE, log_mel, read_audio
 from stages.transcript import Transcriber
 from training.speech import whisper_folder
@@ -88,7 +89,7 @@ def measure(folder: Path, threads: int) -> dict[str, Any]:
             sound = read_audio((RECORDINGS / f"{language}-{number:02}.opus").read_bytes())
             samples.setdefault(language, []).append(sound)
             began = time.perf_counter()
-            (transcript,) = transcribe(log_mel(sound)[None])
+            (transcript,) = transcribe(log_mel(sound, MELS)[None])
             busy, seconds = busy + time.perf_counter() - began, seconds + len(sound) / RATE
             wrong, count, differ = errors(language, note, transcript.text)
             rows.append({"note": f"{language}-{number:02}", "language": language, "told": transcript.language,
@@ -116,7 +117,7 @@ def _seconds(transcribe: Transcriber, samples: np.ndarray) -> float:
     times = []
     for _ in range(RUNS):
         began = time.perf_counter()
-        transcribe(log_mel(samples)[None])
+        transcribe(log_mel(samples, MELS)[None])
         times.append(time.perf_counter() - began)
     return statistics.median(times)
 

@@ -51,14 +51,18 @@ class Raw:
     def __init__(self) -> None:
         self.tokenizer = TitleTokenizer(MODELS / "reader" / "1" / "tokenizer.json")
         self.text, self.image, self.fusion = (_session(m) for m in ("text_encoder", "image_encoder", "fusion"))
+        self.side = self.image.get_inputs()[0].shape[1]
+        rest = {taken.name: taken.shape[1:] for taken in self.fusion.get_inputs()}
+        #: Fusion's inputs of the modalities that no request has here.
+        self.absent = {f"{name}_features": rest[f"{name}_features"] for name in ("video", "audio", "behavior")}
 
     def read(self, batch: list[Request]) -> tuple:
         """The preprocessing: titles to tokens, photos to pixels."""
         tokens = self.tokenizer([read_title(title) for title, _ in batch])
-        return tokens, np.stack([read_image(photo) for _, photo in batch])
+        return tokens, np.stack([read_image(photo, self.side) for _, photo in batch])
 
     def compute(self, tokens, pixels: np.ndarray) -> list[np.ndarray]:
-        """The networks: condition FP32 [B, 36, 384] and embedding FP32 [B, 384]."""
+        """The networks: condition FP32 [B, rows, width] and embedding FP32 [B, width]."""
         ids = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
         (text,) = self.text.run(["sentence_embedding"], ids)
         (image,) = self.image.run(["features"], {"pixels": pixels})
@@ -66,8 +70,7 @@ class Raw:
         presence = np.zeros((len(pixels), 5), np.float32)
         presence[:, :1], presence[:, 1] = tokens.text_mask, 1
         inputs["presence"] = presence
-        for absent in ("video", "audio", "behavior"):
-            inputs[f"{absent}_features"] = np.zeros((len(pixels), 9, 384), np.float32)
+        inputs |= {name: np.zeros((len(pixels), *shape), np.float32) for name, shape in self.absent.items()}
         return self.fusion.run(["condition", "embedding"], inputs)
 
     def rate(self, requests: list[Request], batch: int, overlapped: bool, seconds: float) -> float:

@@ -33,6 +33,7 @@ from benchmarks.hearing import characters, errors
 from benchmarks.serving import REPOSITORY, JsonFile, write_json
 from benchmarks.speech_sentences import DATA
 from networks.transcriber import Transcriber as TinyTranscriber
+from networks.whisper import MELS
 from stages.audio import MAX_SECONDS, RATE, log_mel
 from stages.kokoro import Kokoro
 from stages.speech import Script, Speaker, choose, encode_script, join
@@ -75,9 +76,9 @@ def listener(language: str, threads: int) -> Listener:
     """Sound at whisper's rate → the words in it."""
     if language == "en":
         tiny = TinyTranscriber(whisper_folder())
-        return lambda samples: tiny(log_mel(np.pad(samples, (0, MAX_SECONDS * RATE - len(samples)))))
+        return lambda samples: tiny(log_mel(np.pad(samples, (0, MAX_SECONDS * RATE - len(samples))), MELS))
     served = Transcriber(MODELS / "transcriber" / "1", threads=threads)
-    return lambda samples: served(log_mel(samples)[None])[0].text
+    return lambda samples: served(log_mel(samples, MELS)[None])[0].text
 
 
 def resampled(samples: np.ndarray, rate: int) -> np.ndarray:

@@ -13,9 +13,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from export import places, recipe, sources
+from export import facts, places, recipe, sources
 from export.progress import console
-from graph import configs, lint, page
+from graph import assembly, configs, lint, page
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' bars; ours says what is under way
@@ -51,13 +51,16 @@ def build_all(
         return
     from export import build
 
-    chosen = _slots(only)
     loaded = recipe.load(name)
+    chosen = _slots(loaded, only)
     if not to_train:
         loaded.check_spaces()
-    configs.write(repository)
+    graph = assembly.assemble(facts.gather(loaded, repository))
+    configs.write(graph, repository)
     done = []
-    for entry in build.build_all(chosen, loaded, jobs=jobs, force=force, models_root=repository / "models"):
+    for entry in build.build_all(
+        chosen, loaded, jobs=jobs, force=force, models_root=repository / "models", graph=graph
+    ):
         done.append(entry)
         size = sum(f.stat().st_size for f in entry.folder.iterdir()) / 1e6
         state = "unchanged" if entry.cached else "exported"
@@ -65,7 +68,7 @@ def build_all(
     done.sort(key=lambda entry: chosen.index(entry.slot))
     from export import report
 
-    rows = report.report(loaded, done, None, REPORT)
+    rows = report.report(loaded, done, graph, None, REPORT)
     if not all(entry.cached for entry in done):
         console.print(_parity_table(rows))
     if target == "tensorrt":
@@ -75,6 +78,7 @@ def build_all(
             tensorrt.build_slot(
                 entry,
                 loaded.slot(entry.slot),
+                graph,
                 console,
                 capability=capability,
                 force=force,
@@ -82,11 +86,11 @@ def build_all(
             )
 
 
-def _slots(only: list[str] | None) -> list[str]:
+def _slots(loaded: recipe.Recipe, only: list[str] | None) -> list[str]:
     for name in only or []:
-        if name not in recipe.SLOTS:
-            raise typer.BadParameter(f"no slot {name!r}; known: {', '.join(recipe.SLOTS)}", param_hint="--only")
-    return list(only or recipe.SLOTS)
+        if name not in loaded.filled:
+            raise typer.BadParameter(f"no slot {name!r}; known: {', '.join(loaded.filled)}", param_hint="--only")
+    return list(only or loaded.filled)
 
 
 def _parity_table(rows: list[dict]) -> Table:
@@ -111,12 +115,12 @@ def list_slots(name: RecipeName = "offline") -> None:
     from export import build
 
     loaded = recipe.load(name)
+    graph = assembly.assemble(facts.gather(loaded))
     table = Table(title=f"recipe {loaded.name}: {loaded.description}")
     for heading in ("slot", "sources", "precision", "licence", "built"):
         table.add_column(heading, overflow="fold")
-    for slot in recipe.SLOTS:
-        entry = loaded.slot(slot)
-        folder = sources.cache_root() / "exports" / f"{slot}-{build.key(slot, entry)}"
+    for slot, entry in loaded.filled.items():
+        folder = sources.cache_root() / "exports" / f"{slot}-{build.key(slot, loaded, graph)}"
         table.add_row(
             slot,
             "\n".join(map(places.label, entry.sources)),
@@ -146,10 +150,11 @@ def lint_graph(
 
 
 @app.command("configs")
-def write_configs() -> None:
-    """Writes every config.pbtxt, and docs/tensors.md, from the graph."""
-    changed = configs.write()
-    page.PAGE.write_text(page.render(), encoding="utf-8")
+def write_configs(name: RecipeName = "offline") -> None:
+    """Writes facts.json, every config.pbtxt, and docs/tensors.md, from a recipe's checkpoints and the graph."""
+    graph = assembly.assemble(facts.gather(recipe.load(name), anew=True))
+    changed = configs.write(graph)
+    page.PAGE.write_text(page.render(graph), encoding="utf-8")
     for path in changed:
         console.print(f"wrote {path.relative_to(configs.MODEL_REPOSITORY.parent)}")
     console.print(f"{len(changed)} files changed")
@@ -164,8 +169,9 @@ def parity_served(
     from export import build, report
 
     loaded = recipe.load(name)
-    built = [build.build(slot, loaded) for slot in recipe.SLOTS]
-    console.print(_parity_table(report.report(loaded, built, url, REPORT)))
+    graph = assembly.assemble(facts.gather(loaded))
+    built = [build.build(slot, loaded, graph=graph) for slot in loaded.filled]
+    console.print(_parity_table(report.report(loaded, built, graph, url, REPORT)))
 
 
 @app.command("verify-engines")
@@ -179,7 +185,9 @@ def verify_engines(
     from export import engine
 
     platform = engine.Platform.here()
-    found = engine.verify_all(platform, serving=serving, models_root=root)
+    rendered = (root.parent / assembly.FACTS).is_file()
+    graph = assembly.load(root.parent) if rendered else assembly.load()
+    found = engine.verify_all(platform, graph, serving=serving, models_root=root)
     for entry in found:
         if isinstance(entry, engine.EngineError):
             console.print(f"[red]✗[/] {escape(str(entry))}", soft_wrap=True)

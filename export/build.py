@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dis
 import hashlib
-import importlib
 import importlib.metadata
 import json
 import multiprocessing
@@ -23,14 +22,14 @@ from types import CodeType
 import numpy as np
 from filelock import FileLock
 
-from export import sources
+from export import facts, slots, sources
 from export.errors import BuildError
 from export.parity import check
 from export.progress import Reporter
-from export.recipe import RECIPES, SLOTS, Recipe, Slot
-from graph import models
+from export.recipe import RECIPES, Recipe, Slot
+from graph import assembly
 from graph.configs import MODELS_ROOT
-from graph.schema import AXES
+from graph.schema import Graph, number
 
 #: Rooms and libraries whose change makes an export stale.
 _LIBRARIES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-genai")
@@ -64,20 +63,23 @@ class Built:
         return dict(np.load(path)) if path.exists() else {}
 
 
-def key(name: str, slot: Slot) -> str:
-    """The hash of what an export is made from: slot, bytes of the checkpoint, our code, the graph's tensors, libraries.
+def key(name: str, recipe: Recipe, graph: Graph) -> str:
+    """The hash of what an export is made from: slot, bytes of the checkpoint, our code, the graph's tensors, libraries,
+    and the slots that it is made with.
 
     The places that the bytes come from are no part of it.
     """
-    code = _code([f"export.slots.{name}", "export.onnx", "export.parity"])
+    slot = recipe.slot(name)
+    code = _code([*slots.families(name), "export.onnx", "export.parity"])
+    code += [(sources.REPOSITORY / path).read_text(encoding="utf-8") for path in slots.READS.get(name, ())]
     if "prompts" in slot.options:
         code += [(sources.REPOSITORY / "stages" / f"{stage}.py").read_text() for stage in ("chat", "prompts")]
         code.append((RECIPES / "prompts" / f"{slot.options['prompts']}.yaml").read_text(encoding="utf-8"))
-    declared = [(m.inputs, m.outputs) for m in models.MODELS if m.files.get("model.onnx") == name]
-    bounds = {dim: AXES[dim] for pair in declared for part in pair for t in part for dim in t.dims if dim in AXES}
+    declared = [(m.inputs, m.outputs, m.axes) for m in graph.models if m.files.get("model.onnx") == name]
+    needed = {other: key(other, recipe, graph) for other in slots.NEEDS.get(name, ())}
     versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
     made_from = slot.model_dump(exclude={"tolerance", "licence", "sources", "made_with"})
-    whole = json.dumps([made_from, code, repr(declared), bounds, versions], sort_keys=True)
+    whole = json.dumps([made_from, code, repr(declared), needed, versions], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
@@ -117,7 +119,13 @@ def _imports(source: str) -> list[str]:
 
 
 def build_all(
-    names: Iterable[str], recipe: Recipe, *, jobs: int, force: bool = False, models_root: Path = MODELS_ROOT
+    names: Iterable[str],
+    recipe: Recipe,
+    *,
+    jobs: int,
+    force: bool = False,
+    models_root: Path = MODELS_ROOT,
+    graph: Graph | None = None,
 ) -> Iterator[Built]:
     """:func:`build` for several slots, `jobs` of them at a time, each as it gets done.
 
@@ -125,7 +133,7 @@ def build_all(
         SourceError, ParityError: as :func:`build` does; slots that were not begun are left.
         BuildError: the system killed an export, which is what it does when memory runs out.
     """
-    reporter = Reporter()
+    reporter, graph = Reporter(), graph or assembly.load()
     context = multiprocessing.get_context("spawn")  # torch's threads do not outlive a fork
     share = max(1, (os.cpu_count() or 1) // jobs)
     with ProcessPoolExecutor(jobs, context, _limit, (share,)) as processes, ThreadPoolExecutor(jobs) as threads:
@@ -135,7 +143,9 @@ def build_all(
 
         def one(name: str) -> Built:
             try:
-                return build(name, recipe, force=force, models_root=models_root, reporter=reporter, make=make)
+                return build(
+                    name, recipe, graph=graph, force=force, models_root=models_root, reporter=reporter, make=make
+                )
             except BrokenProcessPool as error:
                 raise BuildError(
                     f"{name}: the process that exported it was killed, which the system does when memory runs out; "
@@ -161,28 +171,34 @@ def build(
     name: str,
     recipe: Recipe,
     *,
+    graph: Graph | None = None,
     force: bool = False,
-    models_root: Path = MODELS_ROOT,
+    models_root: Path | None = MODELS_ROOT,
     reporter: Reporter | None = None,
-    make: Callable[[str, Slot, Path, Path], None] | None = None,
+    make: Callable[..., None] | None = None,
 ) -> Built:
     """Fetches, exports and checks one slot, or finds it in the cache, and links its files into `models_root`.
 
     Args:
-        make: writes the export of (slot's name, slot, checkpoint) into a folder; here and now unless told.
+        graph: of the whole bundle; the one of `model_repository/` unless told.
+        models_root: None links nothing.
+        make: does what :func:`_make` does; here and now unless told.
 
     Raises:
         SourceError: the checkpoint could not be had.
         ParityError: torch and ONNX differ by more than the recipe's tolerance, or a value is NaN or Inf.
+        BuildError: the checkpoint is none that the slot's families take, or says otherwise than the graph's facts.
     """
-    slot, reporter = recipe.slot(name), reporter or Reporter()
+    slot, reporter, graph = recipe.slot(name), reporter or Reporter(), graph or assembly.load()
     started = time.perf_counter()
-    digest = key(name, slot)
+    digest = key(name, recipe, graph)
     folder = sources.cache_root() / "exports" / f"{name}-{digest}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         cached = folder.exists() and not force
         if not cached:
+            others = {"graph": graph, "reporter": reporter, "make": make, "models_root": None}
+            needed = {other: build(other, recipe, **others).folder for other in slots.NEEDS.get(name, ())}
             checkpoint = sources.fetch(slot.sources, slot.sha256, reporter)
             scratches = tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-")
             with (
@@ -191,50 +207,65 @@ def build(
             ):
                 made = Path(scratch) / "made"
                 made.mkdir()
-                (make or _make)(name, slot, checkpoint, made)
+                (make or _make)(name, slot, checkpoint, made, graph, needed)
                 if folder.exists():
                     shutil.rmtree(folder)
                 made.rename(folder)
     built = Built(name, digest, folder, cached, time.perf_counter() - started)
     check(slot, built.parity(), name)
-    install(built, models_root)
+    if models_root:
+        install(built, models_root, graph)
     return built
 
 
-def _make(name: str, slot: Slot, checkpoint: Path, out: Path) -> None:
-    """Writes one slot's files, its parity rows and its reference into `out`.
+def _make(name: str, slot: Slot, checkpoint: Path, out: Path, graph: Graph, needed: dict[str, Path]) -> None:
+    """Writes one slot's files, its facts, its parity rows and its reference into `out`.
 
     Raises:
-        BuildError: the slot's module does not build the precision that the recipe names.
+        BuildError: the slot's family does not build the precision that the recipe names; the checkpoint's facts are not
+            the graph's.
     """
-    module = importlib.import_module(f"export.slots.{name}")
+    module = slots.family(name, checkpoint, slot)
+    said = facts.of(module, checkpoint, slot)
+    if said != graph.facts[name]:
+        raise BuildError(
+            f"{name}: the checkpoint says {said}, the graph was made for {graph.facts[name]}; "
+            "run python -m export configs"
+        )
     if slot.precision not in (precisions := getattr(module, "PRECISIONS", ("fp32",))):
         raise BuildError(
             f"{name}: {slot.precision} is not built for this slot; set its precision to {' or '.join(precisions)}"
         )
     if hasattr(module, "build"):
-        module.build(checkpoint, slot, out)
+        module.build(checkpoint, slot, out, *([needed] if needed else []))
         rows = module.parity(checkpoint, slot, out) if hasattr(module, "parity") else []
     else:
         from export import onnx  # torch takes seconds to import, and most calls find everything in the cache
 
-        model, network = models.model(name), module.load(checkpoint, slot)
-        onnx.export(network, model, module.sample, out / "model.onnx")
-        rows, reference = onnx.parity(network, model, module.sample, out / "model.onnx")
+        model = graph.model(name)
+        sizes = {fact: number(value, graph.facts) for fact, value in said.items() if fact not in ("id", "takes")}
+
+        def sample(axes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+            return module.sample(sizes | axes, rng)
+
+        network = module.load(checkpoint, slot, model)
+        onnx.export(network, model, sample, out / "model.onnx")
+        rows, reference = onnx.parity(network, model, sample, out / "model.onnx")
         np.savez_compressed(out / "reference.npz", **reference)
     if hasattr(module, "sidecars"):
         module.sidecars(checkpoint, slot, out)
+    (out / "facts.json").write_text(json.dumps(said, indent=1))
     (out / "parity.json").write_text(json.dumps(rows, indent=1))
 
 
-def placements(name: str) -> list[tuple[str, str]]:
+def placements(name: str, graph: Graph) -> list[tuple[str, str]]:
     """Where a slot's files go: (model, file name)."""
-    return [(model.name, file) for model in models.MODELS for file, slot in model.files.items() if slot == name]
+    return [(model.name, file) for model in graph.models for file, slot in model.files.items() if slot == name]
 
 
-def install(built: Built, models_root: Path) -> None:
+def install(built: Built, models_root: Path, graph: Graph) -> None:
     """Links one export's files into `model_repository/models/<model>/1/`, copying across file systems."""
-    for model, file in placements(built.slot):
+    for model, file in placements(built.slot, graph):
         place(built.folder / file, models_root / model / "1" / file)
 
 
@@ -254,5 +285,5 @@ def place(origin: Path, target: Path) -> None:
 
 def missing() -> list[Path]:
     """Files that the models need and that no export has put into place yet."""
-    wanted = [MODELS_ROOT / model / "1" / file for name in SLOTS for model, file in placements(name)]
+    wanted = [MODELS_ROOT / model.name / "1" / file for model in assembly.load().models for file in model.files]
     return [path for path in wanted if not path.exists()]

@@ -15,9 +15,8 @@ from types import ModuleType
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from export import sources
-from graph import models
 from graph.configs import MODELS_ROOT
-from graph.schema import AXES, Model
+from graph.schema import Graph, Model
 
 PLAN = "model.plan"
 FINGERPRINT = "model.plan.fingerprint.json"
@@ -95,7 +94,8 @@ def profile(model: Model) -> dict[str, tuple[tuple[int, ...], ...]]:
     """The optimization profile: input → its least, usual and most shape, batch first, from the graph's axes."""
     return {
         tensor.name: tuple(
-            (AXES["batch"][i], *(AXES[d][i] if isinstance(d, str) else d for d in tensor.dims)) for i in range(3)
+            (model.axes["batch"][i], *(model.axes[d][i] if isinstance(d, str) else d for d in tensor.dims))
+            for i in range(3)
         )
         for tensor in model.inputs
     }
@@ -141,9 +141,9 @@ def slot_of(model: Model) -> str:
     return model.files["model.onnx"]
 
 
-def engine_models() -> list[Model]:
+def engine_models(graph: Graph) -> list[Model]:
     """The graph's models that have an engine."""
-    return [model for model in models.MODELS if model.engine]
+    return [model for model in graph.models if model.engine]
 
 
 def rebuild(model: Model) -> str:
@@ -226,11 +226,11 @@ def verify(folder: Path, model: Model, platform: Platform, *, serving: bool = Fa
 
 
 def verify_all(
-    platform: Platform, *, serving: bool = False, models_root: Path = MODELS_ROOT
+    platform: Platform, graph: Graph, *, serving: bool = False, models_root: Path = MODELS_ROOT
 ) -> list[Fingerprint | EngineError]:
     """:func:`verify` of every engine of the graph below `models_root`: the fingerprint, or why it is refused."""
     found: list[Fingerprint | EngineError] = []
-    for model in engine_models():
+    for model in engine_models(graph):
         try:
             found.append(verify(models_root / model.name / "1", model, platform, serving=serving))
         except EngineError as error:

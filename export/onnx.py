@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import warnings
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from export.parity import ParityError, Sample, cases, difference, dynamic_axes, session
-from graph.schema import AXES, Model
+from graph.schema import Model
 
 
 def export(network: nn.Module, model: Model, sample: Sample, path: Path) -> None:
@@ -23,12 +24,16 @@ def export(network: nn.Module, model: Model, sample: Sample, path: Path) -> None
     """
     torch.manual_seed(0)
     axes = dynamic_axes(model)
-    example = sample({"batch": 2, **{axis: AXES[axis][1] for axis in axes}}, np.random.default_rng(0))
-    named = {axis: torch.export.Dim(axis, min=AXES[axis][0], max=AXES[axis][2]) for axis in ("batch", *axes)}
+    example = sample({"batch": 2, **{axis: model.axes[axis][1] for axis in axes}}, np.random.default_rng(0))
+    named = {
+        axis: torch.export.Dim(axis, min=model.axes[axis][0], max=model.axes[axis][2]) for axis in ("batch", *axes)
+    }
     shapes = [
         {0: named["batch"], **{i + 1: named[d] for i, d in enumerate(tensor.dims) if isinstance(d, str)}}
         for tensor in model.inputs
     ]
+    if any(taken.kind is taken.VAR_POSITIONAL for taken in inspect.signature(network.forward).parameters.values()):
+        shapes = [tuple(shapes)]
     outputs = [tensor.name for tensor in model.outputs]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():

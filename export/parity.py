@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 
 from export.recipe import Slot
-from graph.schema import AXES, Model
+from graph.schema import Model
 
 BATCHES = (1, 2, 5, 8)
 Sample = Callable[[dict[str, int], np.random.Generator], dict[str, np.ndarray]]
@@ -38,12 +38,13 @@ def batches(usual: bool) -> tuple[int, ...]:
 def cases(model: Model, sample: Sample) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Parity inputs: :func:`batches` at three sizes (least, usual, most) of each dynamic axis."""
     axes = dynamic_axes(model)
-    usual = [AXES[axis][1] for axis in axes]
-    for sizes in product(*(dict.fromkeys(AXES[axis]) for axis in axes)):
+    usual = [model.axes[axis][1] for axis in axes]
+    for sizes in product(*(dict.fromkeys(model.axes[axis]) for axis in axes)):
         for batch in batches(list(sizes) == usual):
             by_axis = {"batch": batch, **dict(zip(axes, sizes, strict=True))}
             name = " ".join(f"{axis}={size}" for axis, size in by_axis.items())
-            yield name, sample(by_axis, np.random.default_rng([batch, *sizes]))
+            given = sample(by_axis, np.random.default_rng([batch, *sizes]))
+            yield name, {tensor.name: given[tensor.name] for tensor in model.inputs}
 
 
 def session(path: Path, threads: int = 2) -> ort.InferenceSession:

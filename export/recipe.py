@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from export import places
 from export.places import Place
@@ -70,26 +70,41 @@ class Slot(_Strict):
 
 
 class Slots(_Strict):
-    """Every slot of the bundle."""
+    """Every slot of the bundle; those that may be null are left out then, and what they make with them."""
 
     text_encoder: Slot
     image_encoder: Slot
-    video_encoder: Slot
-    audio_encoder: Slot
-    transcriber: Slot
-    behavior_encoder: Slot
-    item_index: Slot
+    video_encoder: Slot | None = None
+    audio_encoder: Slot | None = None
+    transcriber: Slot | None = None
+    behavior_encoder: Slot | None = None
+    item_index: Slot | None = None
     fusion: Slot
     tagger: Slot
-    image_decoder: Slot
-    video_decoder: Slot
+    image_decoder: Slot | None = None
+    video_decoder: Slot | None = None
     text_decoder: Slot
-    speech_decoder: Slot
-    speech_decoder_zh: Slot
-    cutout: Slot
-    label_detector: Slot
-    label_classifier: Slot
-    label_recognizer: Slot
+    speech_decoder: Slot | None = None
+    speech_decoder_zh: Slot | None = None
+    cutout: Slot | None = None
+    label_detector: Slot | None = None
+    label_classifier: Slot | None = None
+    label_recognizer: Slot | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Slots:
+        for group in TOGETHER:
+            if len({getattr(self, name) is None for name in group}) > 1:
+                raise ValueError(f"{', '.join(group)} go together: fill all of them, or leave all of them out")
+        return self
+
+
+#: Slots of which one is of no use without the others.
+TOGETHER = (
+    ("label_detector", "label_classifier", "label_recognizer"),
+    ("behavior_encoder", "item_index"),
+    ("audio_encoder", "transcriber"),
+)
 
 
 class Recipe(_Strict):
@@ -99,9 +114,20 @@ class Recipe(_Strict):
     description: str
     slots: Slots
 
+    @property
+    def filled(self) -> dict[str, Slot]:
+        """The slots that it fills, by name."""
+        return {name: slot for name in SLOTS if (slot := getattr(self.slots, name)) is not None}
+
     def slot(self, name: str) -> Slot:
-        """The slot of that name."""
-        return getattr(self.slots, name)
+        """The slot of that name.
+
+        Raises:
+            RecipeError: the recipe leaves it out.
+        """
+        if name not in self.filled:
+            raise RecipeError(f"{self.name} leaves {name} out; it fills {', '.join(self.filled)}")
+        return self.filled[name]
 
     def check_spaces(self) -> None:
         """Whether each trained checkpoint stands beside those that it was trained on.
@@ -109,10 +135,10 @@ class Recipe(_Strict):
         Raises:
             RecipeError: a line for each that does not: parity would pass, and its answers would mean nothing.
         """
-        lines = []
-        for other in SLOTS:
-            have = self.slot(other).id
-            made = {name: self.slot(name).made_with.get(other, have) for name in SLOTS}
+        lines, filled = [], self.filled
+        for other in filled:
+            have = filled[other].id
+            made = {name: slot.made_with.get(other, have) for name, slot in filled.items()}
             if strange := [name for name, with_id in made.items() if with_id != have]:
                 trained_on = ", ".join(sorted({made[name] for name in strange}))
                 stand = f"{', '.join(strange)} {'stand' if strange[1:] else 'stands'}"

@@ -11,21 +11,20 @@ import tritonclient.grpc as triton
 from export.build import Built
 from export.parity import check, difference, session
 from export.recipe import Recipe
-from graph import models
-from graph.schema import Tensor
+from graph.schema import Graph, Model, Tensor
 
 
-def served(built: Built, url: str) -> list[dict]:
+def served(built: Built, model: Model, url: str) -> list[dict]:
     """One single-pass slot, case by case: ONNX in this process against the model that `url` serves.
 
     Args:
+        model: that serves it.
         url: gRPC address, ``host:port``.
 
     Returns:
         Rows of ``case``, ``output``, ``torch_onnx`` (as at export) and ``onnx_served``, which a case of more rows than
         the server takes at once does not have.
     """
-    model = models.model(built.slot)
     reference = built.reference()
     rows = {(row["case"], row["output"]): dict(row) for row in built.parity()}
     run = session(built.folder / "model.onnx")
@@ -49,16 +48,17 @@ def _tensor(declared: Tensor, array: np.ndarray) -> triton.InferInput:
     return tensor
 
 
-def report(recipe: Recipe, built: list[Built], url: str | None, out: Path) -> list[dict]:
+def report(recipe: Recipe, built: list[Built], graph: Graph, url: str | None, out: Path) -> list[dict]:
     """Every slot's rows in one file; with `url`, the server's answers too.
 
     Raises:
         ParityError: a figure over the recipe's tolerance, once the whole report is written.
     """
     rows, failures = [], []
+    models = {model.name: model for model in graph.models}
     for slot in built:
-        single_pass = url is not None and slot.reference() and "model.onnx" in models.model(slot.slot).files
-        slot_rows = served(slot, url) if single_pass else slot.parity()
+        single_pass = url is not None and slot.reference() and "model.onnx" in models[slot.slot].files
+        slot_rows = served(slot, models[slot.slot], url) if single_pass else slot.parity()
         rows += [{"slot": slot.slot, "precision": recipe.slot(slot.slot).precision, **row} for row in slot_rows]
         try:
             check(recipe.slot(slot.slot), slot_rows, slot.slot)

@@ -28,7 +28,7 @@ from export.engine import EngineBuildError, EngineError, Fingerprint, Platform
 from export.progress import Reporter
 from export.recipe import Slot
 from graph.configs import MODELS_ROOT
-from graph.schema import Model
+from graph.schema import Graph, Model
 
 #: Of an engine, as a slot's option `engine_precision` says. tf32 lets matrix products round their inputs to 10 bits of
 #: mantissa, which TensorRT does unless told not to and the parity tolerances of fp32 do not allow.
@@ -234,6 +234,7 @@ def inspect(model: Model, plan: Path, library: ModuleType) -> None:
 def build_slot(
     entry: Built,
     slot: Slot,
+    graph: Graph,
     console: Console,
     *,
     capability: str | None = None,
@@ -251,7 +252,7 @@ def build_slot(
         EngineBuildError: see :func:`target` and :func:`build`.
         ParityError: see :func:`install`.
     """
-    models = [model for model in engine.engine_models() if engine.slot_of(model) == entry.slot]
+    models = [model for model in engine.engine_models(graph) if engine.slot_of(model) == entry.slot]
     if not models:
         return []
     to, done = target(capability, str(slot.options.get("engine_precision", "fp32"))), []

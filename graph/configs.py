@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from graph import models
-from graph.ensembles import ensembles
-from graph.schema import AXES, Ensemble, Model, Tensor
+from graph.assembly import FACTS, MODEL_REPOSITORY, load
+from graph.schema import Ensemble, Graph, Model, Tensor
 
-MODEL_REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 MODELS_ROOT = MODEL_REPOSITORY / "models"
 ENSEMBLES_ROOT = MODEL_REPOSITORY / "ensembles"
 
@@ -44,7 +43,7 @@ def _add_warmup(config: ModelConfig, model: Model) -> None:
                 .enum_type.values_by_name[data_type(tensor.dtype)]
                 .number
             )
-            warmup.inputs[tensor.name].dims.extend(AXES[d][1] if isinstance(d, str) else d for d in tensor.dims)
+            warmup.inputs[tensor.name].dims.extend(model.axes[d][1] if isinstance(d, str) else d for d in tensor.dims)
             warmup.inputs[tensor.name].zero_data = True
 
 
@@ -104,14 +103,17 @@ def targets(model: Model) -> list[str]:
     return ["cpu", *(["cuda"] if model.backend == "onnxruntime" else []), *(["tensorrt"] if model.engine else [])]
 
 
-def rendered() -> dict[str, str]:
-    """Every generated file: path below `model_repository/` → text."""
-    files = {}
-    for model in models.MODELS:
+def rendered(graph: Graph) -> dict[str, str]:
+    """Every file of a model repository but what exports put there: its path → text; adapters are this repository's."""
+    files = {FACTS: json.dumps(graph.facts, indent=1, sort_keys=True) + "\n"}
+    for model in graph.models:
         for target in targets(model):
             name = "config.pbtxt" if target == "cpu" else f"configs/{target}.pbtxt"
             files[f"models/{model.name}/{name}"] = _text(model_config(model, target))
-    for ensemble in ensembles():
+        if model.backend == "python":
+            adapter = f"models/{model.name}/1/model.py"
+            files[adapter] = (MODEL_REPOSITORY / adapter).read_text(encoding="utf-8")
+    for ensemble in graph.ensembles:
         files[f"ensembles/{ensemble.name}/config.pbtxt"] = _text(ensemble_config(ensemble))
         files[f"ensembles/{ensemble.name}/1/.gitkeep"] = ""
     return files
@@ -121,26 +123,34 @@ def _text(config: ModelConfig) -> str:
     return _HEADER + text_format.MessageToString(config)
 
 
-def write(root: Path = MODEL_REPOSITORY) -> list[Path]:
-    """Writes every generated file; gives those that changed."""
+def write(graph: Graph, root: Path = MODEL_REPOSITORY) -> list[Path]:
+    """Writes every such file, and removes those of another graph; gives those that changed."""
     changed = []
-    for name, text in rendered().items():
+    files = rendered(graph)
+    for name, text in files.items():
         path = root / name
         if not path.exists() or path.read_text() != text:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            fresh = path.with_name(f".{path.name}.new")  # a copy of hard links shares its files with us
+            fresh.write_text(text, encoding="utf-8")
+            fresh.replace(path)
             changed.append(path)
+    for name in _generated(root) - files.keys():
+        (root / name).unlink()
+        changed.append(root / name)
     return changed
 
 
+def _generated(root: Path) -> set[str]:
+    """The configs that stand below a model repository."""
+    return {str(path.relative_to(root)) for path in root.glob("*/*/**/*.pbtxt")}
+
+
 def drift(root: Path = MODEL_REPOSITORY) -> list[str]:
-    """Paths below `root` that differ from the graph, are missing, or that the graph no longer has."""
-    want = rendered()
-    have = {str(path.relative_to(root)): path.read_text() for path in root.glob("*/*/**/*.pbtxt")}
-    return sorted(
-        [name for name, text in want.items() if (root / name).is_file() is False or (root / name).read_text() != text]
-        + [name for name in have if name not in want]
-    )
+    """Paths below `root` that differ from the graph of its facts, are missing, or that the graph no longer has."""
+    want = rendered(load(root))
+    changed = {name for name, text in want.items() if not (root / name).is_file() or (root / name).read_text() != text}
+    return sorted(changed | (_generated(root) - want.keys()))
 
 
 def read(roots: list[Path]) -> dict[str, ModelConfig]:

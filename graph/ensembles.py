@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import combinations
 
-from graph.modalities import IMAGE_MODALITY, MODALITIES, Modality
-from graph.models import model
-from graph.schema import MAX_BATCH, Ensemble, Step, Tensor, same
+from graph.modalities import IMAGE_MODALITY, Modality
+from graph.schema import MAX_BATCH, Ensemble, Model, Step, Tensor, same
 from graph.tensors import (
     AUDIO,
     CAPTION,
@@ -56,6 +55,7 @@ from graph.tensors import (
     TRANSCRIPT,
     TRANSCRIPT_LANGUAGE,
     VIDEO,
+    noise,
 )
 
 # Triton prunes an ensemble to the outputs asked for, with two traps (`ensemble_scheduler.cc`, seen in 24.10):
@@ -65,7 +65,15 @@ from graph.tensors import (
 #   the decoder stands first: where there are such inputs, it has gone already.
 
 
-def _encode(present: tuple[Modality, ...]) -> list[Step]:
+@dataclass(frozen=True)
+class Bundle:
+    """What a bundle's slots fill: its models by name, and the optional modalities."""
+
+    models: Mapping[str, Model]
+    modalities: tuple[Modality, ...]
+
+
+def _encode(present: tuple[Modality, ...], bundle: Bundle) -> list[Step]:
     """From what the request carries to condition and embedding; an absent modality is wired to few zeros.
 
     One step reads and checks all that the request carries, because Triton 24.10 crashes or hangs for good if a step
@@ -74,14 +82,14 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
     read = {"INPUT_IDS": "input_ids", "ATTENTION_MASK": "attention_mask", "PRESENCE": "presence"}
     fused = same("text_embedding", "presence")
     steps: list[Step] = []
-    for modality in MODALITIES:
+    for modality in bundle.modalities:
         if modality in present:
-            read |= modality.read
+            read |= modality.reading
             steps += modality.steps
-            fused[modality.features] = modality.features
+            fused |= same(modality.taken.name)
         else:
-            read[modality.absent] = modality.absent.lower()
-            fused[modality.features] = modality.absent.lower()
+            zeros = modality.absent.name
+            read[zeros] = fused[modality.taken.name] = zeros.lower()
     steps += [
         Step("reader", same("TITLE", *(modality.edge.name for modality in present)), read),
         Step("text_encoder", same("input_ids", "attention_mask"), {"sentence_embedding": "text_embedding"}),
@@ -92,14 +100,14 @@ def _encode(present: tuple[Modality, ...]) -> list[Step]:
         "weights": "FUSION_WEIGHTS",
         "condition_copy": "condition",
     }
-    judged = _judged(present) | {PRESENCE.name: "presence"}
+    judged = _judged(_told(_derived(present, bundle))) | {PRESENCE.name: "presence"}
     if IMAGE_MODALITY in present:
         judged["IMAGE_SCORES"] = "image_scores"
     if FRAMES.name in read:
         judged[FRAMES.name] = read[FRAMES.name]
     verdict = same("MODERATION") | {"MODERATION_COPY": "moderation"}
-    read_from_media = [_read_label({PRESENCE.name: "presence"})] if IMAGE_MODALITY in present else []
-    return [*steps, *read_from_media, Step("moderator", judged, verdict), Step("fusion", fused, outputs)]
+    label = [_read_label({PRESENCE.name: "presence"})] if LABEL_TEXT in _derived(present, bundle).values() else []
+    return [*steps, *label, Step("moderator", judged, verdict), Step("fusion", fused, outputs)]
 
 
 def _read_label(more: dict[str, str]) -> Step:
@@ -107,24 +115,24 @@ def _read_label(more: dict[str, str]) -> Step:
     return Step("label_reader", same("IMAGE") | more, same("LABEL_TEXT") | {"LABEL_TEXT_COPY": "label_text"})
 
 
-def _derived(present: tuple[Modality, ...]) -> dict[str, Tensor]:
+def _derived(present: tuple[Modality, ...], bundle: Bundle) -> dict[str, Tensor]:
     """Text fields that a step makes from a medium, which are outputs then: the ensemble's tensor → the field."""
-    made = {"AUDIO": ("transcript", TRANSCRIPT), "IMAGE": ("label_text", LABEL_TEXT)}
-    return dict(made[modality.edge.name] for modality in present if modality.edge.name in made)
+    made = {"AUDIO": ("transcriber", "transcript", TRANSCRIPT), "IMAGE": ("label_reader", "label_text", LABEL_TEXT)}
+    found = [made[modality.edge.name] for modality in present if modality.edge.name in made]
+    return {tensor: field for model, tensor, field in found if model in bundle.models}
 
 
-def _told(present: tuple[Modality, ...]) -> dict[str, str]:
+def _told(derived: dict[str, Tensor]) -> dict[str, str]:
     """The text fields; a step writes down what is said in a sound and printed in a photo."""
-    derived = {field.name: tensor for tensor, field in _derived(present).items()}
-    return same("TITLE", *(t.name for t in PROMPT_FIELDS)) | derived
+    return same("TITLE", *(t.name for t in PROMPT_FIELDS)) | {field.name: t for t, field in derived.items()}
 
 
-def _judged(present: tuple[Modality, ...]) -> dict[str, str]:
+def _judged(told: dict[str, str]) -> dict[str, str]:
     """Of these, what the policy is asked about before anything is written."""
-    return {name: tensor for name, tensor in _told(present).items() if name in JUDGED}
+    return {name: tensor for name, tensor in told.items() if name in JUDGED}
 
 
-def _write(condition: str, told: dict[str, str], checked: dict[str, str]) -> list[Step]:
+def _write(bundle: Bundle, condition: str, told: dict[str, str], checked: dict[str, str]) -> list[Step]:
     """From the tensor `condition` and the text fields to a whole TEXT, edited and let through, and TAGS.
 
     Args:
@@ -137,14 +145,21 @@ def _write(condition: str, told: dict[str, str], checked: dict[str, str]) -> lis
     early = {"MODERATION": checked["EARLIER"]} if "EARLIER" in checked else {}
     let_through = {"MODERATION": "TEXT_MODERATION"} | same("TEXT", "FINISH_REASON")
     return [
-        *_prompted("text_collector", condition, written, same("TAGS", "TAG_SCORES", "KEYWORDS"), told | limits | early),
+        *_prompted(
+            bundle,
+            "text_collector",
+            condition,
+            written,
+            same("TAGS", "TAG_SCORES", "KEYWORDS"),
+            told | limits | early,
+        ),
         Step("text_optimizer", taken, {"TEXT": "edited"} | same("EDITS")),
         Step("moderator", {"WRITTEN": "edited", "FINISHED": "finished"} | checked, let_through),
     ]
 
 
 def _prompted(
-    decoder: str, condition: str, written: dict[str, str], shown: dict[str, str], told: dict[str, str]
+    bundle: Bundle, decoder: str, condition: str, written: dict[str, str], shown: dict[str, str], told: dict[str, str]
 ) -> list[Step]:
     """From the tensor `condition` and the text fields to what a decoder writes.
 
@@ -159,7 +174,8 @@ def _prompted(
     asked = told | same(*TASK_SAMPLING)
     words = {name: tensor for name, tensor in shown.items() if name == KEYWORDS.name}
     tags = {name: tensor for name, tensor in shown.items() if name not in words}
-    read = {REQUEST.name: "request"} if REQUEST in model(decoder).inputs else {}
+    reads = {tensor.name for tensor in bundle.models[decoder].inputs} if decoder in bundle.models else set()
+    read = {REQUEST.name: "request"} if REQUEST.name in reads else {}
     made = {"PROMPT": "prompt"} | read
     return [
         Step(decoder, made | sampling, written),
@@ -180,20 +196,24 @@ def _draw(
 ) -> Ensemble:
     """From a condition to a picture or a clip: a chain of its own, which no other output waits for or fails with."""
     steps = (
-        Step("seeder", same("CONDITION", "IMAGE_SEED"), {"NOISE": "noise"}),
+        Step("seeder", same("CONDITION", "IMAGE_SEED"), {noise(decoder).name: "noise"}),
         Step(decoder, {"condition": "CONDITION", "noise": "noise"}, {drawn: "drawn"}),
         Step(optimizer, {taken: "drawn"} | same(field.name), same(output.name)),
     )
     return Ensemble(name, (CONDITION, IMAGE_SEED, field), (output,), steps, max_batch_size=rows)
 
 
-def ensembles() -> Iterator[Ensemble]:
-    """Every ensemble: one `content…` per subset of the optional modalities, `generate…`, `speak` and `text_stream`."""
+def ensembles(bundle: Bundle) -> Iterator[Ensemble]:
+    """Every ensemble: one `content…` per subset of the optional modalities, `generate…`, `speak` and `text_stream`.
+
+    Those whose models the bundle does not have are among them.
+    """
     streamed = (*PROMPT_FIELDS, *SAMPLING_FIELDS)
     fields = (*streamed, *EDIT_FIELDS)
-    for count in range(len(MODALITIES) + 1):
-        for present in combinations(MODALITIES, count):
-            derived = tuple(_derived(present).values())
+    for count in range(len(bundle.modalities) + 1):
+        for present in combinations(bundle.modalities, count):
+            told = _told(_derived(present, bundle))
+            derived = tuple(_derived(present, bundle).values())
             made = {tensor.name for tensor in derived}
             yield Ensemble(
                 "_".join(["content", *(m.name for m in present)]),
@@ -202,13 +222,13 @@ def ensembles() -> Iterator[Ensemble]:
                     *(*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, CONDITION, EMBEDDING, FUSION_WEIGHTS, *TAG_OUTPUTS),
                     *(KEYWORDS, MODERATION, *derived, *((TRANSCRIPT_LANGUAGE,) if TRANSCRIPT in derived else ())),
                 ),
-                (*_write("condition", _told(present), {"EARLIER": "moderation"}), *_encode(present)),
+                (*_write(bundle, "condition", told, {"EARLIER": "moderation"}), *_encode(present, bundle)),
             )
     yield Ensemble(
         "generate",
         (CONDITION, TITLE, *fields),
         (*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, *TAG_OUTPUTS, KEYWORDS),
-        tuple(_write("CONDITION", _told(()), _judged(()))),
+        tuple(_write(bundle, "CONDITION", _told({}), _judged(_told({})))),
     )
     yield Ensemble("read_label", (IMAGE,), (LABEL_TEXT,), (Step("label_reader", same("IMAGE"), same("LABEL_TEXT")),))
     yield _draw("generate_image", "image_decoder", "picture", "image_optimizer", "PICTURE", IMAGE_FORMAT, DRAWN_IMAGE)
@@ -238,6 +258,7 @@ def ensembles() -> Iterator[Ensemble]:
             ),
             max_batch_size=1,
         )
+    heard = (Step("transcriber", {"LOG_MEL": "log_mel"}, {"TRANSCRIPT": "transcript"}),)
     yield Ensemble(
         "post",
         (
@@ -254,7 +275,7 @@ def ensembles() -> Iterator[Ensemble]:
                 read | {"IS_FRAME": "is_frame", "FRAMES": "frames", "LOG_MEL": "log_mel"},
             ),
             *seen,
-            Step("transcriber", {"LOG_MEL": "log_mel"}, {"TRANSCRIPT": "transcript"}),
+            *(heard if "transcriber" in bundle.models else ()),
             Step("moderator", same("CAPTION") | judged | {"FRAMES": "frames", "TRANSCRIPT": "transcript"}, verdict),
             Step(
                 "post_composer",
@@ -301,7 +322,7 @@ def ensembles() -> Iterator[Ensemble]:
         "text_stream",
         (CONDITION, TITLE, *streamed),
         TEXT_OUTPUTS,
-        tuple(_prompted("text_decoder", "CONDITION", same(*(t.name for t in TEXT_OUTPUTS)), {}, _told(()))),
+        tuple(_prompted(bundle, "text_decoder", "CONDITION", same(*(t.name for t in TEXT_OUTPUTS)), {}, _told({}))),
         max_batch_size=1,
         decoupled=True,
     )

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graph.schema import Step, Tensor, same
-from graph.tensors import (
-    AUDIO,
-    EVENTS,
-    IMAGE,
-    VIDEO,
-)
+from graph.tensors import AUDIO, EVENT_TENSORS, EVENTS, FRAMES, IMAGE, LOG_MEL, PIXEL_DIMS, VIDEO, features
 
 
 @dataclass(frozen=True)
@@ -18,61 +13,69 @@ class Modality:
     """A kind of input: what the request carries, what the reader makes of it, and the encoder that feeds fusion.
 
     Args:
+        slots: that must be filled for the bundle to have it.
         edge: the request's tensor, which the reader takes.
-        read: the reader's output → the ensemble's tensor.
+        read: what the reader makes of it, which the ensemble has in small letters.
         steps: from there to `<name>_features`. None of them may refuse a request (see :func:`_encode`).
-        absent: the reader's output that stands in for those where the modality is not there.
+        taken: fusion's input, and the ensemble's tensor where the modality is there.
+        absent: the reader's output that stands in for it where the modality is not there.
     """
 
     name: str
+    slots: frozenset[str]
     edge: Tensor
-    read: dict[str, str]
+    read: tuple[Tensor, ...]
     steps: tuple[Step, ...]
-    absent: str
+    taken: Tensor
+    absent: Tensor
 
     @property
-    def features(self) -> str:
-        """Fusion's input, and the ensemble's tensor where the modality is there."""
-        return f"{self.name}_features"
+    def reading(self) -> dict[str, str]:
+        """The reader's output → the ensemble's tensor."""
+        return {tensor.name: tensor.name.lower() for tensor in self.read}
 
 
-def _aligned(name: str, edge: Tensor, read: dict[str, str], network_inputs: dict[str, str], *more: Step) -> Modality:
-    """A modality whose encoder gives an embedding in the fused space and eight tokens."""
+def _aligned(name: str, edge: Tensor, read: tuple[Tensor, ...], *more: Step, slots: tuple[str, ...] = ()) -> Modality:
+    """A modality whose encoder gives an embedding in the fused space, perhaps with tokens.
+
+    The encoders of all of these give as many rows of one width, so that one tensor of zeros stands in for any.
+    """
+    encoder = f"{name}_encoder"
+    taken = same(*(tensor.name.lower() for tensor in read))
     return Modality(
         name=name,
+        slots=frozenset((encoder, *slots)),
         edge=edge,
         read=read,
-        steps=(Step(f"{name}_encoder", network_inputs, {"features": f"{name}_features"}), *more),
-        absent="NO_FEATURES",
+        steps=(Step(encoder, taken, {"features": f"{name}_features"}), *more),
+        taken=replace(features(encoder), name=f"{name}_features"),
+        absent=replace(features(encoder), name="NO_FEATURES"),
     )
 
 
 IMAGE_MODALITY = Modality(
     name="image",
+    slots=frozenset({"image_encoder"}),
     edge=IMAGE,
-    read={"PIXELS": "pixels"},
+    read=(Tensor("PIXELS", "UINT8", PIXEL_DIMS),),
     steps=(Step("image_encoder", same("pixels"), {"features": "image_features", "class_scores": "image_scores"}),),
-    absent="NO_IMAGE_FEATURES",
+    taken=Tensor("image_features", "FP32", ("image_rows", "image_encoder.width")),
+    absent=Tensor("NO_IMAGE_FEATURES", "FP32", ("image_encoder.least_rows", "image_encoder.width")),
 )
 #: The optional ones. The text is always there (it may be empty).
 MODALITIES = (
     IMAGE_MODALITY,
-    _aligned("video", VIDEO, {"FRAMES": "frames"}, same("frames")),
+    _aligned("video", VIDEO, (FRAMES,)),
     _aligned(
         "audio",
         AUDIO,
-        {"LOG_MEL": "log_mel"},
-        same("log_mel"),
+        (LOG_MEL,),
         Step(
             "transcriber",
             {"LOG_MEL": "log_mel"},
             same("TRANSCRIPT", "TRANSCRIPT_LANGUAGE") | {"TRANSCRIPT_COPY": "transcript"},
         ),
+        slots=("transcriber",),
     ),
-    _aligned(
-        "behavior",
-        EVENTS,
-        {name.upper(): name for name in ("item_embeddings", "event_kinds", "event_ages", "event_mask")},
-        same("item_embeddings", "event_kinds", "event_ages", "event_mask"),
-    ),
+    _aligned("behavior", EVENTS, tuple(replace(t, name=t.name.upper()) for t in EVENT_TENSORS), slots=("item_index",)),
 )

@@ -1,11 +1,14 @@
-"""Every model that Triton loads, with its tensors; the text that says what each is for stands in its adapter."""
+"""Every model that Triton may load, with its tensors; the text that says what each is for stands in its adapter.
+
+A bundle has those whose slots are filled, and of their tensors those whose facts are known (`graph.assembly`).
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from graph.modalities import MODALITIES
-from graph.schema import AXES, Model, Tensor
+from graph.schema import Model, Tensor
 from graph.tensors import (
     AUDIO,
     CAPTION,
@@ -18,13 +21,13 @@ from graph.tensors import (
     EMBEDDING,
     EVENT_TENSORS,
     EVENTS,
-    FEATURES,
     FILM_FIELDS,
     FRAME_DIMS,
     FRAMES,
     FUSION_WEIGHTS,
     IMAGE,
     IMAGE_FORMAT,
+    IMAGE_SCORES,
     IMAGE_SEED,
     IS_FRAME,
     JUDGED,
@@ -34,11 +37,11 @@ from graph.tensors import (
     LOGO_SOUND,
     MODERATION,
     MUSIC,
-    NOISE,
     OPACITY,
     OPACITY_DIMS,
     PHOTO,
     PICTURE_DIMS,
+    PIXEL_DIMS,
     POST_OUTPUTS,
     PRESENCE,
     PROMPT,
@@ -62,7 +65,8 @@ from graph.tensors import (
     TRANSCRIPT,
     TRANSCRIPT_LANGUAGE,
     VIDEO,
-    WIDTH,
+    features,
+    noise,
 )
 
 #: Threads of one network on CPU. The heaviest has two instances instead of two threads, which never wait for each other
@@ -72,13 +76,13 @@ _ONE_THREAD = {"intra_op_thread_count": "1"}
 
 def _encoder(name: str, inputs: tuple[Tensor, ...]) -> Model:
     return Model(
-        f"{name}_encoder",
+        name,
         "onnxruntime",
         inputs,
-        (FEATURES,),
+        (features(name),),
         parameters=_ONE_THREAD,
         engine=True,
-        files={"model.onnx": f"{name}_encoder"},
+        files={"model.onnx": name},
     )
 
 
@@ -87,7 +91,7 @@ def _drawer(name: str, output: Tensor, cpu_batch: int | None = None) -> Model:
     return Model(
         name,
         "onnxruntime",
-        (replace(CONDITION, name="condition"), replace(NOISE, name="noise")),
+        (replace(CONDITION, name="condition"), replace(noise(name), name="noise")),
         (output,),
         cpu_batch=cpu_batch,
         engine=True,
@@ -125,13 +129,9 @@ MODELS: tuple[Model, ...] = (
         (
             Tensor("INPUT_IDS", "INT64", ("length",)),
             Tensor("ATTENTION_MASK", "INT64", ("length",)),
-            Tensor("PIXELS", "UINT8", (224, 224, 3)),
-            FRAMES,
-            LOG_MEL,
-            *(replace(t, name=t.name.upper()) for t in EVENT_TENSORS),
+            *(tensor for modality in MODALITIES for tensor in modality.read),
             PRESENCE,
-            Tensor("NO_IMAGE_FEATURES", "FP32", (AXES["image_rows"][0], WIDTH)),
-            replace(FEATURES, name="NO_FEATURES"),
+            *(modality.absent for modality in MODALITIES),
         ),
         batches=False,
         max_queue=256,
@@ -141,7 +141,7 @@ MODELS: tuple[Model, ...] = (
         "text_encoder",
         "onnxruntime",
         (Tensor("input_ids", "INT64", ("length",)), Tensor("attention_mask", "INT64", ("length",))),
-        (Tensor("sentence_embedding", "FP32", (WIDTH,)),),
+        (Tensor("sentence_embedding", "FP32", ("text_encoder.width",)),),
         parameters=_ONE_THREAD,
         engine=True,
         files={"model.onnx": "text_encoder"},
@@ -149,19 +149,16 @@ MODELS: tuple[Model, ...] = (
     Model(
         "image_encoder",
         "onnxruntime",
-        (Tensor("pixels", "UINT8", (224, 224, 3)),),
-        (
-            replace(FEATURES, dims=(AXES["image_rows"][2], WIDTH)),
-            Tensor("class_scores", "FP32", (1000,)),
-        ),
+        (Tensor("pixels", "UINT8", PIXEL_DIMS),),
+        (features("image_encoder"), replace(IMAGE_SCORES, name="class_scores", optional=False)),
         instances=2,
         parameters=_ONE_THREAD,
         engine=True,
         files={"model.onnx": "image_encoder"},
     ),
-    _encoder("video", (replace(FRAMES, name="frames"),)),
-    _encoder("audio", (replace(LOG_MEL, name="log_mel"),)),
-    _encoder("behavior", EVENT_TENSORS),
+    _encoder("video_encoder", (replace(FRAMES, name="frames"),)),
+    _encoder("audio_encoder", (replace(LOG_MEL, name="log_mel"),)),
+    _encoder("behavior_encoder", EVENT_TENSORS),
     Model(
         "transcriber",
         "python",
@@ -184,7 +181,7 @@ MODELS: tuple[Model, ...] = (
     Model(
         "label_classifier",
         "onnxruntime",
-        (Tensor("pixels", "UINT8", (48, 192, 3)),),
+        (Tensor("pixels", "UINT8", ("label_classifier.height", "label_classifier.width", 3)),),
         (Tensor("directions", "FP32", (2,)),),
         batches=False,
         parameters=_ONE_THREAD,
@@ -193,7 +190,7 @@ MODELS: tuple[Model, ...] = (
     Model(
         "label_recognizer",
         "onnxruntime",
-        (Tensor("pixels", "UINT8", (48, "line_width", 3)),),
+        (Tensor("pixels", "UINT8", ("label_recognizer.height", "line_width", 3)),),
         (
             Tensor("characters", "INT64", ("line_steps",)),
             Tensor("probabilities", "FP32", ("line_steps",)),
@@ -218,9 +215,8 @@ MODELS: tuple[Model, ...] = (
         "fusion",
         "onnxruntime",
         (
-            Tensor("text_embedding", "FP32", (WIDTH,)),
-            replace(FEATURES, name="image_features", dims=("image_rows", WIDTH)),
-            *(replace(FEATURES, name=f"{name}_features") for name in ("video", "audio", "behavior")),
+            Tensor("text_embedding", "FP32", ("text_encoder.width",)),
+            *(modality.taken for modality in MODALITIES),
             replace(PRESENCE, name="presence"),
         ),
         (
@@ -235,7 +231,13 @@ MODELS: tuple[Model, ...] = (
     ),
     _drawer("image_decoder", Tensor("picture", "UINT8", PICTURE_DIMS)),
     _drawer("video_decoder", Tensor("frames", "UINT8", FRAME_DIMS), cpu_batch=1),
-    Model("seeder", "python", (CONDITION, IMAGE_SEED), (NOISE,), batches=False),
+    Model(
+        "seeder",
+        "python",
+        (CONDITION, IMAGE_SEED),
+        (noise("image_decoder"), noise("video_decoder")),
+        batches=False,
+    ),
     _finisher("image_optimizer", Tensor("PICTURE", "UINT8", PICTURE_DIMS), IMAGE_FORMAT, IMAGE),
     _finisher("video_optimizer", Tensor("DRAWN", "UINT8", FRAME_DIMS), MUSIC, VIDEO),
     Model(
@@ -299,13 +301,14 @@ MODELS: tuple[Model, ...] = (
         "python",
         (
             *(Tensor(name, "BYTES", (1,), optional=True) for name in JUDGED),
-            Tensor("IMAGE_SCORES", "FP32", (1000,), optional=True),
+            IMAGE_SCORES,
             replace(FRAMES, optional=True),
             replace(PRESENCE, optional=True),  # which is there once the reader can refuse nothing any more
         ),
         (MODERATION, replace(MODERATION, name="MODERATION_COPY"), *TEXT_OUTPUTS[:2]),
         batches=False,  # optional fields differ from request to request
         calls=("text_encoder", "image_encoder"),
+        parameters={"image_side": "image_encoder.side"},
         files={"tokenizer.json": "text_encoder"},
     ),
     Model(
@@ -320,7 +323,7 @@ MODELS: tuple[Model, ...] = (
     Model(
         "recommender",
         "python",
-        (replace(FEATURES, name="SHOPPER"), *RANKING),
+        (replace(features("behavior_encoder"), name="SHOPPER"), *RANKING),
         RECOMMENDED,
         max_batch_size=1,
         batches=False,
@@ -335,7 +338,7 @@ MODELS: tuple[Model, ...] = (
             FRAMES,
             LOG_MEL,
             Tensor("PIXELS", "UINT8", (*OPACITY_DIMS, 3)),
-            Tensor("VIEW", "UINT8", (224, 224, 3)),
+            Tensor("VIEW", "UINT8", PIXEL_DIMS),
         ),
     ),
     Model(
@@ -398,7 +401,7 @@ MODELS: tuple[Model, ...] = (
         "onnxruntime",
         (
             Tensor("tokens", "INT64", (1, "signs")),
-            Tensor("style", "FP32", (1, 256)),
+            Tensor("style", "FP32", (1, "speech_decoder_zh.style")),
             Tensor("speed", "FP32", (1,)),
         ),
         (Tensor("audio", "FP32", ("samples",)),),
@@ -415,11 +418,3 @@ MODELS: tuple[Model, ...] = (
         batches=False,
     ),
 )
-
-
-def model(name: str) -> Model:
-    """The model of that name; `KeyError` names the known ones."""
-    for entry in MODELS:
-        if entry.name == name:
-            return entry
-    raise KeyError(f"no model {name!r} in the graph; known: {', '.join(m.name for m in MODELS)}")

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from graph.ensembles import ensembles
 from graph.modalities import MODALITIES
-from graph.schema import Tensor
+from graph.schema import Graph, Tensor
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "tensors.md"
 FULLEST = "_".join(["content", *(modality.name for modality in MODALITIES)])
 
 
-def render() -> str:
+def render(graph: Graph) -> str:
     """The page.
 
     Raises:
@@ -31,7 +30,7 @@ def render() -> str:
     for title, side in (("In", "inputs"), ("Out", "outputs")):
         lines += [f"## {title}", "", "| name | type | of | meaning |" + (" left out |" if side == "inputs" else "")]
         lines.append("|---|---|---|---|" + ("---|" if side == "inputs" else ""))
-        for name, (tensor, owners) in _tensors(side).items():
+        for name, (tensor, owners) in _tensors(graph, side).items():
             if not tensor.meaning or (tensor.optional and not tensor.left_out):
                 raise ValueError(f"{name}: say in graph/tensors.py what it means, and what is taken without it")
             dims = ", ".join("n" if isinstance(dim, str) else str(dim) for dim in tensor.dims)
@@ -42,19 +41,19 @@ def render() -> str:
     return "\n".join(lines)
 
 
-def _tensors(side: str) -> dict[str, tuple[Tensor, list[str]]]:
+def _tensors(graph: Graph, side: str) -> dict[str, tuple[Tensor, list[str]]]:
     """Name → the tensor and the ensembles that have it, the sixteen as one."""
     found: dict[str, tuple[Tensor, list[str]]] = {}
-    for owner, tensor in _owned(side):
+    for owner, tensor in _owned(graph, side):
         _, owners = found.setdefault(tensor.name, (tensor, []))
         if owner not in owners:
             owners.append(owner)
     return found
 
 
-def _owned(side: str) -> Iterator[tuple[str, Tensor]]:
+def _owned(graph: Graph, side: str) -> Iterator[tuple[str, Tensor]]:
     """Each ensemble's tensors, those of the content with every modality first."""
-    for ensemble in sorted(ensembles(), key=lambda each: each.name != FULLEST):
+    for ensemble in sorted(graph.ensembles, key=lambda each: each.name != FULLEST):
         owner = "content…" if ensemble.name.startswith("content") else ensemble.name
         for tensor in getattr(ensemble, side):
             yield owner, tensor

@@ -1,16 +1,25 @@
-"""What the graph is made of: axes, tensors, models and ensembles."""
+"""What the graph is made of: axes, tensors, models and ensembles, and the facts that their sizes come from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+#: Slot → fact → value, as each slot's exporter reads them off its checkpoint; a text ``<slot>.<fact>`` is that fact's
+#: value. A slot that a recipe leaves out is not there.
+Facts = Mapping[str, Mapping[str, Any]]
+#: A size: a number, the name of a dynamic axis of :data:`AXES`, or a fact as ``<slot>.<fact>``.
+Size = int | str
+
+MAX_BATCH = 8
 #: A dynamic axis by meaning → (least, usual, most) size. Tensor dims name these; "batch" is never written in dims.
-AXES: dict[str, tuple[int, int, int]] = {
-    "batch": (1, 8, 8),
-    "length": (1, 32, 128),  # tokens of a title
-    "image_rows": (33, 81, 81),  # of a picture's features, the least where it is absent
+AXES: dict[str, tuple[Size, Size, Size]] = {
+    "batch": (1, MAX_BATCH, MAX_BATCH),
+    "length": (1, 32, "text_encoder.tokens"),  # tokens of a title
+    "image_rows": ("image_encoder.least_rows", "image_encoder.rows", "image_encoder.rows"),  # the least where absent
     "frames": (1, 8, 16),  # of a clip
-    "mel_frames": (200, 400, 3000),  # of a sound, a hundred a second
+    "mel_frames": (200, 400, "audio_encoder.mel_frames"),  # of a sound, a hundred a second
     "events": (1, 16, 64),  # of a shopper's history
     "prefix": (0, 8, 64),  # soft-prefix vectors before the prompt
     "hidden": (1, 1536, 16384),  # width of the text decoder's embeddings, which it checks itself
@@ -30,7 +39,6 @@ AXES: dict[str, tuple[int, int, int]] = {
     "line_steps": (8, 40, 240),  # of its recognizer, an eighth
     "any": (0, 4, 64),
 }
-MAX_BATCH = AXES["batch"][2]
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class Tensor:
     Args:
         name: as the model or the ensemble names it.
         dtype: Triton's name (``FP32``, ``INT64``, ``UINT8``, ``BYTES``…).
-        dims: sizes, a string being a dynamic axis of :data:`AXES`.
+        dims: sizes.
         optional: a request may leave it out.
         meaning: of a caller's tensor, for docs/tensors.md. No export goes stale by this or by `left_out`.
         left_out: what is taken where a request leaves it out.
@@ -48,7 +56,7 @@ class Tensor:
 
     name: str
     dtype: str
-    dims: tuple[int | str, ...]
+    dims: tuple[Size, ...]
     optional: bool = False
     meaning: str = field(default="", repr=False, compare=False)
     left_out: str = field(default="", repr=False, compare=False)
@@ -71,9 +79,10 @@ class Model:
         max_queue: requests that may wait in a python step with a queue of its own (`stages.triton.Queued`), one more
             being refused; 0 for any number, in Triton's. A step that runs beside another one must never refuse: Triton
             24.10 then hangs for good (see :func:`_encode`).
-        parameters: `parameters` of the config.
+        parameters: `parameters` of the config; a fact is written as ``<slot>.<fact>``.
         calls: models that it calls by itself, outside any ensemble's edges; who loads it loads them too.
         files: what the export of a slot puts beside the model, as ``file name → slot``.
+        axes: the bounds of the dynamic axes, as :data:`AXES` has them.
     """
 
     name: str
@@ -90,6 +99,7 @@ class Model:
     parameters: dict[str, str] = field(default_factory=dict)
     calls: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
+    axes: Mapping[str, tuple[Size, Size, Size]] = field(default_factory=lambda: AXES, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -116,3 +126,56 @@ class Ensemble:
 def same(*names: str) -> dict[str, str]:
     """Tensors whose name in the ensemble is the model's own."""
     return {name: name for name in names}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All that Triton loads, every size a number or a dynamic axis: what :func:`graph.assembly.assemble` makes.
+
+    Args:
+        facts: what it was made from.
+    """
+
+    facts: Facts
+    models: tuple[Model, ...]
+    ensembles: tuple[Ensemble, ...]
+
+    def model(self, name: str) -> Model:
+        """The model of that name; `KeyError` names the known ones."""
+        for entry in self.models:
+            if entry.name == name:
+                return entry
+        raise KeyError(f"no model {name!r} in the graph; known: {', '.join(m.name for m in self.models)}")
+
+
+def number(size: Size, facts: Facts) -> Size:
+    """A size with a fact's value in its place; the name of an axis stays.
+
+    Raises:
+        KeyError: no such fact.
+    """
+    slot, dot, fact = str(size).partition(".")
+    if not dot:
+        return size
+    if slot not in facts or fact not in facts[slot]:
+        raise KeyError(f"{size} is not known; {slot} says {', '.join(facts.get(slot, ())) or 'nothing'}")
+    return number(facts[slot][fact], facts)
+
+
+def bounds(axis: str, facts: Facts) -> tuple[int, int, int]:
+    """Least, usual and most size of an axis; the usual one is never over the most."""
+    least, usual, most = (int(number(size, facts)) for size in AXES[axis])
+    return least, min(usual, most), most
+
+
+def sized(tensor: Tensor, facts: Facts) -> Tensor:
+    """The tensor with its facts' values; an axis that its facts leave one size only is that number."""
+
+    def size(dim: Size) -> Size:
+        dim = number(dim, facts)
+        if isinstance(dim, str) and any("." in str(bound) for bound in AXES[dim]):
+            least, _, most = bounds(dim, facts)
+            return least if least == most else dim
+        return dim
+
+    return replace(tensor, dims=tuple(size(dim) for dim in tensor.dims))

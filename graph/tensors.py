@@ -1,21 +1,20 @@
 """Every tensor that more than one model or ensemble has: name, dtype, dims, and for those that callers see a sentence.
 
 What a caller may leave out says what is taken instead; docs/tensors.md is rendered from these rows. An input and an
-output of one name are two rows where they hold different things.
+output of one name are two rows where they hold different things. A size that a network has is a fact of its slot.
 """
 
 from __future__ import annotations
 
 from graph.schema import Tensor
 
-CONDITION_TOKENS = 36  # as networks/fusion.py lays them out
-WIDTH = 384  # of the fused space, which is MiniLM's
-FEATURE_ROWS = 9  # of video, audio and history, as networks/features.py lays them out
 TAGS = 5
 MOST_KEYWORDS = 20  # as stages/keywords.py has them
-PICTURE_DIMS = (64, 64, 3)  # as the image decoder draws it
-FRAME_DIMS = (24, *PICTURE_DIMS)
-OPACITY_DIMS = (320, 320)  # as the cutout network reads and gives
+KINDS_OF_INPUT = 5  # text and the optional modalities
+PICTURE_DIMS = ("image_decoder.side", "image_decoder.side", 3)
+FRAME_DIMS = ("video_decoder.frames", "video_decoder.side", "video_decoder.side", 3)
+OPACITY_DIMS = ("cutout.side", "cutout.side")
+PIXEL_DIMS = ("image_encoder.side", "image_encoder.side", 3)
 
 
 def _text(name: str, meaning: str, left_out: str = "") -> Tensor:
@@ -130,14 +129,14 @@ COUNT = _option("COUNT", "INT32", "how many products, 1 to 100", "10")
 CONDITION = Tensor(
     "CONDITION",
     "FP32",
-    (CONDITION_TOKENS, WIDTH),
+    ("fusion.tokens", "fusion.width"),
     meaning="what the product is, for every decoder; `content…` gives it",
 )
-EMBEDDING = Tensor("EMBEDDING", "FP32", (WIDTH,), meaning="of unit length, for search")
+EMBEDDING = Tensor("EMBEDDING", "FP32", ("fusion.width",), meaning="of unit length, for search")
 FUSION_WEIGHTS = Tensor(
     "FUSION_WEIGHTS",
     "FP32",
-    (5,),
+    (KINDS_OF_INPUT,),
     meaning="how much text, image, video, audio and behaviour counted, together one",
 )
 TEXT_OUTPUTS = (
@@ -192,14 +191,13 @@ RECOMMENDED = (
 
 # -------------------------------------------------------------------------------------------- what only the steps see
 
-FRAMES = Tensor("FRAMES", "UINT8", ("frames", 112, 112, 3))  # of a clip
-LOG_MEL = Tensor("LOG_MEL", "FP32", (80, "mel_frames"))  # of a sound
-FEATURES = Tensor("features", "FP32", (FEATURE_ROWS, WIDTH))  # what an encoder hands to fusion
+FRAMES = Tensor("FRAMES", "UINT8", ("frames", "video_encoder.side", "video_encoder.side", 3))  # of a clip
+LOG_MEL = Tensor("LOG_MEL", "FP32", ("audio_encoder.mels", "mel_frames"))  # of a sound
 PRESENCE = Tensor("PRESENCE", "FP32", FUSION_WEIGHTS.dims)  # one where a modality is there
-NOISE = Tensor("NOISE", "FP32", (3, 64, 64))
+IMAGE_SCORES = Tensor("IMAGE_SCORES", "FP32", ("image_encoder.classes",), optional=True)
 #: A shopper's events, as the behaviour encoder takes them.
 EVENT_TENSORS = (
-    Tensor("item_embeddings", "FP32", ("events", WIDTH)),
+    Tensor("item_embeddings", "FP32", ("events", "item_index.width")),
     Tensor("event_kinds", "INT64", ("events",)),
     Tensor("event_ages", "FP32", ("events",)),
     Tensor("event_mask", "FP32", ("events",)),
@@ -217,3 +215,15 @@ SAMPLE_RATE = Tensor("SAMPLE_RATE", "INT32", (1,))
 REQUEST = Tensor("REQUEST", "BYTES", (1,), optional=True)
 PROMPT = Tensor("PROMPT", "BYTES", (1,))
 DECODER_INPUTS = (PROMPT, Tensor("PREFIX", "FP32", ("prefix", "hidden"), optional=True), *SAMPLING_FIELDS)
+
+
+def features(encoder: str) -> Tensor:
+    """What an encoder hands to fusion, in one tensor."""
+    return Tensor("features", "FP32", (f"{encoder}.rows", f"{encoder}.width"))
+
+
+def noise(decoder: str) -> Tensor:
+    """What a decoder of pictures starts from."""
+    return Tensor(
+        f"{decoder.removesuffix('_decoder').upper()}_NOISE", "FP32", (3, f"{decoder}.side", f"{decoder}.side")
+    )

@@ -22,7 +22,6 @@ RATE = 16_000  # samples a second of everything below
 WINDOW = 400  # samples of a frame's window, 25 ms
 HOP = 160  # samples from frame to frame, 10 ms
 FRAMES_A_SECOND = RATE // HOP
-MELS = 80
 MAX_SECONDS = 30  # what whisper's encoder has positions for
 #: Frames that a spectrogram is padded to, so that clips of about one length share a batch.
 BUCKETS = (200, 300, 400, 600, 800, 1200, 1600, 2400, MAX_SECONDS * FRAMES_A_SECOND)
@@ -37,7 +36,6 @@ TRIM_BELOW = 10 ** (-40 / 20)  # of the loudest frame; what is quieter at either
 TRIM_MARGIN = 0.1  # seconds kept before and after
 
 #: What stands for the spectrogram of a sound that is not there: Triton sends no tensor without elements.
-NO_SOUND = np.zeros((MELS, BUCKETS[0]), np.float32)
 
 ACCEPTED = "send WAV, FLAC, OGG, MP3 or M4A"
 _OTHER_MAGICS = {
@@ -136,7 +134,12 @@ def _mp4_sound(data: bytes) -> tuple[np.ndarray, int]:
     return _mono(samples[: MAX_SECONDS * rate]), rate
 
 
-def log_mel(samples: np.ndarray) -> np.ndarray:
+def no_sound(mels: int) -> np.ndarray:
+    """What stands for the log-mel of a sound that is not there: float32 [mels, frames]."""
+    return np.zeros((mels, BUCKETS[0]), np.float32)
+
+
+def log_mel(samples: np.ndarray, mels: int) -> np.ndarray:
     """Whisper's log-mel spectrogram of a clip, padded with silence to the next of :data:`BUCKETS`.
 
     Equal to what transformers' ``WhisperFeatureExtractor`` gives for the same padded samples, which pads to 30 s
@@ -144,9 +147,10 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
 
     Args:
         samples: float32 [samples], mono, 16 kHz, at most 30 s.
+        mels: bands of the spectrogram.
 
     Returns:
-        float32 [80, frames], 100 frames a second.
+        float32 [mels, frames], 100 frames a second.
 
     Raises:
         ValueError: longer than 30 s.
@@ -158,14 +162,14 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
     padded = np.pad(padded, WINDOW // 2, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: frames * HOP : HOP]
     power = np.abs(np.fft.rfft(windows * get_window("hann", WINDOW))) ** 2
-    log = np.log10(np.maximum(_mel_filters() @ power.T, 1e-10))
+    log = np.log10(np.maximum(_mel_filters(mels) @ power.T, 1e-10))
     return ((np.maximum(log, log.max() - 8) + 4) / 4).astype(np.float32)
 
 
-def log_mels(clips: Sequence[np.ndarray]) -> np.ndarray:
-    """:func:`log_mel` of several clips, all padded to the longest: float32 [clips, 80, frames]."""
+def log_mels(clips: Sequence[np.ndarray], mels: int) -> np.ndarray:
+    """:func:`log_mel` of several clips, all padded to the longest: float32 [clips, mels, frames]."""
     longest = max(len(clip) for clip in clips)
-    return np.stack([log_mel(np.pad(clip, (0, longest - len(clip)))) for clip in clips])
+    return np.stack([log_mel(np.pad(clip, (0, longest - len(clip))), mels) for clip in clips])
 
 
 def broken(kind: str, cause: str) -> StageError:
@@ -174,11 +178,11 @@ def broken(kind: str, cause: str) -> StageError:
 
 
 @cache
-def _mel_filters() -> np.ndarray:
-    """float64 [80, 201]: triangles of area one, centred evenly on the mel scale from 0 to 8000 Hz."""
+def _mel_filters(count: int) -> np.ndarray:
+    """float64 [count, 201]: triangles of area one, centred evenly on the mel scale from 0 to 8000 Hz."""
     # The scale is linear to 1000 Hz (15 mels) and logarithmic above.
     step = np.log(6.4) / 27
-    mels = np.linspace(0, 15 + np.log(RATE / 2 / 1000) / step, MELS + 2)
+    mels = np.linspace(0, 15 + np.log(RATE / 2 / 1000) / step, count + 2)
     edges = np.where(mels < 15, mels * 200 / 3, 1000 * np.exp(step * (mels - 15)))
     bins = np.fft.rfftfreq(WINDOW, 1 / RATE)
     widths = np.diff(edges)[:, None]

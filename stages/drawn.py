@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -12,7 +13,6 @@ from stages.marked import GENERATED, film_file, picture_file
 from stages.soundtrack import tune
 from stages.text import choice
 
-NOISE_SHAPE = (3, 64, 64)
 MAX_SEED = 2**63 - 1
 PICTURE_PX = 512  # height and width of what a caller gets
 CLIP_PX = 384
@@ -22,8 +22,8 @@ SOURCE = GENERATED
 FORMATS = ("png", "jpeg", "webp")
 
 
-def noise(seed: int | None) -> np.ndarray:
-    """float32 [3, 64, 64], normally distributed: the same for the same seed, another one each time without.
+def noise(seed: int | None, shape: Sequence[int]) -> np.ndarray:
+    """float32 of that shape, normally distributed: the same for the same seed, another one each time without.
 
     Raises:
         StageError: on field ``IMAGE_SEED``: below 0.
@@ -31,7 +31,7 @@ def noise(seed: int | None) -> np.ndarray:
     if seed is not None and seed < 0:
         raise invalid("IMAGE_SEED", f"{seed} is below 0; send 0 to {MAX_SEED}")
     rng = np.random.default_rng(secrets.randbits(63) if seed is None else seed)
-    return rng.standard_normal(NOISE_SHAPE, np.float32)
+    return rng.standard_normal(tuple(shape), np.float32)
 
 
 def picture(pixels: np.ndarray, file_format: bytes | None = None) -> bytes:

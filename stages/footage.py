@@ -20,8 +20,9 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter1d, laplace
 from skimage.registration import phase_cross_correlation
 
-from stages.video import Listing, Moment, check_frame_size, choose, frame_times, look_through, opened, upright
+from stages.video import Listing, Moment, check_frame_size, choose, frame_times, look_through, opened, small, upright
 
+LOOK_PX = 112  # a side of the squares that moments are chosen by
 LONGEST_PX = 960  # of a frame: three excerpts of two seconds are 220 MB
 EXCERPTS = 3  # at most
 #: Pixels that are decoded for one excerpt at most: two seconds of 1080p behind a key frame two seconds before.
@@ -61,20 +62,20 @@ def best_moments(data: bytes, seconds: float, rate: int, count: int = EXCERPTS) 
     with opened(data) as (container, stream, kind):
         listing = frame_times(container, stream, kind)
         unit = float(stream.time_base or 1)
-        chosen = _chosen(look_through(container, stream, kind, listing), seconds / unit, count)
+        chosen = _chosen(look_through(container, stream, kind, listing, LOOK_PX), seconds / unit, count)
         found = [_excerpt(container, stream, listing, moment.time, seconds, rate) for moment in chosen]
     return [excerpt for excerpt in found if excerpt is not None]
 
 
-def best_frame(data: bytes) -> tuple[Image.Image, np.ndarray]:
-    """The clip's best frame, upright, and those of :func:`stages.video.read_video`: uint8 [8, 112, 112, 3].
+def best_frame(data: bytes, side: int) -> tuple[Image.Image, np.ndarray]:
+    """The clip's best frame, upright, and those of :func:`stages.video.read_video`: uint8 [8, side, side, 3].
 
     Raises:
         StageError: on field ``VIDEO``.
     """
     with opened(data) as (container, stream, kind):
         listing = frame_times(container, stream, kind)
-        moments = look_through(container, stream, kind, listing)
+        moments = look_through(container, stream, kind, listing, side)
         (moment,) = _chosen(moments, 0, 1)
         key = listing.keys[max(0, bisect_right(listing.keys, moment.time) - 1)]
         frames = [frame for _, frame in _decoded(container, stream, key, moment.time, moment.time)]
@@ -88,14 +89,14 @@ def _chosen(moments: list[Moment], apart: float, count: int) -> list[Moment]:
     sharp = np.log1p(np.array([laplace(each).var() for each in grey]))
     lit = np.clip((grey > 8).mean((1, 2)) + (grey < 247).mean((1, 2)) - 1, 0.2, 1)
     worth = lit * sharp / max(sharp.max(), 1e-6)
-    small = grey.reshape(len(grey), 14, 8, 14, 8).mean((2, 4)) / 64
+    looked_at = np.stack([small(moment.pixels) for moment in telling]).mean(3) / 64
     times = np.array([moment.time for moment in telling])
     taken: list[int] = []
     for _ in range(count):
         free = np.array([all(abs(time - times[other]) >= apart for other in taken) for time in times])
         if not free.any():
             break
-        new = np.min([np.abs(small - small[other]).mean((1, 2)) for other in taken], 0) if taken else 0
+        new = np.min([np.abs(looked_at - looked_at[other]).mean((1, 2)) for other in taken], 0) if taken else 0
         taken.append(int(np.where(free, worth + np.minimum(new, 1), -1).argmax()))
     return [telling[place] for place in sorted(taken)]
 

@@ -25,7 +25,6 @@ MAX_BYTES = 256_000
 MAX_EVENTS = 64  # the latest are kept
 MAX_AGE_S = 10 * 365.25 * 86_400  # more is a mistake of the clock or the unit
 CLOCK_SKEW_S = 300.0  # a shop's clock may be so far ahead; such events count as now
-WIDTH = 384
 DEFAULT_COUNT, MAX_COUNT = 10, 100
 #: In the order of the network's numbers.
 KINDS = ("view", "click", "favourite", "cart", "buy")
@@ -37,7 +36,7 @@ class Events:
     """A shopper's latest events, oldest first; where there are none, one row of zeros that is masked.
 
     Attributes:
-        item_embeddings: float32 [events, 384], unit length.
+        item_embeddings: float32 [events, width], unit length.
         kinds: int64 [events], an index of :data:`KINDS`.
         ages: float32 [events], seconds before now.
         mask: float32 [events], 1 for an event.
@@ -56,13 +55,13 @@ class ItemIndex:
 
     Args:
         ids: the shop's ids, all different.
-        embeddings: [len(ids), 384], unit length.
+        embeddings: [len(ids), width], unit length.
         titles: of the products, as a text about them wants them; none where they are not known.
     """
 
     def __init__(self, ids: list[str], embeddings: np.ndarray, titles: Sequence[str] = ()) -> None:
-        if embeddings.shape != (len(ids), WIDTH):
-            raise ValueError(f"embeddings are {embeddings.shape}, expected {(len(ids), WIDTH)}")
+        if embeddings.ndim != 2 or len(embeddings) != len(ids):
+            raise ValueError(f"{len(ids)} ids stand beside embeddings {embeddings.shape}")
         self._row = {name: row for row, name in enumerate(ids)}
         if len(self._row) != len(ids):
             raise ValueError(f"{len(ids) - len(self._row)} ids stand there twice")
@@ -105,7 +104,7 @@ def read_history(data: bytes, index: ItemIndex, now: float | None = None) -> Eve
     events = [_event(entry, place, index, clock) for place, entry in enumerate(document)]
     if not events:
         zeros = np.zeros(1, np.float32)
-        return Events(np.zeros((1, WIDTH), np.float32), np.zeros(1, np.int64), zeros, zeros.copy())
+        return Events(np.zeros((1, index.embeddings.shape[1]), np.float32), np.zeros(1, np.int64), zeros, zeros.copy())
     # Stable: events of one age keep the document's order.
     events = sorted(events, key=lambda event: -event[2])[-MAX_EVENTS:]
     rows, kinds, ages = zip(*events, strict=True)
@@ -133,7 +132,7 @@ def recommended(embedding: np.ndarray, latest: int, count: int, index: ItemIndex
     """Rows of the `count` products that are likely to come next and their scores, best first.
 
     Args:
-        embedding: float32 [384], what the behaviour encoder made of the events.
+        embedding: float32 [width], what the behaviour encoder made of the events.
         latest: the product of the latest event, which is left out.
         count: as :func:`read_count` gave it; fewer come back where the index has no more.
     """

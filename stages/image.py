@@ -23,7 +23,6 @@ from stages.errors import StageError
 from stages.heif import open_heif
 from stages.image_file import broken, check_file, check_png_rows, check_size
 
-SIDE_PX = 224  # height and width of what the image encoder reads
 BACKGROUND = (255, 255, 255)  # shown through alpha, as in shop photos
 FILTER = Image.Resampling.BICUBIC
 MAX_PROFILE_BYTES = 4 * 2**20  # of an ICC profile; a larger one is not applied
@@ -54,7 +53,7 @@ _UPRIGHT = {
 _PROFILE_MODE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
 
-def read_image(data: bytes) -> np.ndarray:
+def read_image(data: bytes, side: int) -> np.ndarray:
     """Decodes a photo, sets it upright, brings it to sRGB and fits it into the encoder's square.
 
     The first frame of an animated file, or page of a TIFF, is taken; alpha lies on white; a picture smaller than the
@@ -63,14 +62,15 @@ def read_image(data: bytes) -> np.ndarray:
 
     Args:
         data: a whole JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP or TIFF file within the limits of :mod:`stages.image_file`.
+        side: pixels of the square.
 
     Returns:
-        uint8 [224, 224, 3], RGB.
+        uint8 [side, side, 3], RGB.
 
     Raises:
         StageError: on field ``IMAGE``, ``too_large`` or ``invalid_input``.
     """
-    return _square(_decoded(data, SIDE_PX, enlarge=True)[0])
+    return _square(_decoded(data, side, enlarge=True)[0], side)
 
 
 def read_photo(data: bytes, longest: int) -> Image.Image:
@@ -87,11 +87,11 @@ def read_photo_and_scale(data: bytes, longest: int) -> tuple[Image.Image, float]
     return _decoded(data, longest, enlarge=False)
 
 
-def for_encoder(photo: Image.Image) -> np.ndarray:
-    """A photo of :func:`read_photo` as the image encoder reads it: uint8 [224, 224, 3]."""
-    scale = SIDE_PX / max(photo.size)
-    width, height = (max(1, round(side * scale)) for side in photo.size)
-    return _square(photo.resize((width, height), FILTER, reducing_gap=2.0))
+def for_encoder(photo: Image.Image, side: int) -> np.ndarray:
+    """A photo of :func:`read_photo` as the image encoder reads it: uint8 [side, side, 3]."""
+    scale = side / max(photo.size)
+    width, height = (max(1, round(pixels * scale)) for pixels in photo.size)
+    return _square(photo.resize((width, height), FILTER, reducing_gap=2.0), side)
 
 
 def _decoded(data: bytes, longest: int, enlarge: bool) -> tuple[Image.Image, float]:
@@ -182,15 +182,15 @@ def _orientation(picture: Image.Image) -> int:
         return 1
 
 
-def _square(picture: Image.Image) -> np.ndarray:
+def _square(picture: Image.Image, side: int) -> np.ndarray:
     """The upright picture in the middle of the square, on its mean border colour."""
-    if picture.size == (SIDE_PX, SIDE_PX):
+    if picture.size == (side, side):
         return np.asarray(picture)
     pixels = np.asarray(picture)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).mean(axis=0)
-    square = np.empty((SIDE_PX, SIDE_PX, 3), np.uint8)
+    square = np.empty((side, side, 3), np.uint8)
     square[:] = border.round()
     height, width, _ = pixels.shape
-    top, left = (SIDE_PX - height) // 2, (SIDE_PX - width) // 2
+    top, left = (side - height) // 2, (side - width) // 2
     square[top : top + height, left : left + width] = pixels
     return square

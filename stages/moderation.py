@@ -170,7 +170,7 @@ class Policy(BaseModel):
         return found
 
     def shown(self, scores: NDArray[np.float32], field: str) -> list[Finding]:
-        """The categories of a picture's class probabilities, float32 [1000]; all zero where there is none."""
+        """The categories of a picture's class probabilities, float32 [classes]; all zero where there is none."""
         found = []
         for name, category in self.categories.items():
             if category.places and (sure := float(scores[category.places].sum())) >= (
@@ -232,7 +232,7 @@ class Likeness:
     """Which categories a sentence reads like: one ridge regression on the embeddings of the policy's own phrases.
 
     Args:
-        embeddings: of the policy's `phrases`, float32 [phrases, 384], unit length.
+        embeddings: of the policy's `phrases`, float32 [phrases, width], unit length.
     """
 
     def __init__(self, policy: Policy, embeddings: NDArray[np.float32]) -> None:
@@ -249,7 +249,7 @@ class Likeness:
 
         Args:
             said: sentences, as :func:`comparable` gives them.
-            embeddings: of the sentences, float32 [sentences, 384], unit length.
+            embeddings: of the sentences, float32 [sentences, width], unit length.
         """
         found = []
         scores = embeddings @ self._weights
@@ -271,7 +271,7 @@ def learn(policy: Policy, embed: Callable[[list[str]], NDArray[np.float32]], kep
     """A policy's :class:`Likeness`, its embeddings taken from a file where they lie there, and kept there if not.
 
     Args:
-        embed: sentences → float32 [sentences, 384], unit length; 400 of them take a core two seconds.
+        embed: sentences → float32 [sentences, width], unit length; 400 of them take a core two seconds.
         kept: folder of such files; one that cannot be written to costs only those seconds.
     """
     phrases = policy.phrases

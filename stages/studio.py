@@ -40,7 +40,6 @@ DEFAULT_SIZE = 1_200
 CLIP_SIZES = (720, 1_080)  # of a clip: usual and most
 FRAMES_A_SECOND = 24
 PHOTO_PX = 2_048  # of a photo's longer side; more is not read
-NETWORK_PX = 320  # height and width of what the network reads
 
 SEEN = 0.5  # opacity from which a pixel counts as the product's
 SHARE = (0.01, 0.97)  # of the photo that a product covers; outside, there is none to cut out
@@ -97,9 +96,9 @@ def read_order(
     return order
 
 
-def for_network(photo: Image.Image) -> np.ndarray:
-    """uint8 [320, 320, 3]: the whole photo, squashed, as the network was trained."""
-    return np.asarray(photo.resize((NETWORK_PX, NETWORK_PX), Image.Resampling.LANCZOS))
+def for_network(photo: Image.Image, side: int) -> np.ndarray:
+    """uint8 [side, side, 3]: the whole photo, squashed, as the network was trained."""
+    return np.asarray(photo.resize((side, side), Image.Resampling.LANCZOS))
 
 
 def shoot(photo: np.ndarray, opacity: np.ndarray, order: Order) -> tuple[bytes, float]:
@@ -205,7 +204,8 @@ def arranged(photo: np.ndarray, opacity: np.ndarray, order: Order, size: tuple[i
         StageError: ``invalid_input`` on ``IMAGE``: no product to cut out, where the background shall be transparent.
     """
     colours = photo.astype(np.float32) / 255
-    alpha = largest_parts(refine(opacity, colours))
+    spread = max(photo.shape[:2]) / len(opacity)  # of the photo's pixels, to one of the network's
+    alpha = largest_parts(refine(opacity, colours), spread)
     share = float((alpha > SEEN).mean())
     if reason := _whole(alpha, share, order.background):
         if order.background == "transparent":
@@ -214,7 +214,7 @@ def arranged(photo: np.ndarray, opacity: np.ndarray, order: Order, size: tuple[i
     colours = balanced(colours, alpha)
     box = _box(alpha)
     rows, columns = slice(box[1], box[3]), slice(box[0], box[2])
-    colours, alpha, spread = colours[rows, columns], alpha[rows, columns], max(photo.shape[:2]) / NETWORK_PX
+    colours, alpha = colours[rows, columns], alpha[rows, columns]
     product = np.dstack([own_colours(colours, alpha, spread), alpha])
     if share:  # a scene keeps its light
         product[..., :3] = developed(product[..., :3], product[..., 3])
@@ -230,7 +230,7 @@ def refine(opacity: np.ndarray, colours: np.ndarray) -> np.ndarray:
         (width, height), Image.Resampling.BILINEAR
     )
     guide, mask = colours @ _LUMA, np.asarray(coarse)
-    radius = 2 * max(2, round(max(height, width) / NETWORK_PX)) + 1
+    radius = 2 * max(2, round(max(height, width) / len(opacity))) + 1
 
     def mean(x: np.ndarray) -> np.ndarray:
         return ndimage.uniform_filter(x, radius, mode="nearest")
@@ -242,14 +242,18 @@ def refine(opacity: np.ndarray, colours: np.ndarray) -> np.ndarray:
     return np.clip((fine - 0.1) / 0.8, 0, 1).astype(np.float32)
 
 
-def largest_parts(alpha: np.ndarray) -> np.ndarray:
-    """Without what is seen apart from the product: reflections, other things, haze."""
+def largest_parts(alpha: np.ndarray, spread: float) -> np.ndarray:
+    """Without what is seen apart from the product: reflections, other things, haze.
+
+    Args:
+        spread: pixels of the photo to one of the network's.
+    """
     parts, count = ndimage.label(alpha > SEEN)
     if not count:
         return alpha
     areas = np.bincount(parts.ravel())[1:]
     kept = np.isin(parts, 1 + np.flatnonzero(areas >= PART * areas.max()))
-    edge = max(2, round(max(alpha.shape) / NETWORK_PX))
+    edge = max(2, round(spread))
     return alpha * ndimage.uniform_filter(ndimage.binary_dilation(kept, iterations=2 * edge).astype(np.float32), edge)
 
 

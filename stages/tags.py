@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 TAGS = 5
-WIDTH = 384
 
 #: Rows of the condition, as `networks/fusion.py` lays them out.
 FUSED, CLASSES, IMAGE = 0, 1, 3
@@ -25,8 +24,8 @@ class TagTable:
 
     Args:
         words: the vocabulary.
-        fused: float32 [V, 384], each word as a unit vector of the fused space.
-        named: float32 [V, 384], each word as a unit vector of the class labels' space.
+        fused: float32 [V, width], each word as a unit vector of the fused space.
+        named: float32 [V, width], each word as a unit vector of the class labels' space.
         image_scale: how much the cosine with the picture counts in the logit.
         named_scale: how much the product with the class row counts.
         text_scale: how much the cosine with the fused row counts where there is no picture.
@@ -51,7 +50,7 @@ class TagTable:
 
 
 def probabilities(condition: NDArray[np.float32], table: TagTable) -> NDArray[np.float32]:
-    """Condition [60, 384] → the probability of each word, float32 [V]."""
+    """Condition [rows, width] → the probability of each word, float32 [V]."""
     image = condition[IMAGE]
     if image.any():
         logits = table.image_scale * (table.fused @ image) + table.named_scale * (table.named @ condition[CLASSES])
@@ -63,10 +62,11 @@ def probabilities(condition: NDArray[np.float32], table: TagTable) -> NDArray[np
 
 
 def tags(condition: NDArray[np.float32], table: TagTable) -> tuple[list[str], NDArray[np.float32]]:
-    """The best words for a condition [60, 384], best first.
+    """The best words for a condition [rows, width], best first.
 
     Returns:
-        :data:`TAGS` words, ``""`` where fewer are probable enough, and their probabilities, float32 [5].
+        :data:`TAGS` words, ``""`` where there are fewer or fewer are probable enough, and their probabilities,
+        float32 [5].
     """
     probability = probabilities(condition, table)
     best = np.argsort(-probability, kind="stable")[:TAGS]
@@ -74,4 +74,6 @@ def tags(condition: NDArray[np.float32], table: TagTable) -> tuple[list[str], ND
     # A picture always shows something; a title may well say nothing.
     keep[0] |= condition[IMAGE].any()
     words = [table.words[i] if kept else "" for i, kept in zip(best, keep, strict=True)]
-    return words, np.where(keep, probability[best], 0).astype(np.float32)
+    room = TAGS - len(words)  # of a vocabulary that has fewer
+    scores = np.where(keep, probability[best], 0).astype(np.float32)
+    return words + [""] * room, np.pad(scores, (0, room))

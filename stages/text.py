@@ -13,9 +13,8 @@ from tokenizers import Tokenizer
 
 from stages.errors import invalid, too_large
 
-MAX_TITLE_BYTES = 8_192  # sixty times a long shop title; the encoder reads the first MAX_TOKENS tokens of it
-MAX_TOKENS = 128  # what the sentence encoder was trained with, [CLS] and [SEP] included
-BUCKETS = (16, 32, 64, MAX_TOKENS)  # padded lengths, so that requests of about one length share a batch
+MAX_TITLE_BYTES = 8_192  # sixty times a long shop title; the encoder reads the first tokens of it
+BUCKETS = (16, 32, 64, 128, 256, 512)  # padded lengths, so that requests of about one length share a batch
 
 #: Chinese characters, for a class of a regular expression.
 HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -35,7 +34,7 @@ class Tokens:
     """A batch of tokenised titles.
 
     Attributes:
-        input_ids: int64 [rows, length], `length` one of :data:`BUCKETS`.
+        input_ids: int64 [rows, length], `length` one of :data:`BUCKETS` or the most that the encoder takes.
         attention_mask: int64 [rows, length], 1 for a token and 0 for padding.
         text_mask: float32 [rows, 1], 0 where the title is empty.
     """
@@ -116,24 +115,26 @@ def read_title(data: bytes) -> str:
 
 
 class TitleTokenizer:
-    """WordPiece tokeniser of the text encoder.
+    """The text encoder's tokeniser.
 
     Args:
-        path: a ``tokenizer.json`` of the HF `tokenizers` library.
+        path: a ``tokenizer.json`` of the HF `tokenizers` library; it says how many tokens the encoder takes, and what
+            it takes for padding.
     """
 
     def __init__(self, path: Path) -> None:
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.encode_special_tokens = True  # a title holding "[SEP]" is text, not a separator
-        self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._tokenizer.no_padding()  # the file may ask for its own; ours goes to a bucket
-        self._pad_id = self._tokenizer.token_to_id("[PAD]") or 0
+        self._most = self._tokenizer.truncation["max_length"]
+        self._pad_id = self._tokenizer.padding["pad_id"]
+        self._tokenizer.no_padding()  # the file's is the longest of a batch; ours goes to a bucket
 
     def __call__(self, titles: Sequence[str]) -> Tokens:
-        """Tokenises clean titles, truncated to :data:`MAX_TOKENS` and padded to a bucket that fits the longest."""
+        """Tokenises clean titles, truncated and padded to a bucket that fits the longest."""
         rows = [self._tokenizer.encode(title).ids for title in titles]
         longest = max(len(ids) for ids in rows)
-        length = next(bucket for bucket in BUCKETS if bucket >= longest)
+        length = min((bucket for bucket in BUCKETS if bucket >= longest), default=self._most)
+        length = min(length, self._most)
         input_ids = np.full((len(rows), length), self._pad_id, np.int64)
         attention_mask = np.zeros((len(rows), length), np.int64)
         for row, ids in enumerate(rows):

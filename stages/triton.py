@@ -30,6 +30,21 @@ def triton_error(error: Exception) -> Any:
     return pb_utils.TritonError(error.wire(), getattr(pb_utils.TritonError, TRITON_CODE[error.code]))
 
 
+def sizes(args: dict[str, str]) -> dict[str, tuple[int, ...]]:
+    """Tensor → the dims that the model's config gives it, without the batch axis; -1 is any size.
+
+    Args:
+        args: as Triton hands them to `initialize`.
+    """
+    config = json.loads(args["model_config"])
+    return {each["name"]: tuple(map(int, each["dims"])) for each in (*config["input"], *config["output"])}
+
+
+def parameter(args: dict[str, str], name: str) -> str:
+    """A parameter of a model's config."""
+    return json.loads(args["model_config"])["parameters"][name]["string_value"]
+
+
 def array(request: Any, name: str) -> np.ndarray | None:
     """A tensor of the request; None where it is absent."""
     if isinstance(request, Taken):

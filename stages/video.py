@@ -16,11 +16,12 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
+from PIL import Image
 
 from stages.errors import StageError, invalid, too_large
 
-SIDE_PX = 112  # height and width of what the video encoder reads
 FRAMES = 8  # that are given
+PARTS = 14  # a side, that a frame is compared in
 
 MAX_VIDEO_BYTES = 64 * 2**20
 MAX_PIXELS = 4096 * 2304  # of a frame
@@ -46,11 +47,13 @@ _OTHER_MAGICS = {
 _SEGMENT = b"\x18\x53\x80\x67"  # Matroska's element that holds all the rest (RFC 9559, 5.1)
 _PICTURES = {"avif", "avis", "heic", "heix", "mif1", "crx "}  # ISO media files of a still
 
-#: What stands for the frames of a clip that is not there: Triton sends no tensor without elements.
-NO_FRAMES = np.zeros((1, SIDE_PX, SIDE_PX, 3), np.uint8)
+
+def no_frames(side: int) -> np.ndarray:
+    """What stands for the frames of a clip that is not there: Triton sends no tensor without elements."""
+    return np.zeros((1, side, side, 3), np.uint8)
 
 
-def read_video(data: bytes) -> np.ndarray:
+def read_video(data: bytes, side: int) -> np.ndarray:
     """Chooses frames of a clip, sets them upright and fits them into the encoder's square.
 
     The frames are the ends of equal parts of the clip, where a part's length is half its time and half how much the
@@ -60,15 +63,16 @@ def read_video(data: bytes) -> np.ndarray:
 
     Args:
         data: a whole MP4, MOV, WebM or Matroska file within the limits of this module.
+        side: pixels of the square.
 
     Returns:
-        uint8 [8, 112, 112, 3], RGB, in the order of time.
+        uint8 [8, side, side, 3], RGB, in the order of time.
 
     Raises:
         StageError: on field ``VIDEO``, ``too_large`` or ``invalid_input``.
     """
     with opened(data) as (container, stream, kind):
-        return choose(look_through(container, stream, kind, frame_times(container, stream, kind)))
+        return choose(look_through(container, stream, kind, frame_times(container, stream, kind), side))
 
 
 @contextmanager
@@ -180,7 +184,7 @@ def check_frame_size(width: int, height: int) -> None:
 
 @dataclass
 class Moment:
-    """A frame of the clip: its time in the stream's unit and its square uint8 [112, 112, 3]."""
+    """A frame of the clip: its time in the stream's unit and its square uint8 [side, side, 3]."""
 
     time: int
     pixels: np.ndarray
@@ -221,8 +225,13 @@ def frame_times(container: InputContainer, stream: VideoStream, kind: str) -> Li
     return Listing(sorted(times), sorted(keys) or [min(times)])
 
 
-def look_through(container: InputContainer, stream: VideoStream, kind: str, listing: Listing) -> list[Moment]:
+def look_through(
+    container: InputContainer, stream: VideoStream, kind: str, listing: Listing, side: int
+) -> list[Moment]:  # fmt: skip
     """At most `MOMENTS` frames spread over the clip, in the order of time; decodes within the limits above.
+
+    Args:
+        side: pixels of a frame's square.
 
     Raises:
         StageError: nothing could be decoded.
@@ -232,15 +241,15 @@ def look_through(container: InputContainer, stream: VideoStream, kind: str, list
     if len(listing.times) <= budget:
         rows = np.unique(np.linspace(0, len(listing.times) - 1, MOMENTS).round().astype(int))
         wanted = [listing.times[row] for row in rows]
-        found = _decode(container, stream, listing.times[0], wanted, budget)
+        found = _decode(container, stream, listing.times[0], wanted, budget, side)
     else:
-        found = _seek(container, stream, listing, budget)
+        found = _seek(container, stream, listing, budget, side)
     if not found:
         raise broken(kind, f"none of its {len(listing.times):,} frames can be decoded")
     return found
 
 
-def _seek(container: InputContainer, stream: VideoStream, listing: Listing, budget: int) -> list[Moment]:
+def _seek(container: InputContainer, stream: VideoStream, listing: Listing, budget: int, side: int) -> list[Moment]:
     """Frames at evenly spread times, each decoded from the key frame before it if that is near, else the key frame."""
     each = budget // MOMENTS
     plan: dict[int, list[int]] = {}  # key frame → the frames to take after it
@@ -254,13 +263,13 @@ def _seek(container: InputContainer, stream: VideoStream, listing: Listing, budg
         plan.setdefault(key, []).append(wanted)
     found: dict[int, Moment] = {}
     for key, wanted in plan.items():
-        for moment in _decode(container, stream, key, wanted, each * len(wanted)):
+        for moment in _decode(container, stream, key, wanted, each * len(wanted), side):
             found[moment.time] = moment
     return [found[time] for time in sorted(found)]
 
 
 def _decode(
-    container: InputContainer, stream: VideoStream, start: int, wanted: list[int], most: int
+    container: InputContainer, stream: VideoStream, start: int, wanted: list[int], most: int, side: int
 ) -> list[Moment]:  # fmt: skip
     """The frames of the times `wanted`, from the key frame at `start` on, decoding `most` frames at most."""
     container.seek(start, stream=stream, backward=True)
@@ -270,7 +279,7 @@ def _decode(
             time = frame.pts if frame.pts is not None else frame.dts
             if left and time is not None and time >= left[0]:
                 check_frame_size(frame.width, frame.height)
-                found.append(Moment(time, square(frame, stream)))
+                found.append(Moment(time, square(frame, stream, side)))
                 left = [t for t in left if t > time]
             if not left or number >= most:
                 break
@@ -290,13 +299,13 @@ def upright(frame: av.VideoFrame, stream: VideoStream, longest: int, enlarge: bo
     return np.rot90(pixels, turns)
 
 
-def square(frame: av.VideoFrame, stream: VideoStream) -> np.ndarray:
-    """A frame upright, its pixels square, within the encoder's square: [112, 112, 3]."""
-    pixels = upright(frame, stream, SIDE_PX, enlarge=True)
+def square(frame: av.VideoFrame, stream: VideoStream, side: int) -> np.ndarray:
+    """A frame upright, its pixels square, within the encoder's square: [side, side, 3]."""
+    pixels = upright(frame, stream, side, enlarge=True)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).mean(axis=0)
-    result = np.empty((SIDE_PX, SIDE_PX, 3), np.uint8)
+    result = np.empty((side, side, 3), np.uint8)
     result[:] = border.round()
-    top, left = (SIDE_PX - pixels.shape[0]) // 2, (SIDE_PX - pixels.shape[1]) // 2
+    top, left = (side - pixels.shape[0]) // 2, (side - pixels.shape[1]) // 2
     result[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     return result
 
@@ -308,11 +317,11 @@ def _pixel_aspect(stream: VideoStream) -> float:
 
 
 def choose(moments: list[Moment]) -> np.ndarray:
-    """`FRAMES` of the moments, evenly along time and change of content: uint8 [8, 112, 112, 3]."""
+    """`FRAMES` of the moments, evenly along time and change of content: uint8 [8, side, side, 3]."""
     telling = [moment for moment in moments if moment.pixels.std((0, 1)).max() > 2] or moments
-    small = np.stack([_small(moment.pixels) for moment in telling])
+    looked_at = np.stack([small(moment.pixels) for moment in telling])
     time = np.array([moment.time for moment in telling], np.float64)
-    way = _share(np.diff(time)) + _share(np.abs(np.diff(small, axis=0)).mean((1, 2, 3)))
+    way = _share(np.diff(time)) + _share(np.abs(np.diff(looked_at, axis=0)).mean((1, 2, 3)))
     path = np.concatenate([[0], np.cumsum(way)])
     if len(telling) <= FRAMES:
         rows = np.linspace(0, len(telling) - 1, FRAMES).round().astype(int)
@@ -321,10 +330,12 @@ def choose(moments: list[Moment]) -> np.ndarray:
     return np.stack([telling[row].pixels for row in rows])
 
 
-def _small(pixels: np.ndarray) -> np.ndarray:
-    """Means of 8 x 8 pixels: float [14, 14, 3]."""
-    side = SIDE_PX // 8
-    return pixels.reshape(side, 8, side, 8, 3).mean((1, 3))
+def small(pixels: np.ndarray) -> np.ndarray:
+    """Means of a square of pixels in 14 x 14 parts: float [14, 14, 3]."""
+    side = len(pixels)
+    if side % PARTS:
+        return np.asarray(Image.fromarray(pixels).resize((PARTS, PARTS), Image.Resampling.BOX), np.float64)
+    return pixels.reshape(PARTS, side // PARTS, PARTS, side // PARTS, 3).mean((1, 3))
 
 
 def _share(steps: np.ndarray) -> np.ndarray:

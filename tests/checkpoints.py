@@ -5,22 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from tokenizers.pre_tokenizers import ByteLevel
 
 WORDS = ("the", "mug", "red", "oak", "desk", "is", "of", "and")
 
 
-def save_decoder(folder: Path, seed: int | None = 0) -> None:
-    """A causal network of two layers, a byte-level vocabulary with a few words, a chat template.
-
-    Args:
-        seed: of its weights; None: others each time.
-    """
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    vocabulary = {"<|end|>": 0, **{byte: 1 + place for place, byte in enumerate(sorted(ByteLevel.alphabet()))}}
+def _tokenizer(*special: str) -> Tokenizer:
+    """Byte-level, with a few words; the special tokens come first."""
+    vocabulary = {token: place for place, token in enumerate((*special, *sorted(ByteLevel.alphabet())))}
     merges = []
     for word in WORDS:
         for end in range(2, len(word) + 1):
@@ -30,7 +23,138 @@ def save_decoder(folder: Path, seed: int | None = 0) -> None:
     tokenizer = Tokenizer(models.BPE(vocabulary, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<|end|>"])
+    tokenizer.add_special_tokens(list(special))
+    return tokenizer
+
+
+def _save_text_tokenizer(folder: Path, *ends: str) -> Tokenizer:
+    """A text encoder's: a padding token, and one before and after each text."""
+    tokenizer = _tokenizer("[PAD]", *reversed(ends))  # CLIP takes an end of id 2 for an old fault of its own
+    before, after = ends
+    places = [(token, tokenizer.token_to_id(token)) for token in ends]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{before} $A {after}", pair=f"{before} $A {after} $B {after}", special_tokens=places
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return tokenizer
+
+
+def save_bert(folder: Path, width: int = 40, pooling: str | None = "cls_token", **more) -> None:
+    """A BERT of two layers.
+
+    Args:
+        pooling: as sentence-transformers names it in its own layout; None: a plain folder of transformers.
+        more: of its configuration.
+    """
+    import torch
+    from transformers import BertConfig, BertModel
+
+    tokenizer = _save_text_tokenizer(folder, "[CLS]", "[SEP]")
+    torch.manual_seed(1)
+    settings = {"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 2, "num_attention_heads": 4}
+    settings |= {"vocab_size": tokenizer.get_vocab_size(), "max_position_embeddings": 48, "initializer_range": 0.3}
+    BertModel(BertConfig(**settings | more), add_pooling_layer=False).save_pretrained(folder)
+    if pooling:
+        kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+        modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in kinds.items()]
+        (folder / "modules.json").write_text(json.dumps(modules))
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps({f"pooling_mode_{pooling}": True}))
+
+
+def save_towers(folder: Path, kind: str = "clip", width: int = 24, side: int = 32, seed: int = 2) -> None:
+    """Both towers of a CLIP or a SigLIP of two layers each.
+
+    Args:
+        kind: ``clip`` or ``siglip``.
+        width: of the space that they share.
+        side: pixels a side of a picture.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    tokenizer = _save_text_tokenizer(folder, "<s>", "</s>")
+    torch.manual_seed(seed)
+    ids = {name: tokenizer.token_to_id(token) for name, token in _IDS.items()}
+    hidden = width if kind == "siglip" else 32
+    layers = {"hidden_size": hidden, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = layers | ids | {"vocab_size": tokenizer.get_vocab_size(), "max_position_embeddings": 24}
+    vision = layers | {"image_size": side, "patch_size": 8}
+    shared = {"projection_dim": width} if kind == "clip" else {}
+    config = AutoConfig.for_model(kind, text_config=text, vision_config=vision, **shared)
+    AutoModel.from_config(config).save_pretrained(folder)
+    said = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4], "size": {"height": side, "width": side}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(said))
+
+
+_IDS = {"pad_token_id": "[PAD]", "bos_token_id": "<s>", "eos_token_id": "</s>"}
+
+
+def save_qwen(folder: Path) -> None:
+    """A Qwen2 of one layer, whose attention has biases, with the tokeniser and template of :func:`save_decoder`."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    save_decoder(folder)
+    vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
+    torch.manual_seed(3)
+    sizes = {"hidden_size": 96, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 6}
+    more = {"num_key_value_heads": 3, "max_position_embeddings": 2048, "initializer_range": 0.3}
+    ends = {"bos_token_id": 0, "eos_token_id": 0}
+    Qwen2ForCausalLM(Qwen2Config(vocab_size=vocabulary, **sizes, **more, **ends)).save_pretrained(folder)
+
+
+def save_recipe(folder: Path, **slots: dict | None) -> Path:
+    """A recipe of one's own, whole and small: towers of one space, fusion and tags without training, a decoder.
+
+    Args:
+        folder: empty; the checkpoints lie there as well.
+        slots: entries that differ; None leaves a slot out.
+    """
+    towers, decoder = folder / "towers", folder / "decoder"
+    for each in (towers, decoder):
+        each.mkdir()
+    save_towers(towers)
+    save_decoder(decoder, positions=2048)
+    files = {
+        "fusion": {"text": 1, "image": 2, "video": 1, "audio": 1, "behavior": 0.5},
+        "tagger": {
+            "words": ["mug", "lamp", "desk", "shoe", "chair", "tent"],
+            **{"phrase": "a photo of a {}", "image_scale": 100, "text_scale": 100, "least": 0.0},
+        },
+        "item_index": [{"id": "mug-1", "title": "Red mug"}, {"id": "desk-1", "title": "Oak desk"}],
+        "behavior_encoder": {"view": 1, "click": 2, "favourite": 3, "cart": 4, "buy": 5, "half_life_s": 3600},
+    }
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    close = {"tolerance": {"torch_onnx": 1e-4, "onnx_served": 1e-4}}
+    made = {name: entry(folder / f"{name}.json") for name in files}
+    made |= {name: entry(towers, **close) for name in ("text_encoder", "image_encoder", "video_encoder")}
+    made["text_decoder"] = entry(decoder, precision="fp32", options={"prompts": "qwen2.5"})
+    made = {name: slot for name, slot in (made | slots).items() if slot}
+    path = folder / "tiny.yaml"
+    path.write_text(json.dumps({"name": "tiny", "description": "Random weights.", "slots": made}))  # JSON is YAML
+    return path
+
+
+def entry(checkpoint: Path, **more) -> dict:
+    """A recipe's entry for a checkpoint on disk."""
+    from export.sources import sha256
+
+    return {"sources": [f"file:{checkpoint}"], "sha256": sha256(checkpoint), "licence": "none", **more}
+
+
+def save_decoder(folder: Path, seed: int | None = 0, positions: int = 256) -> None:
+    """A causal network of two layers, a byte-level vocabulary with a few words, a chat template.
+
+    Args:
+        seed: of its weights; None: others each time.
+        positions: most tokens of prompt and answer.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = _tokenizer("<|end|>")
     tokenizer.save(str(folder / "tokenizer.json"))
     said = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|end|>"}
     (folder / "tokenizer_config.json").write_text(json.dumps(said))
@@ -40,13 +164,13 @@ def save_decoder(folder: Path, seed: int | None = 0) -> None:
     else:
         torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(vocabulary),
+        vocab_size=tokenizer.get_vocab_size(),
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=256,
+        max_position_embeddings=positions,
         initializer_range=0.3,
         bos_token_id=0,
         eos_token_id=0,

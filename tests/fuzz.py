@@ -26,13 +26,13 @@ with atheris.instrument_imports(include=["stages"]):
     from stages.video import read_video
 
 LARGEST = 200_000  # bytes of a file to begin with
-ITEMS = ItemIndex(["mug", "lamp"], np.eye(2, 384, dtype=np.float32), ["Mug", "Lamp"])
+ITEMS = ItemIndex(["mug", "lamp"], np.eye(2, 24, dtype=np.float32), ["Mug", "Lamp"])
 EVENTS = (
     b'[{"item": "mug", "event": "view", "age_s": 5}, {"item": "lamp", "event": "buy", "at": "2026-01-02T03:04:05Z"}]'
 )
 READERS: dict[str, Callable[[bytes], object]] = {
-    "image": read_image,
-    "video": read_video,
+    "image": lambda data: read_image(data, 224),
+    "video": lambda data: read_video(data, 112),
     "footage": lambda data: best_moments(data, 0.5, 12),
     "audio": read_audio,
     "events": lambda data: read_history(data, ITEMS, 1e9),

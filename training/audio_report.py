@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from networks.transcriber import Transcriber
+from networks.whisper import MELS
 from stages.audio import MAX_SECONDS, RATE, log_mel, read_audio
 from training import audio
 from training.cache import cache_folder
@@ -63,7 +64,7 @@ def transcripts(clips: list[Clip], report: Callable[[int], None]) -> list[str]:
     for number in range(len(done), len(clips)):
         transcriber = transcriber or Transcriber(whisper_folder())
         samples = read_audio(record(clips[number]))
-        done.append(transcriber(log_mel(np.pad(samples, (0, MAX_SECONDS * RATE - len(samples))))))
+        done.append(transcriber(log_mel(np.pad(samples, (0, MAX_SECONDS * RATE - len(samples))), MELS)))
         if number % 20 == 19 or number + 1 == len(clips):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(done))

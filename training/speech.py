@@ -32,7 +32,7 @@ from scipy.signal import fftconvolve, resample_poly
 from export import recipe
 from export.places import Place
 from export.sources import fetch
-from networks.whisper import Encoder, load_encoder
+from networks.whisper import MELS, Encoder, load_encoder
 from stages.audio import log_mel, read_audio
 from training.cache import FetchError, cache_folder
 from training.catalogue import Product
@@ -262,7 +262,7 @@ def compute(clips: list[Clip], whisper: str = WHISPERS[0], threads: int = 8) -> 
         if not path.exists():
             network = network or load_encoder(whisper_folder(whisper))
             with ThreadPoolExecutor(threads) as pool:
-                mels = list(pool.map(lambda clip: log_mel(read_audio(record(clip))), part))
+                mels = list(pool.map(lambda clip: log_mel(read_audio(record(clip)), MELS), part))
             states = [state.astype(np.float16) for state in encode(network, mels)]
             partial = path.with_suffix(".partial.npz")
             np.savez(partial, states=np.concatenate(states), positions=np.array([len(s) for s in states]))

@@ -1,4 +1,59 @@
-"""One module a slot: how a checkpoint becomes what Triton serves.
+"""How checkpoints become what Triton serves: a module for a slot, or a package of families, the kinds that may fill it.
 
-A single-pass network gives `load` and `sample` (see `export.onnx`); a slot that needs more gives `build`.
+A module gives:
+
+* ``facts(checkpoint, slot)``: what the checkpoint says that sizes of the graph come from; ``takes`` among them are the
+  facts of other slots that it needs, ``{"fusion.width": 384}``. A slot of which nothing else has to know has none.
+* ``load`` and ``sample`` (see `export.onnx`) for a single-pass network, or ``build`` for what needs more, perhaps
+  ``parity``. `sample` is given the facts among its sizes.
+* ``accepts(checkpoint, slot)`` and ``ACCEPTS``, which says it in words, where it is one family of several.
+* ``sidecars``, which writes the files that go beside; ``PRECISIONS``, where it builds others than fp32.
 """
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+from export.errors import BuildError
+from export.recipe import Slot
+
+#: Slot → others whose exports its `build` is given as ``{slot: folder}``, whichever its family.
+NEEDS = {"tagger": ("text_encoder",), "item_index": ("text_encoder",)}
+#: Slot → files of this repository that its export reads.
+READS = dict.fromkeys(("image_encoder", "video_encoder"), ("weights/imagenet_labels.json",))
+
+
+def families(name: str) -> list[str]:
+    """The modules that may fill a slot."""
+    module = importlib.util.find_spec(f"{__name__}.{name}")
+    if module is None:
+        raise KeyError(f"no slot {name!r}")
+    if module.submodule_search_locations is None:
+        return [f"{__name__}.{name}"]
+    found = pkgutil.iter_modules(module.submodule_search_locations)
+    return [f"{__name__}.{name}.{each.name}" for each in found]
+
+
+def has_facts(name: str) -> bool:
+    """Whether a slot's checkpoint says what something else has to know."""
+    return any("\ndef facts(" in Path(importlib.util.find_spec(each).origin).read_text() for each in families(name))
+
+
+def family(name: str, checkpoint: Path, slot: Slot) -> ModuleType:
+    """The module that fills a slot from a checkpoint.
+
+    Raises:
+        BuildError: none accepts it; the message has what each accepts.
+    """
+    modules = [importlib.import_module(each) for each in families(name)]
+    if len(modules) == 1:
+        return modules[0]
+    for module in modules:
+        if module.accepts(checkpoint, slot):
+            return module
+    known = "; ".join(f"{module.__name__.rsplit('.', 1)[1]}: {module.ACCEPTS}" for module in modules)
+    raise BuildError(f"{name}: no family takes {checkpoint}; known are {known}")

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from export.recipe import Slot
 from export.sources import fetch
-from networks.audio_encoder import AudioEncoder, Head
-from networks.features import joined
-from networks.whisper import MELS, load_encoder
+from graph.schema import Model
+from networks.audio_encoder import WIDTH, AudioEncoder, Head
+from networks.features import ROWS, joined
+from networks.whisper import MELS, POSITIONS, load_encoder
 
 
 class Served(nn.Module):
@@ -27,7 +28,12 @@ class Served(nn.Module):
         return joined(*self.network(log_mel))
 
 
-def load(checkpoint: Path, slot: Slot) -> nn.Module:
+def facts(checkpoint: Path, slot: Slot) -> dict:
+    """Bands and most frames of the log-mel; rows and width of the features."""
+    return {"mels": MELS, "mel_frames": 2 * POSITIONS, "rows": ROWS, "width": WIDTH}
+
+
+def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:
     """Whisper's encoder of a CTranslate2 folder, and the head that the options `head` and `head_sha256` pin."""
     encoder = load_encoder(checkpoint)
     head = Head(encoder.shape.width)

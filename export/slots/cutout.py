@@ -20,6 +20,11 @@ SIDE = 320
 MEAN, SPREAD = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
 
 
+def facts(checkpoint: Path, slot: Slot) -> dict:
+    """Pixels a side of what it reads and gives."""
+    return {"side": SIDE}
+
+
 def build(checkpoint: Path, slot: Slot, out: Path) -> None:
     """Writes ``model.onnx``: the network with the normalisation inside and its finest map as the only output.
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from export.recipe import Slot
 from export.sources import fetch
+from graph.schema import Model
 from networks import thumbnail
+from networks.fusion import CONDITION_TOKENS
 from networks.image_decoder import CONDITION_WIDTH, SIZE, ImageDecoder, Memory, Still, create
-
-ROWS = 36  # of the condition
 
 
 class Served(nn.Module):
@@ -29,6 +29,11 @@ class Served(nn.Module):
         return (pictures.movedim(-3, -1) * 255).round().clamp(0, 255).to(torch.uint8)
 
 
+def facts(checkpoint: Path, slot: Slot) -> dict:
+    """Pixels a side of the picture and of its noise."""
+    return {"side": SIZE, "takes": {"fusion.tokens": CONDITION_TOKENS, "fusion.width": CONDITION_WIDTH}}
+
+
 def decoder(path: Path, variant: str) -> ImageDecoder:
     """A variant; its file is half precision, the network float32."""
     network = create(variant)
@@ -41,7 +46,7 @@ def memory(slot: Slot) -> Memory:
     return Memory(**load_file(fetch(str(slot.options["memory"]), str(slot.options["memory_sha256"]))))
 
 
-def load(checkpoint: Path, slot: Slot) -> nn.Module:
+def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:
     """The decoder as it is served: one picture. The option `variant` says what the checkpoint is of."""
     return Served(Still(decoder(checkpoint, str(slot.options["variant"])), memory(slot))).eval()
 
@@ -49,7 +54,7 @@ def load(checkpoint: Path, slot: Slot) -> nn.Module:
 def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Inputs for parity: every other row with a photo, the others with words alone."""
     batch = sizes["batch"]
-    condition = rng.standard_normal((batch, ROWS, CONDITION_WIDTH)).astype(np.float32)
+    condition = rng.standard_normal((batch, CONDITION_TOKENS, CONDITION_WIDTH)).astype(np.float32)
     photo = torch.from_numpy(rng.random((batch, 3, 7, 7), np.float32).repeat(8, 2).repeat(8, 3))
     condition[:, -thumbnail.ROWS :] = thumbnail.to_rows(photo).numpy()
     condition[1::2, -thumbnail.ROWS :] = 0

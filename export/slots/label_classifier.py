@@ -19,6 +19,11 @@ from export.recipe import Slot
 HEIGHT, WIDTH = 48, 192
 
 
+def facts(checkpoint: Path, slot: Slot) -> dict:
+    """Pixels of the line that it reads."""
+    return {"height": HEIGHT, "width": WIDTH}
+
+
 def build(checkpoint: Path, slot: Slot, out: Path) -> None:
     """Writes ``model.onnx``: uint8 [batch, 48, 192, 3] → ``directions`` float32 [batch, 2], upright and upside down.
 

@@ -23,6 +23,11 @@ HEIGHT = 48
 _STEPS = ["batch", "line_steps"]
 
 
+def facts(checkpoint: Path, slot: Slot) -> dict:
+    """Pixels of the line that it reads, which may have any width."""
+    return {"height": HEIGHT}
+
+
 def build(checkpoint: Path, slot: Slot, out: Path) -> None:
     """Writes ``model.onnx`` and ``characters.json``.
 

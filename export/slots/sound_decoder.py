@@ -9,10 +9,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from export.recipe import Slot
+from graph.schema import Model
 from networks.sound_decoder import NOISE, WIDTH, SoundDecoder
 
 
-def load(checkpoint: Path, slot: Slot) -> nn.Module:
+def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:
     """The network in float32; its file is half precision."""
     network = SoundDecoder()
     network.load_state_dict({name: value.float() for name, value in load_file(checkpoint).items()})

@@ -28,6 +28,11 @@ WIDTH = 256  # of a style
 LANGUAGES = {"z": "zh", "a": "en"}
 
 
+def facts(checkpoint: Path, slot: Slot) -> dict:
+    """Numbers of a style."""
+    return {"style": WIDTH}
+
+
 def build(checkpoint: Path, slot: Slot, out: Path) -> None:
     """Writes ``model.onnx``, ``kokoro.json`` and ``styles.npy``.
 

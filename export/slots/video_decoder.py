@@ -8,14 +8,21 @@ from safetensors.torch import load_file
 from torch import nn
 
 from export.recipe import Slot
+from export.slots import image_decoder
 from export.slots.image_decoder import Served, decoder, memory, sample
 from export.sources import fetch
-from networks.video_decoder import Turntable, VideoDecoder
+from graph.schema import Model
+from networks.video_decoder import FRAMES, Turntable, VideoDecoder
 
-__all__ = ["load", "sample"]
+__all__ = ["facts", "load", "sample"]
 
 
-def load(checkpoint: Path, slot: Slot) -> nn.Module:
+def facts(checkpoint: Path, slot: Slot) -> dict:
+    """Frames of a clip, and the facts of the image decoder that draws them."""
+    return {"frames": FRAMES, **image_decoder.facts(checkpoint, slot)}
+
+
+def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:
     """The decoder as it is served: 24 pictures.
 
     The options `painter`, `painter_sha256` and `variant` pin the image decoder that draws what is turned, `memory` and

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from graph.assembly import load
 from tests.checkpoints import save_decoder
 from tests.integration.test_text_decoder import Served
 from tests.unit.test_rooms import imports
@@ -98,5 +99,5 @@ def test_use_it(server, tmp_path):
     code = lines.replace("grpc://localhost:8001", f"grpc://{server.grpc_url}")
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert "(384,)" in run.stdout and len(run.stdout.split()) > 20
+    assert f"({load().facts['fusion']['width']},)" in run.stdout and len(run.stdout.split()) > 20
     assert (tmp_path / "cup.png").read_bytes().startswith(b"\x89PNG")

@@ -9,7 +9,9 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 
 from benchmarks.serving import REPOSITORY
+from graph.assembly import load
 
+FACTS = load().facts
 GREEDY = {"MAX_TOKENS": np.array([[12]], np.int32), "TEMPERATURE": np.array([[0.0]], np.float32)}
 
 
@@ -63,7 +65,10 @@ def test_content_image_gives_everything_at_once(ask, products):
         "TAG_SCORES",
     ]
     got = ask("content_image", {"TITLE": _bytes(title), "IMAGE": _bytes(photo), **GREEDY}, names)
-    assert got["CONDITION"].shape == (1, 36, 384) and got["TAGS"].shape == (1, 5)
+    assert got["CONDITION"].shape == (1, FACTS["fusion"]["tokens"], FACTS["fusion"]["width"]) and got["TAGS"].shape == (
+        1,
+        5,
+    )
     assert np.linalg.norm(got["EMBEDDING"]) == pytest.approx(1.0, abs=1e-5)
     assert got["TEXT"][0, 0].decode().strip()
     assert got["FINISH_REASON"][0, 0] in (b"eos", b"length", b"stop") and 0 < got["COMPLETION_TOKENS"][0, 0] <= 12
@@ -132,7 +137,7 @@ def test_a_channels_limits_are_kept_and_told(ask, products):
 def test_embedding_alone_runs_no_decoder(ask, server, products):
     before = [_executions(server, model) for model in ("tagger", "prompter", "text_collector")]
     got = ask("content", {"TITLE": _bytes(products[0][0])}, ["EMBEDDING"])
-    assert got["EMBEDDING"].shape == (1, 384)
+    assert got["EMBEDDING"].shape == (1, FACTS["fusion"]["width"])
     assert [_executions(server, model) for model in ("tagger", "prompter", "text_collector")] == before
 
 

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from export import build, recipe, report
-from graph import models
+from graph import assembly
 from graph.schema import MAX_BATCH
 
 
 def test_report_is_a_file_of_every_slot(server, tmp_path):
     offline = recipe.load("offline-small")
-    built = [build.build(slot, offline) for slot in recipe.SLOTS]
-    rows = report.report(offline, built, server.grpc_url, tmp_path / "parity.json")
+    built = [build.build(slot, offline) for slot in offline.filled]
+    rows = report.report(offline, built, assembly.load(), server.grpc_url, tmp_path / "parity.json")
     assert json.loads((tmp_path / "parity.json").read_text())["rows"] == rows
     single_pass = {
         "text_encoder",
@@ -32,7 +32,7 @@ def test_report_is_a_file_of_every_slot(server, tmp_path):
         if slot in ("speech_decoder", "label_detector"):  # one at a time
             assert all("onnx_served" in row for row in of_slot)
             continue
-        most = models.model(slot).cpu_batch or MAX_BATCH
+        most = assembly.load().model(slot).cpu_batch or MAX_BATCH
         was_served = {int(row["case"].split()[0].removeprefix("batch=")): "onnx_served" in row for row in of_slot}
         assert was_served == {rows: rows <= most for rows in (1, 2, 5, 8)}, slot
 
@@ -43,5 +43,5 @@ def test_report_is_written_before_a_failure_is_raised(bundle, tmp_path):
     strict = offline.model_copy(update={"slots": offline.slots.model_copy(update={"text_encoder": slot})})
     built = build.build("text_encoder", offline)
     with pytest.raises(RuntimeError, match=r"text_encoder batch=.* torch_onnx is .* the recipe allows 0"):
-        report.report(strict, [built], None, tmp_path / "parity.json")
+        report.report(strict, [built], assembly.load(), None, tmp_path / "parity.json")
     assert (tmp_path / "parity.json").exists()

@@ -8,6 +8,7 @@ import pytest
 from export import build, sources
 from export.errors import BuildError
 from export.recipe import SLOTS, load
+from graph import assembly
 from graph.schema import AXES
 
 #: Slots whose checkpoint lies in the repository and whose export takes no time.
@@ -27,7 +28,11 @@ def test_all_slots_come_each_once(bundle, offline, tmp_path):
     built = list(build.build_all(SLOTS, offline, jobs=3, models_root=tmp_path))
     assert sorted(entry.slot for entry in built) == sorted(SLOTS)
     assert all(path.exists() for entry in built for path in entry.folder.iterdir())
-    assert all((tmp_path / model / "1" / file).exists() for name in SLOTS for model, file in build.placements(name))
+    assert all(
+        (tmp_path / model / "1" / file).exists()
+        for name in SLOTS
+        for model, file in build.placements(name, assembly.load())
+    )
 
 
 def test_exports_in_processes_of_their_own_give_the_same_files(offline, tmp_path, monkeypatch):
@@ -56,11 +61,11 @@ def test_a_key_covers_what_a_slot_imports_and_nothing_that_only_fetches():
 
 
 def test_a_key_covers_the_bounds_of_axes(offline, monkeypatch):
-    before = build.key("audio_encoder", offline.slot("audio_encoder"))
+    before = build.key("audio_encoder", offline, assembly.load())
     monkeypatch.setitem(AXES, "mel_frames", (200, 400, 2000))
-    assert build.key("audio_encoder", offline.slot("audio_encoder")) != before
+    assert build.key("audio_encoder", offline, assembly.load()) != before
     monkeypatch.undo()
-    assert build.key("audio_encoder", offline.slot("audio_encoder")) == before
+    assert build.key("audio_encoder", offline, assembly.load()) == before
 
 
 @pytest.mark.parametrize(
@@ -76,5 +81,6 @@ def test_a_precision_that_is_not_built_is_refused(offline, tmp_path, monkeypatch
     """It used to be built as float32 and called what the recipe said."""
     monkeypatch.setenv("VITRINA_CACHE", str(tmp_path))
     slot = offline.slot(name).model_copy(update={"precision": precision})
+    recipe = offline.model_copy(update={"slots": offline.slots.model_copy(update={name: slot})})
     with pytest.raises(BuildError, match=f"{name}: {precision} is not built.*precision to {built}"):
-        build._make(name, slot, tmp_path, tmp_path)
+        build.build(name, recipe, models_root=tmp_path)

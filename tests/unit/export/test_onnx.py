@@ -8,13 +8,14 @@ import torch
 from export import onnx as exporter
 from export.parity import ParityError, check
 from export.recipe import Slot
-from graph.schema import AXES, Model, Tensor
+from graph.schema import Model, Tensor
 
 MODEL = Model(
     "pooler",
     "onnxruntime",
     (Tensor("states", "FP32", ("length", 4)), Tensor("mask", "FP32", ("length",))),
     (Tensor("pooled", "FP32", (4,)), Tensor("count", "FP32", (1,))),
+    axes={"batch": (1, 8, 8), "length": (1, 32, 128)},
 )
 
 
@@ -49,7 +50,7 @@ def test_names_and_dynamic_axes_are_the_graphs(path):
 
 def test_parity_covers_batches_and_lengths(path):
     rows, reference = exporter.parity(Pooler(), MODEL, sample, path)
-    few = {f"batch={batch} length={length}" for batch in (1, 2) for length in AXES["length"]}
+    few = {f"batch={batch} length={length}" for batch in (1, 2) for length in MODEL.axes["length"]}
     assert {row["case"] for row in rows} == few | {"batch=5 length=32", "batch=8 length=32"}
     assert max(row["torch_onnx"] for row in rows) < 1e-6
     assert reference["batch=5 length=32|pooled"].shape == (5, 4)

@@ -16,7 +16,7 @@ from export import __main__ as command
 from export import build, engine, recipe, tensorrt
 from export.engine import CorruptEngineError, EngineBuildError, Gpu, Platform, StaleEngineError
 from export.parity import ParityError
-from graph.models import model as model_named
+from graph import assembly
 from graph.schema import Model, Tensor
 
 pytestmark = pytest.mark.skipif(
@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(
     reason="TensorRT proper builds on a GPU only; these tests are of the library that builds without one",
 )
 
+GRAPH = assembly.load()
 SMALL = Model(
     "small",
     "onnxruntime",
@@ -31,6 +32,7 @@ SMALL = Model(
     (Tensor("answer", "FP32", ("length", 3)),),
     engine=True,
     files={"model.onnx": "small"},
+    axes={"batch": (1, 8, 8), "length": (1, 32, 128)},
 )
 SLOT = recipe.Slot(sources=["file:nowhere"], sha256="0" * 64, licence="none")
 
@@ -106,12 +108,14 @@ def _detach(path):
 
 
 def test_profiles_are_the_graphs_axes():
-    assert engine.profile(model_named("text_encoder")) == {
+    assert engine.profile(GRAPH.model("text_encoder")) == {
         "input_ids": ((1, 1), (8, 32), (8, 128)),
         "attention_mask": ((1, 1), (8, 32), (8, 128)),
     }
-    rows = ((1, 33, 384), (8, 81, 384), (8, 81, 384))
-    assert engine.profile(model_named("fusion"))["image_features"] == rows
+    image = GRAPH.facts["image_encoder"]
+    sizes = (image["least_rows"], image["rows"], image["rows"])
+    rows = tuple((batch, count, image["width"]) for batch, count in zip((1, 8, 8), sizes, strict=True))
+    assert engine.profile(GRAPH.model("fusion"))["image_features"] == rows
 
 
 def test_an_engine_is_built_linked_and_fingerprinted(exported, models):
@@ -308,24 +312,24 @@ def test_triton_is_not_given_an_engine_of_tensorrt_rtx(exported, models):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("slot", [m.name for m in engine.engine_models()])
+@pytest.mark.parametrize("slot", [m.name for m in engine.engine_models(GRAPH)])
 def test_the_bundles_engines(tmp_path, slot):
     """Every engine of the bundle builds with its real weights and profiles, and the command accepts it."""
     offline, said = recipe.load("offline-small"), io.StringIO()
     entry = build.build(slot, offline, models_root=tmp_path)
-    (made,) = tensorrt.build_slot(entry, offline.slot(slot), Console(file=said, width=200), models_root=tmp_path)
+    (made,) = tensorrt.build_slot(entry, offline.slot(slot), GRAPH, Console(file=said, width=200), models_root=tmp_path)
     assert slot in said.getvalue() and made.version in said.getvalue()
-    assert made.profile == engine.profile(model_named(slot))
-    model = model_named(slot)
+    assert made.profile == engine.profile(GRAPH.model(slot))
+    model = GRAPH.model(slot)
     assert engine.verify(tmp_path / slot / "1", model, Platform.here()) == made
 
 
 def test_the_command_names_every_engine_that_is_missing(models):
     result = CliRunner().invoke(command.app, ["verify-engines", "--model-root", str(models)])
     assert result.exit_code == 1
-    for model in engine.engine_models():
+    for model in engine.engine_models(GRAPH):
         assert f"--target tensorrt --only {model.name}" in result.output.replace("\n", "")
 
 
 def test_slots_without_an_engine_have_nothing_to_build(exported):
-    assert tensorrt.build_slot(exported, SLOT, Console(file=io.StringIO())) == []
+    assert tensorrt.build_slot(exported, SLOT, GRAPH, Console(file=io.StringIO())) == []

@@ -2,16 +2,17 @@
 
 import pytest
 
-from graph import models
-from graph.ensembles import ensembles
+from graph import configs, lint
+from graph.assembly import assemble, load
 from graph.modalities import MODALITIES
-from graph.schema import AXES
-from graph.tensors import CONDITION_TOKENS, FEATURE_ROWS, LABEL_TEXT, TRANSCRIPT, TRANSCRIPT_LANGUAGE
-from networks import features, fusion
+from graph.tensors import LABEL_TEXT, TRANSCRIPT, TRANSCRIPT_LANGUAGE
+from networks import fusion
+
+GRAPH = load()
 
 
 def test_one_content_ensemble_per_subset_of_modalities():
-    names = [e.name for e in ensembles()]
+    names = [e.name for e in GRAPH.ensembles]
     assert names[:2] == ["content", "content_image"]
     assert names[15:] == [
         "content_image_video_audio_behavior",
@@ -30,14 +31,14 @@ def test_one_content_ensemble_per_subset_of_modalities():
 
 
 def test_every_model_that_another_calls_is_there():
-    called = {name for model in models.MODELS for name in model.calls}
+    called = {name for model in GRAPH.models for name in model.calls}
     networks = {"label_detector", "label_classifier", "label_recognizer", "speech_decoder", "speech_decoder_zh"}
     assert called == {"text_decoder", "text_encoder", "image_encoder"} | networks
-    assert called <= {model.name for model in models.MODELS}
+    assert called <= {model.name for model in GRAPH.models}
 
 
 def test_absent_image_is_few_zeros_and_runs_no_image_model():
-    content, with_image, *_ = ensembles()
+    content, with_image, *_ = GRAPH.ensembles
     assert "image_encoder" not in {s.model for s in content.steps}
     reader = next(s for s in content.steps if s.model == "reader")
     assert "IMAGE" not in reader.inputs and "PIXELS" not in reader.outputs
@@ -48,7 +49,7 @@ def test_absent_image_is_few_zeros_and_runs_no_image_model():
 
 
 def test_every_content_ensemble_gives_the_same_outputs_and_takes_what_its_name_says():
-    content, *others = (e for e in ensembles() if e.name.startswith("content"))
+    content, *others = (e for e in GRAPH.ensembles if e.name.startswith("content"))
     edges = {modality.name: modality.edge.name for modality in MODALITIES}
     for ensemble in others:
         present = ensemble.name.split("_")[1:]
@@ -63,28 +64,22 @@ def test_every_content_ensemble_gives_the_same_outputs_and_takes_what_its_name_s
         assert encoders == {"text_encoder", *(f"{name}_encoder" for name in present)}
 
 
-def test_the_condition_is_laid_out_as_fusion_lays_it_out():
-    assert CONDITION_TOKENS == fusion.CONDITION_TOKENS
+def test_fusion_takes_the_modalities_in_the_order_of_its_network():
     assert tuple(fusion.MODALITIES)[1:] == tuple(modality.name for modality in MODALITIES)
     rows = [f"{modality}_features" for modality in tuple(fusion.MODALITIES)[1:]]
-    assert [t.name for t in models.model("fusion").inputs] == ["text_embedding", *rows, "presence"]
-
-
-def test_features_have_the_rows_that_networks_lay_out():
-    assert features.ROWS == FEATURE_ROWS
-    assert AXES["image_rows"][0] == features.LEAST_IMAGE_ROWS
+    assert [t.name for t in GRAPH.model("fusion").inputs] == ["text_embedding", *rows, "presence"]
 
 
 def test_whatever_judges_a_request_waits_for_the_reader():
     """A step that fails beside another one hangs Triton 24.10; the reader is the one that may refuse."""
-    for ensemble in ensembles():
+    for ensemble in GRAPH.ensembles:
         if ensemble.name.startswith("content"):
             first = next(s for s in ensemble.steps if s.model == "moderator" and "WRITTEN" not in s.inputs)
             assert first.inputs["PRESENCE"] == "presence"
 
 
 def test_a_label_is_read_once_the_photo_has_been_checked_and_only_where_there_is_one():
-    for ensemble in ensembles():
+    for ensemble in GRAPH.ensembles:
         readers = [step for step in ensemble.steps if step.model == "label_reader"]
         if ensemble.name.startswith("content"):
             assert len(readers) == ("image" in ensemble.name.split("_"))
@@ -97,4 +92,61 @@ def test_a_label_is_read_once_the_photo_has_been_checked_and_only_where_there_is
 
 def test_unknown_model_names_the_known_ones():
     with pytest.raises(KeyError, match="known: canary, reader"):
-        models.model("raeder")
+        GRAPH.model("raeder")
+
+
+def without(*slots: str):
+    """The graph of the bundle with these slots left out."""
+    return assemble({name: said for name, said in GRAPH.facts.items() if name not in slots})
+
+
+def names(things) -> set[str]:
+    return {thing.name for thing in things}
+
+
+@pytest.mark.parametrize(
+    ("slots", "models", "chains"),
+    [
+        (["image_decoder"], {"image_decoder", "image_optimizer"}, {"generate_image"}),
+        (["speech_decoder"], {"speech_decoder"}, set()),
+        (
+            ["speech_decoder", "speech_decoder_zh"],
+            {"speech_decoder", "speech_decoder_zh", "synthesizer", "audio_optimizer"},
+            {"speak"},
+        ),
+        (["cutout"], {"cutout", "photo_reader", "studio_composer", "studio_filmer", "post_composer"}, {"studio"}),
+        (
+            ["label_detector", "label_classifier", "label_recognizer"],
+            {"label_reader", "label_detector", "label_classifier", "label_recognizer"},
+            {"read_label"},
+        ),
+        (["behavior_encoder", "item_index"], {"behavior_encoder", "history_reader", "recommender"}, {"recommend"}),
+        (["video_encoder"], {"video_encoder"}, {"content_video"}),
+        (["audio_encoder", "transcriber"], {"audio_encoder", "transcriber"}, {"content_image_audio"}),
+    ],
+)
+def test_a_slot_left_out_takes_what_it_makes_along_and_nothing_else(slots, models, chains):
+    graph = without(*slots)
+    assert names(GRAPH.models) - names(graph.models) == models
+    gone = names(GRAPH.ensembles) - names(graph.ensembles)
+    assert chains <= gone and {"content", "generate", "text_stream"} <= names(graph.ensembles)
+    configured = {m.name: configs.model_config(m) for m in graph.models}
+    assert lint.lint(configured | {e.name: configs.ensemble_config(e) for e in graph.ensembles}) == []
+
+
+def test_sizes_are_the_facts():
+    wider = GRAPH.facts | {"fusion": GRAPH.facts["fusion"] | {"width": 512, "tokens": 7}}
+    graph = assemble(wider)
+    given = {tensor.name: tensor.dims for tensor in graph.model("fusion").outputs}
+    assert (given["condition"], given["embedding"]) == ((7, 512), (512,))
+    assert next(t.dims for t in graph.model("tagger").inputs) == (7, 512)
+
+
+def test_a_fact_that_is_missing_is_named():
+    with pytest.raises(KeyError, match=r"image_encoder\.side is not known; image_encoder says rows"):
+        assemble(GRAPH.facts | {"image_encoder": {"rows": 1, "least_rows": 1, "width": 8, "classes": 3}})
+
+
+def test_encoders_that_one_zero_stands_in_for_must_agree():
+    with pytest.raises(ValueError, match=r"NO_FEATURES is \[9, 384\] for one slot and \[3, 384\] for another"):
+        assemble(GRAPH.facts | {"audio_encoder": GRAPH.facts["audio_encoder"] | {"rows": 3}})

@@ -6,8 +6,8 @@ import torch
 
 from export import onnx as exporter
 from export.parity import session
-from export.slots.behavior_encoder import sample
-from graph.schema import AXES, Model, Tensor
+from export.slots.behavior_encoder.trained import sample
+from graph.schema import Model, Tensor
 from networks.behavior_encoder import KINDS, TOKENS, WIDTH, BehaviorEncoder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -111,8 +111,7 @@ def test_training_sees_at_each_event_what_serving_sees_there(network):
         torch.testing.assert_close(run(network, cut)[0], every[:, end], atol=1e-4, rtol=0)
 
 
-def test_the_exported_graph_agrees(network, tmp_path, monkeypatch):
-    monkeypatch.setitem(AXES, "events", (1, 16, 64))
+def test_the_exported_graph_agrees(network, tmp_path):
     path = tmp_path / "model.onnx"
     exporter.export(network, MODEL, sample, path)
     rows, _ = exporter.parity(network, MODEL, sample, path)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from export import onnx
-from export.slots import fusion as slot
-from graph import models
+from export.slots.fusion import trained as slot
+from graph import assembly
 from networks import thumbnail
 from networks.fusion import (
     ALIGNED,
@@ -156,7 +156,7 @@ def test_an_unknown_variant_names_the_known_ones():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's exporter warns of its own use of torch
 def test_onnx_gives_the_same_for_every_batch_and_count_of_tokens(network, tmp_path):
-    model, network = models.model("fusion"), slot.Served(network)
+    model, network = assembly.load().model("fusion"), slot.Served(network)
     onnx.export(network, model, slot.sample, tmp_path / "fusion.onnx")
     rows, _ = onnx.parity(network, model, slot.sample, tmp_path / "fusion.onnx")
     assert len(rows) >= 16  # four batch sizes, at least two counts of tokens, three outputs

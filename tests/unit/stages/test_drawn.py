@@ -11,6 +11,8 @@ from PIL import Image
 from stages.drawn import CLIP_PX, FORMATS, PICTURE_PX, SOURCE, mp4, noise, picture
 from stages.errors import StageError
 
+SHAPE = (3, 64, 64)
+
 
 def colours(count: int) -> np.ndarray:
     """Frames of one colour each."""
@@ -19,16 +21,16 @@ def colours(count: int) -> np.ndarray:
 
 
 def test_a_seed_gives_the_same_noise_and_another_one_other_noise():
-    assert (noise(3) == noise(3)).all()
-    assert (noise(3) != noise(4)).any()
-    assert (noise(None) != noise(None)).any()
-    assert noise(0).shape == (3, 64, 64) and noise(0).dtype == np.float32
-    assert abs(noise(1).mean()) < 0.05 and abs(noise(1).std() - 1) < 0.05
+    assert (noise(3, SHAPE) == noise(3, SHAPE)).all()
+    assert (noise(3, SHAPE) != noise(4, SHAPE)).any()
+    assert (noise(None, SHAPE) != noise(None, SHAPE)).any()
+    assert noise(0, SHAPE).shape == SHAPE and noise(0, SHAPE).dtype == np.float32
+    assert abs(noise(1, SHAPE).mean()) < 0.05 and abs(noise(1, SHAPE).std() - 1) < 0.05
 
 
 def test_a_seed_below_zero_is_refused():
     with pytest.raises(StageError) as caught:
-        noise(-1)
+        noise(-1, SHAPE)
     assert (caught.value.code, caught.value.field) == ("invalid_input", "IMAGE_SEED")
 
 

@@ -72,9 +72,9 @@ def test_the_sharp_take_is_chosen_and_no_excerpt_crosses_a_cut():
     red = [np.asarray(frame)[..., 0].mean() / np.asarray(frame)[..., 2].mean() for frame in excerpt.frames]
     assert min(red) > 1.5  # the cup's table throughout, never the rocket's sky
     assert excerpt.begins + 0.1 >= 3.0 and len(excerpt.frames) >= 10
-    frame, seen = best_frame(clip(film))
+    frame, seen = best_frame(clip(film), 112)
     assert np.asarray(frame)[..., 0].mean() > 100
-    np.testing.assert_array_equal(seen, read_video(clip(film)))
+    np.testing.assert_array_equal(seen, read_video(clip(film), 112))
 
 
 def test_moments_differ_are_in_order_and_apart():
@@ -106,7 +106,7 @@ def test_clips_of_every_kind_give_something_or_nothing_but_no_fault(film, option
     size = (HEIGHT, WIDTH) if options.get("rotation") else (WIDTH, HEIGHT)
     assert {frame.size for excerpt in found for frame in excerpt.frames} <= {size}
     assert bool(found) == bool(film[0].any())
-    assert best_frame(data)[0].size == size
+    assert best_frame(data, 112)[0].size == size
 
 
 def test_a_long_clip_costs_no_more_than_its_excerpts(monkeypatch):

@@ -10,9 +10,9 @@ from PIL import Image
 
 from stages import heif
 from stages.errors import StageError
-from stages.image import read_image, read_photo
+from stages.image import read_photo
 from tests.heic import box, cropped, heic, mirrored, turned
-from tests.unit.stages.test_image import assert_quarters, quarters, refusal, swapped_profile
+from tests.unit.stages.test_image import SIDE_PX, assert_quarters, quarters, read_image, refusal, swapped_profile
 
 
 @pytest.mark.parametrize("inside", [False, True])
@@ -105,6 +105,6 @@ def test_any_damage_is_read_or_refused(grid, spots, length):
     for share, value in spots:
         data[int(share * len(data))] = value
     try:
-        assert read_image(bytes(data[: int(length * len(data))])).shape == (224, 224, 3)
+        assert read_image(bytes(data[: int(length * len(data))])).shape == (SIDE_PX, SIDE_PX, 3)
     except StageError as error:
         assert error.field == "IMAGE"

@@ -15,13 +15,13 @@ from stages.history import (
     MAX_AGE_S,
     MAX_BYTES,
     MAX_EVENTS,
-    WIDTH,
     ItemIndex,
     read_count,
     read_history,
     recommended,
 )
 
+WIDTH = 40  # of the space; any other would do
 IDS = ["desk", "lamp", "chair #2", "桌子"]
 NOW = 1_750_000_000.0
 
@@ -180,7 +180,7 @@ def test_an_index_comes_back_from_its_file(tmp_path):
 def test_a_wrong_index_is_refused():
     with pytest.raises(ValueError, match="twice"):
         ItemIndex(["a", "a"], np.zeros((2, WIDTH), np.float16))
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(ValueError, match="1 ids stand beside embeddings"):
         ItemIndex(["a"], np.zeros((2, WIDTH), np.float16))
 
 

@@ -16,6 +16,8 @@ from stages.marked import ENHANCED
 from stages.motion import PERIOD
 from stages.studio import ASPECTS, BACKGROUNDS, FORMATS, Order, film, read_order, shoot
 
+NETWORK_PX = 320  # a side of the opacity; any other would do
+
 PRODUCT = (200, 40, 30)
 
 
@@ -27,7 +29,7 @@ def photo(box=(0.3, 0.25, 0.7, 0.8), size=(900, 600)):
     corners = [side * size[i % 2] for i, side in enumerate(box)]
     ImageDraw.Draw(mask).ellipse(corners, fill=255)
     ground.paste(PRODUCT, mask=mask)
-    small = mask.resize((studio.NETWORK_PX, studio.NETWORK_PX), Image.Resampling.BOX)
+    small = mask.resize((NETWORK_PX, NETWORK_PX), Image.Resampling.BOX)
     return np.asarray(ground), np.asarray(small, np.float32) / 255, np.asarray(mask) > 127
 
 
@@ -110,7 +112,7 @@ def test_other_things_and_haze_are_left_out():
     opacity = opacity.copy()
     opacity[10:30, 10:30] = 0.9  # another thing
     opacity[:, 250:] = np.maximum(opacity[:, 250:], 0.3)  # haze
-    alpha = studio.largest_parts(studio.refine(opacity, pixels.astype(np.float32) / 255))
+    alpha = studio.largest_parts(studio.refine(opacity, pixels.astype(np.float32) / 255), len(pixels) / len(opacity))
     assert alpha[:90, :100].max() == 0 and alpha[:, 820:].max() == 0
 
 

@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from stages.tags import CLASSES, FUSED, IMAGE, TAGS, WIDTH, TagTable, probabilities, tags
+from stages.tags import CLASSES, FUSED, IMAGE, TAGS, TagTable, probabilities, tags
+
+WIDTH = 40  # of the space; any other would do
 
 WORDS = ("bench", "cat", "chair", "lamp", "sofa", "table", "vase")
 
@@ -23,7 +25,7 @@ def table():
 
 
 def condition(**rows):
-    made = np.zeros((60, WIDTH), np.float32)
+    made = np.zeros((7, WIDTH), np.float32)
     for row, value in rows.items():
         made[{"fused": FUSED, "classes": CLASSES, "image": IMAGE}[row]] = value
     return made
@@ -63,7 +65,7 @@ def test_five_tags_always_improbable_ones_empty(table):
 
 
 def test_nothing_at_all_gives_finite_even_probabilities(table):
-    probability = probabilities(np.zeros((60, WIDTH), np.float32), table)
+    probability = probabilities(np.zeros((7, WIDTH), np.float32), table)
     np.testing.assert_allclose(probability, 1 / len(WORDS), rtol=1e-5)
 
 
@@ -91,3 +93,13 @@ def test_a_table_comes_back_as_it_was_written(table, tmp_path):
     assert back.words == table.words
     np.testing.assert_array_equal(back.fused, table.fused)
     assert back.least == table.least
+
+
+def test_a_vocabulary_of_fewer_words_is_filled_up():
+    few = TagTable(
+        ("mug", "lamp"), np.eye(2, WIDTH, dtype=np.float32), np.eye(2, WIDTH, dtype=np.float32), 9, 0, 9, 0.0
+    )
+    made = np.zeros((7, WIDTH), np.float32)
+    made[[FUSED, IMAGE], 1] = 1
+    words, scores = tags(made, few)
+    assert words == ["lamp", "mug", "", "", ""] and scores[2:].tolist() == [0, 0, 0] and scores[0] > 0.9

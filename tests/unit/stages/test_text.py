@@ -13,7 +13,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PreTrainedTokenizerFast
 
 from stages.errors import StageError
-from stages.text import BUCKETS, MAX_TITLE_BYTES, MAX_TOKENS, TitleTokenizer, clean, read_title
+from stages.text import BUCKETS, MAX_TITLE_BYTES, TitleTokenizer, clean, read_title
+
+MOST = 128  # tokens of the encoder; any other would do
 
 #: Every script and trick of the bad-input list, and what a person would read.
 READ = {
@@ -62,11 +64,20 @@ def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    tokenizer.enable_padding(length=128)
-    tokenizer.enable_truncation(64)
+    tokenizer.enable_padding(pad_id=tokenizer.token_to_id("[PAD]"))
+    tokenizer.enable_truncation(MOST)
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
     tokenizer.save(str(path))
     return path
+
+
+@pytest.mark.parametrize(("most", "lengths"), [(24, {3: 16, 20: 24, 90: 24}), (700, {3: 16, 600: 700, 900: 700})])
+def test_an_encoder_of_other_lengths_has_its_own_most(tokenizer_file: Path, tmp_path: Path, most, lengths) -> None:
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer.enable_truncation(most)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    tokenize = TitleTokenizer(tmp_path / "tokenizer.json")
+    assert {words: tokenize(["mug " * words]).input_ids.shape[1] for words in lengths} == lengths
 
 
 @pytest.mark.parametrize("title", READ)
@@ -98,7 +109,7 @@ def test_token_ids_equal_those_of_transformers(tokenizer_file: Path, title: str)
         [title],
         padding="max_length",
         truncation=True,
-        max_length=MAX_TOKENS,
+        max_length=MOST,
         split_special_tokens=True,
         return_tensors="np",
     )

@@ -11,6 +11,7 @@ from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 from export import recipe
 from export.sources import fetch
+from networks.whisper import MELS
 from stages.audio import RATE, log_mel, read_audio
 from stages.transcript import Transcriber, once
 
@@ -42,7 +43,7 @@ def wrong(said: str, heard: str) -> float:
 
 def test_the_words_are_written_down_alone_and_together(transcribe, voice):
     frames = 500
-    sounds = [log_mel(voice(said)) for said in SAID]
+    sounds = [log_mel(voice(said), MELS) for said in SAID]
     alone = [transcribe(sound[None])[0].text for sound in sounds]
     for (said, allowed), heard in zip(SAID.items(), alone, strict=True):
         assert wrong(said, heard) <= allowed, heard
@@ -56,13 +57,13 @@ def test_the_words_are_written_down_alone_and_together(transcribe, voice):
 
 
 def test_a_short_sound_is_not_said_twice(transcribe, voice):
-    (heard,) = transcribe(log_mel(voice("Replica of a watch."))[None])
+    (heard,) = transcribe(log_mel(voice("Replica of a watch."), MELS)[None])
     assert 0 < len(heard.text.split()) < 7
 
 
 def test_a_chinese_note_is_written_in_simplified_characters_and_told(transcribe):
     recording = Path(__file__).parents[3] / "benchmarks" / "data" / "hearing" / "zh-16.opus"
-    (heard,) = transcribe(log_mel(read_audio(recording.read_bytes()))[None])
+    (heard,) = transcribe(log_mel(read_audio(recording.read_bytes()), MELS)[None])
     assert heard.language == "zh"
     assert "笔记本电脑" in heard.text and "保修" in heard.text, heard.text
 
@@ -70,7 +71,8 @@ def test_a_chinese_note_is_written_in_simplified_characters_and_told(transcribe)
 def test_another_language_is_told_and_where_it_is_not_known_nothing_is_written(transcribe):
     recordings = Path(__file__).parents[3] / "benchmarks" / "data" / "hearing"
     (french,), (unknown,) = (
-        transcribe(log_mel(read_audio((recordings / f"{name}.opus").read_bytes()))[None]) for name in ("fr-01", "hi-01")
+        transcribe(log_mel(read_audio((recordings / f"{name}.opus").read_bytes()), MELS)[None])
+        for name in ("fr-01", "hi-01")
     )
     assert french.language == "fr" and "Belgique" in french.text
     assert unknown == ("", "")
@@ -87,7 +89,7 @@ def test_where_nobody_speaks_nothing_is_heard(transcribe, kind):
         "tune": 0.2 * np.sin(2 * np.pi * notes * time),
         "click": np.where(time < 0.06, 0.5 * np.exp(-time * 100) * np.sin(2 * np.pi * 900 * time), 0)[: RATE // 10],
     }
-    assert transcribe(log_mel(sounds[kind].astype(np.float32))[None]) == [("", "")]
+    assert transcribe(log_mel(sounds[kind].astype(np.float32), MELS)[None]) == [("", "")]
 
 
 def test_no_sound_at_all_is_not_listened_to(transcribe):

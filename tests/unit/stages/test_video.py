@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from stages import video
 from stages.errors import StageError
-from stages.video import FRAMES, SIDE_PX, read_video
+from stages.video import FRAMES
+
+SIDE_PX = 112  # of the square; any other would do
+
+
+def read_video(data: bytes) -> np.ndarray:
+    """Frames of the clip in squares of :data:`SIDE_PX`."""
+    return video.read_video(data, SIDE_PX)
+
 
 RED, GREEN, BLUE, WHITE = (220, 30, 40), (20, 180, 60), (30, 60, 200), (255, 255, 255)
 
@@ -168,8 +176,8 @@ class Counted:
         self.decoded = 0
         decode = video._decode
 
-        def counted(container, stream, start, wanted, most):
-            found = decode(container, stream, start, wanted, most)
+        def counted(container, stream, start, wanted, most, side):
+            found = decode(container, stream, start, wanted, most, side)
             self.decoded += most
             return found
 

@@ -17,7 +17,7 @@ from stages import moderation
 from stages.errors import UNREADABLE
 from stages.image import for_encoder
 from stages.text import TitleTokenizer
-from stages.triton import call, field, respond
+from stages.triton import call, field, parameter, respond
 
 #: Input → the field that a finding names.
 TEXTS = {name: name for name in ("TITLE", "ATTRIBUTES", "TRANSCRIPT", "SCRIPT", "CAPTION")}
@@ -32,6 +32,7 @@ class TritonPythonModel:
         folder = Path(args["model_repository"]) / args["model_version"]
         self.tokenize = TitleTokenizer(folder / "tokenizer.json")
         self.policy = moderation.Policy.in_force()
+        self.side = int(parameter(args, "image_side"))
         self.likeness = None  # learnt at the first request: while models load, none can be called
 
     def execute(self, requests):
@@ -91,10 +92,10 @@ class TritonPythonModel:
         return found
 
     def watch(self, clips):
-        """What is found in clips uint8 [rows, frames, 112, 112, 3], of each category the worst; zeros are no clip."""
+        """What is found in clips uint8 [rows, frames, side, side, 3], of each category the worst; zeros are no clip."""
         chosen = clips[:, np.linspace(0, clips.shape[1] - 1, SEEN + 2).round().astype(int)[1:-1]]
         shown = [row for row in range(len(clips)) if chosen[row].any()]
-        views = [for_encoder(Image.fromarray(frame)) for row in shown for frame in chosen[row]]
+        views = [for_encoder(Image.fromarray(frame), self.side) for row in shown for frame in chosen[row]]
         found = [[] for _ in clips]
         if shown:
             scores = few_at_once(look, views).reshape(len(shown), SEEN, -1)
@@ -105,7 +106,7 @@ class TritonPythonModel:
         return found
 
     def embed(self, texts):
-        """Sentence embeddings, float32 [texts, 384]."""
+        """Sentence embeddings, float32 [texts, width]."""
         return few_at_once(self.encode, texts)
 
     def encode(self, texts):
@@ -115,7 +116,7 @@ class TritonPythonModel:
 
 
 def look(views):
-    """Class probabilities of pictures uint8 [224, 224, 3]: float32 [pictures, 1000]."""
+    """Class probabilities of pictures uint8 [side, side, 3]: float32 [pictures, classes]."""
     return call("image_encoder", {"pixels": np.stack(views)}, "class_scores")
 
 

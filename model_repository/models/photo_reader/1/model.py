@@ -8,32 +8,41 @@ A bad order is refused here already.
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from stages.audio import NO_SOUND, RATE, log_mel, read_voice
+from stages.audio import RATE, log_mel, no_sound, read_voice
 from stages.errors import invalid
 from stages.footage import best_frame
 from stages.image import for_encoder, read_photo
 from stages.studio import FIELDS, PHOTO_PX, for_network, read_order
-from stages.triton import Queued, value
-from stages.video import NO_FRAMES, read_video
+from stages.triton import Queued, sizes, value
+from stages.video import no_frames, read_video
 
 
 class TritonPythonModel(Queued):
+    def initialize(self, args):
+        super().initialize(args)
+        known = sizes(args)
+        self.network, self.encoder = known["PIXELS"][0], known["VIEW"][0]
+        #: Of bundles that have the modality.
+        self.frames, self.mels = known.get("FRAMES", (0, 0))[1], known.get("LOG_MEL", (0,))[0]
+
     def answer(self, request):
         read_order(*(value(request, name) for name in FIELDS))
         image, clip = value(request, "IMAGE"), value(request, "VIDEO")
         if image is None and clip is None:
             raise invalid("IMAGE", "there is neither a photo nor a clip; send one of them")
         if image is None:
-            photo, frames = best_frame(clip)
+            photo, frames = best_frame(clip, self.frames)
         else:
-            photo, frames = read_photo(image, PHOTO_PX), NO_FRAMES if clip is None else read_video(clip)
+            photo = read_photo(image, PHOTO_PX)
+            frames = no_frames(self.frames) if clip is None else read_video(clip, self.frames)
         sound = value(request, "AUDIO")
+        heard = no_sound(self.mels) if sound is None else log_mel(read_voice(sound, RATE), self.mels)
         tensors = {
             "PHOTO": np.asarray(photo)[None],
-            "PIXELS": for_network(photo)[None],
-            "VIEW": for_encoder(photo)[None],
+            "PIXELS": for_network(photo, self.network)[None],
+            "VIEW": for_encoder(photo, self.encoder)[None],
             "FRAMES": frames[None],
-            "LOG_MEL": (NO_SOUND if sound is None else log_mel(read_voice(sound, RATE)))[None],
+            "LOG_MEL": heard[None],
             "IS_FRAME": np.array([[image is None]]),
         }
         asked = request.requested_output_names()

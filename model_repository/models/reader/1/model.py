@@ -12,11 +12,8 @@ from stages.audio import log_mels, read_audio
 from stages.history import ItemIndex, batch_events, read_history
 from stages.image import read_image
 from stages.text import TitleTokenizer, read_title
-from stages.triton import Queued, each_row, field
+from stages.triton import Queued, each_row, field, sizes
 from stages.video import read_video
-
-#: Output → its shape without the batch axis: the least rows that fusion takes.
-ZEROS = {"NO_IMAGE_FEATURES": (33, 384), "NO_FEATURES": (9, 384)}
 
 
 class TritonPythonModel(Queued):
@@ -24,7 +21,11 @@ class TritonPythonModel(Queued):
         super().initialize(args)
         folder = Path(args["model_repository"]) / args["model_version"]
         self.tokenize = TitleTokenizer(folder / "tokenizer.json")
-        self.items = ItemIndex.load(folder / "items.npz")
+        self.sizes = sizes(args)
+        #: What stands in for a modality that is not there, in the least rows that fusion takes.
+        self.zeros = {name: shape for name, shape in self.sizes.items() if name.startswith("NO_")}
+        if "EVENTS" in self.sizes:
+            self.items = ItemIndex.load(folder / "items.npz")
         #: Edge → (its place in PRESENCE, what makes the encoders' inputs of its rows).
         self.media = {
             "IMAGE": (1, self.pictures),
@@ -37,11 +38,11 @@ class TritonPythonModel(Queued):
         wanted = set(request.requested_output_names())
         titles = each_row(field(request, "TITLE"), read_title)
         tokens = self.tokenize(titles)
-        presence = np.zeros((len(titles), 1 + len(self.media)), np.float32)
+        presence = np.zeros((len(titles), *self.sizes["PRESENCE"]), np.float32)
         presence[:, 0] = tokens.text_mask[:, 0]
         outputs = {"INPUT_IDS": tokens.input_ids, "ATTENTION_MASK": tokens.attention_mask, "PRESENCE": presence}
         outputs |= {
-            name: np.zeros((len(titles), *shape), np.float32) for name, shape in ZEROS.items() if name in wanted
+            name: np.zeros((len(titles), *shape), np.float32) for name, shape in self.zeros.items() if name in wanted
         }
         for edge, (place, read) in self.media.items():
             if (rows := field(request, edge)) is not None:
@@ -52,13 +53,13 @@ class TritonPythonModel(Queued):
         return [pb_utils.Tensor(name, array) for name, array in outputs.items() if name in wanted]
 
     def pictures(self, rows):
-        return {"PIXELS": np.stack(each_row(rows, read_image))}
+        return {"PIXELS": np.stack(each_row(rows, lambda row: read_image(row, self.sizes["PIXELS"][0])))}
 
     def clips(self, rows):
-        return {"FRAMES": np.stack(each_row(rows, read_video))}
+        return {"FRAMES": np.stack(each_row(rows, lambda row: read_video(row, self.sizes["FRAMES"][1])))}
 
     def sounds(self, rows):
-        return {"LOG_MEL": log_mels(each_row(rows, read_audio))}
+        return {"LOG_MEL": log_mels(each_row(rows, read_audio), self.sizes["LOG_MEL"][0])}
 
     def histories(self, rows):
         return batch_events(each_row(rows, lambda row: read_history(row, self.items)))

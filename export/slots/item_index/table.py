@@ -9,10 +9,21 @@ import numpy as np
 
 from export.recipe import Slot
 
-WIDTH = 384
+ACCEPTS = "a .npz file with ids, embeddings and perhaps titles"
 
 
-def build(checkpoint: Path, slot: Slot, out: Path) -> None:
+def accepts(checkpoint: Path, slot: Slot) -> bool:
+    """Whether the file is of this family."""
+    return checkpoint.suffix == ".npz"
+
+
+def facts(checkpoint: Path, slot: Slot) -> dict:
+    """Width of its embeddings."""
+    with np.load(checkpoint) as index:
+        return {"width": index["embeddings"].shape[1]}
+
+
+def build(checkpoint: Path, slot: Slot, out: Path, needed: dict[str, Path]) -> None:
     """Copies ``items.npz``.
 
     Raises:
@@ -22,6 +33,6 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
         if missing := {"ids", "embeddings"} - set(index.files):
             raise ValueError(f"{checkpoint} lacks {', '.join(sorted(missing))}; see stages/history.py")
         ids, embeddings = index["ids"], index["embeddings"]
-        if embeddings.shape != (len(ids), WIDTH):
-            raise ValueError(f"{checkpoint}: {len(ids)} ids, but embeddings {embeddings.shape}; send [ids, {WIDTH}]")
+        if embeddings.ndim != 2 or len(embeddings) != len(ids):
+            raise ValueError(f"{checkpoint}: {len(ids)} ids, but embeddings {embeddings.shape}; write one to an id")
     shutil.copy(checkpoint, out / "items.npz")

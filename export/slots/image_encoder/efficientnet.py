@@ -10,11 +10,26 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
 from export.recipe import Slot
+from graph.schema import Model
 from networks import thumbnail
-from networks.features import joined_image
+from networks.features import LEAST_IMAGE_ROWS, joined_image
+from networks.fusion import CLASSES, WIDTH
 
 #: The checkpoint was trained by TensorFlow's Lite recipe: pixels of 0..255 are brought to about -1..1.
 MEAN, SCALE = 127.0, 128.0
+SIDE, POSITIONS = 224, 49  # pixels a side of what it reads, places of its last map
+ACCEPTS = "a .pth file of efficientnet-lite0"
+
+
+def accepts(checkpoint: Path, slot: Slot) -> bool:
+    """Whether the file is of this family."""
+    return checkpoint.is_file() and checkpoint.suffix == ".pth"
+
+
+def facts(checkpoint: Path, slot: Slot) -> dict:
+    """Pixels a side of what it reads, rows (at least) and width of the features, number of classes."""
+    rows = {"rows": LEAST_IMAGE_ROWS - 1 + POSITIONS, "least_rows": LEAST_IMAGE_ROWS}
+    return {"side": SIDE, **rows, "width": WIDTH, "classes": CLASSES}
 
 
 class ImageEncoder(nn.Module):
@@ -41,7 +56,7 @@ class ImageEncoder(nn.Module):
         return joined_image(embedding, x.flatten(2).transpose(1, 2), scores, rows), scores
 
 
-def load(checkpoint: Path, slot: Slot) -> nn.Module:
+def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:
     """The network of the package's .pth file."""
     network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))

@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from export.recipe import Slot
+from graph.schema import Model
 from networks import thumbnail
 from networks.features import LEAST_IMAGE_ROWS, ROWS, joined_image, parted, parted_image
-from networks.fusion import ALIGNED, CLASSES, MODALITIES, POOLED, SPATIAL, WIDTH, create
+from networks.fusion import ALIGNED, CLASSES, CONDITION_TOKENS, MODALITIES, POOLED, SPATIAL, WIDTH, create
 
 
 class Served(nn.Module):
@@ -39,7 +40,22 @@ class Served(nn.Module):
         return condition, embedding, weights, condition.clone()
 
 
-def load(checkpoint: Path, slot: Slot) -> nn.Module:
+ACCEPTS = "a .safetensors file of `python -m training fusion`, with the option variant"
+
+
+def accepts(checkpoint: Path, slot: Slot) -> bool:
+    """Whether the file is of this family."""
+    return checkpoint.suffix == ".safetensors"
+
+
+def facts(checkpoint: Path, slot: Slot) -> dict:
+    """Rows and width of the condition; the width is the embedding's too."""
+    takes = {"text_encoder.width": WIDTH, "image_encoder.width": WIDTH, "image_encoder.least_rows": LEAST_IMAGE_ROWS}
+    takes |= {f"{name}_encoder.{fact}": value for name in ALIGNED for fact, value in (("rows", ROWS), ("width", WIDTH))}
+    return {"tokens": CONDITION_TOKENS, "width": WIDTH, "takes": takes}
+
+
+def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:
     """The variant that the recipe's option `variant` names; its file is half precision, the network float32."""
     network = create(str(slot.options["variant"]))
     network.load_state_dict({name: value.float() for name, value in load_file(checkpoint).items()})

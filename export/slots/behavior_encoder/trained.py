@@ -9,8 +9,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from export.recipe import Slot
+from graph.schema import Model
 from networks.behavior_encoder import KINDS, WIDTH, BehaviorEncoder
-from networks.features import joined
+from networks.features import ROWS, joined
 
 
 class Served(nn.Module):
@@ -25,7 +26,20 @@ class Served(nn.Module):
         return joined(*self.network(item_embeddings, event_kinds, event_ages, event_mask))
 
 
-def load(checkpoint: Path, slot: Slot) -> nn.Module:
+ACCEPTS = "a .safetensors file of `python -m training behavior`"
+
+
+def accepts(checkpoint: Path, slot: Slot) -> bool:
+    """Whether the file is of this family."""
+    return checkpoint.suffix == ".safetensors"
+
+
+def facts(checkpoint: Path, slot: Slot) -> dict:
+    """Rows and width of the features."""
+    return {"rows": ROWS, "width": WIDTH, "takes": {"item_index.width": WIDTH}}
+
+
+def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:
     """The network in float32; its file is half precision."""
     network = BehaviorEncoder()
     network.load_state_dict({name: value.float() for name, value in load_file(checkpoint).items()})

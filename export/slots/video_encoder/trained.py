@@ -9,8 +9,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from export.recipe import Slot
-from networks.features import joined
-from networks.video_encoder import SIDE, VideoEncoder
+from graph.schema import Model
+from networks.features import ROWS, joined
+from networks.video_encoder import SIDE, WIDTH, VideoEncoder
 
 COARSE = 7
 
@@ -27,7 +28,20 @@ class Served(nn.Module):
         return joined(*self.network(frames))
 
 
-def load(checkpoint: Path, slot: Slot) -> nn.Module:
+ACCEPTS = "a .safetensors file of `python -m training video`"
+
+
+def accepts(checkpoint: Path, slot: Slot) -> bool:
+    """Whether the file is of this family."""
+    return checkpoint.suffix == ".safetensors"
+
+
+def facts(checkpoint: Path, slot: Slot) -> dict:
+    """Pixels a side of a frame; rows and width of the features."""
+    return {"side": SIDE, "rows": ROWS, "width": WIDTH}
+
+
+def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:
     """The network; its file is half precision, the network float32."""
     network = VideoEncoder()
     network.load_state_dict(load_file(checkpoint))

@@ -12,13 +12,31 @@ from export.recipe import Slot
 _KEYS = {"words", "fused", "named", "image_scale", "named_scale", "text_scale", "least"}
 
 
-def build(checkpoint: Path, slot: Slot, out: Path) -> None:
+ACCEPTS = "a tags.npz of `python -m training tags`, or a folder with it"
+
+
+def accepts(checkpoint: Path, slot: Slot) -> bool:
+    """Whether it is of this family."""
+    return _path(checkpoint).suffix == ".npz" and _path(checkpoint).is_file()
+
+
+def facts(checkpoint: Path, slot: Slot) -> dict:
+    """Nothing but the width of the condition that it reads."""
+    with np.load(_path(checkpoint)) as table:
+        return {"takes": {"fusion.width": table["fused"].shape[1]}}
+
+
+def _path(checkpoint: Path) -> Path:
+    return checkpoint / "tags.npz" if checkpoint.is_dir() else checkpoint
+
+
+def build(checkpoint: Path, slot: Slot, out: Path, needed: dict[str, Path]) -> None:
     """Copies ``tags.npz``.
 
     Raises:
         ValueError: it lacks an array, or its vectors are not one to a word.
     """
-    path = checkpoint / "tags.npz" if checkpoint.is_dir() else checkpoint
+    path = _path(checkpoint)
     with np.load(path) as table:
         if missing := _KEYS - set(table.files):
             raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; write it with `python -m training tags`")

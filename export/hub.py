@@ -1,0 +1,128 @@
+"""Checkpoint folders in the hub's layout: what is read of one before its network, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from transformers import CONFIG_MAPPING
+from transformers import __version__ as transformers_version
+
+from export.errors import BuildError
+from export.recipe import Slot
+
+#: Weights that are read without running any code of theirs.
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+#: What transformers reads as a pickle, which runs whatever it says.
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+#: Types of configuration whose positions begin behind that of the padding.
+_OFFSET = ("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl")
+
+
+def read_json(folder: Path, name: str) -> dict:
+    """A JSON object of a checkpoint's folder.
+
+    Raises:
+        BuildError: it is not there, or is cut off.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise BuildError(f"{folder}: no {name}; take the whole folder of the checkpoint")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BuildError(f"{path}: not JSON ({error}); it may be cut off: fetch it again") from error
+    return found
+
+
+def model_type(folder: Path) -> str | None:
+    """What ``config.json`` says the network is; None where there is no such file.
+
+    Raises:
+        BuildError: the file is broken.
+    """
+    return read_json(folder, "config.json").get("model_type") if (folder / "config.json").is_file() else None
+
+
+def check(folder: Path, slot: Slot) -> dict:
+    """The ``config.json`` of a folder that can be read without running its code.
+
+    Args:
+        slot: its option ``pickle: true`` allows weights as a pickle where there are no safetensors.
+
+    Raises:
+        BuildError: the file is missing or broken, wants code of the checkpoint's own, a shard is missing, or the
+            weights are a pickle.
+    """
+    config = read_json(folder, "config.json")
+    if config.get("model_type") not in CONFIG_MAPPING:
+        raise BuildError(
+            f"{folder}: config.json says model_type {config.get('model_type')!r}, which transformers "
+            f"{transformers_version} does not know; take another checkpoint, or a newer transformers"
+        )
+    if "auto_map" in config:
+        raise BuildError(
+            f"{folder}: config.json wants code of its own ({', '.join(map(str, config['auto_map'].values()))}), which "
+            "is never run; take a checkpoint of a type that transformers knows"
+        )
+    if (folder / INDEX).is_file():
+        shards = sorted(set(read_json(folder, INDEX).get("weight_map", {}).values()))
+        if missing := [name for name in shards if not (folder / name).is_file()]:
+            raise BuildError(f"{folder}: {INDEX} names {', '.join(missing)}, which is not there; fetch every shard")
+    elif not (folder / WEIGHTS).is_file():
+        pickles = [name for name in PICKLES if (folder / name).is_file()]
+        if not pickles:
+            raise BuildError(f"{folder}: no {WEIGHTS}; take the whole folder of the checkpoint")
+        if not slot.options.get("pickle"):
+            raise BuildError(
+                f"{folder}: its weights are a pickle ({pickles[0]}), which runs whatever is in it; save them as "
+                "safetensors, or set the slot's option pickle: true"
+            )
+    return config
+
+
+def most_tokens(folder: Path, config: dict, *limits: int | None) -> int:
+    """The longest text, in tokens, that a text network may be given.
+
+    Args:
+        config: of the text network.
+        limits: others; None says nothing.
+    """
+    positions = config.get("max_position_embeddings")
+    if positions and config.get("model_type") in _OFFSET:
+        positions -= 1 + config.get("pad_token_id", 1)
+    truncation = _tokenizer(folder).truncation
+    known = [n for n in (positions, truncation and truncation["max_length"], *limits) if n]
+    return min(known, default=512)
+
+
+def tokenizer(folder: Path, config: dict, tokens: int) -> Tokenizer:
+    """The checkpoint's tokenizer, with the most tokens and the padding that its network takes.
+
+    Args:
+        config: of the text network.
+
+    Raises:
+        BuildError: the folder has none, or it cannot be read.
+    """
+    tokenizer = _tokenizer(folder)
+    tokenizer.enable_truncation(tokens)
+    padding = tokenizer.padding or {}
+    pad_id = config.get("pad_token_id")
+    pad_id = padding.get("pad_id", 0) if pad_id is None else pad_id
+    tokenizer.enable_padding(pad_id=pad_id, pad_token=tokenizer.id_to_token(pad_id) or "[PAD]")
+    return tokenizer
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise BuildError(
+            f"{folder}: no tokenizer.json; write one with transformers: "
+            f"AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+        )
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare exceptions
+        raise BuildError(f"{path}: cannot be read ({error}); fetch it again") from error

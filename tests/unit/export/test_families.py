@@ -1,0 +1,252 @@
+"""Checkpoints of other kinds: what each family reads of one, and what is refused in one line with its mend."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from export import build, facts, recipe, slots
+from export.errors import BuildError
+from export.parity import ParityError
+from export.recipe import RecipeError, Slot
+from graph.assembly import assemble
+from graph.schema import number
+from tests import checkpoints
+
+
+def slot(**options) -> Slot:
+    return Slot(sources=["file:nowhere"], sha256="0" * 64, licence="none", options=options)
+
+
+def text_encoder(folder, **options):
+    """The network of a text encoder's folder, and its facts."""
+    one = slot(**options)
+    module = slots.family("text_encoder", folder, one)
+    return module.load(folder, one, None), module.facts(folder, one)
+
+
+def rows(*lengths: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and masks of texts of these lengths."""
+    mask = torch.tensor([[1] * n + [0] * (max(lengths) - n) for n in lengths])
+    return torch.arange(3, 3 + mask.numel()).reshape(mask.shape) * mask, mask
+
+
+@pytest.fixture
+def bert(tmp_path):
+    checkpoints.save_bert(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("pooling", "by_hand"),
+    [
+        ("cls_token", lambda states, n: states[0]),
+        ("mean_tokens", lambda states, n: states[:n].mean(0)),
+        ("max_tokens", lambda states, n: states[:n].amax(0)),
+        ("mean_sqrt_len_tokens", lambda states, n: states[:n].sum(0) / n**0.5),
+        ("lasttoken", lambda states, n: states[n - 1]),
+        ("weightedmean_tokens", lambda states, n: (states[:n] * torch.arange(1, n + 1)[:, None]).sum(0)),
+    ],
+)
+def test_a_text_encoder_pools_as_its_own_files_say(tmp_path, pooling, by_hand):
+    checkpoints.save_bert(tmp_path, pooling=pooling)
+    network, said = text_encoder(tmp_path)
+    ids, mask = rows(5, 2)
+    with torch.no_grad():
+        given = network(ids, mask)
+        states = network.transformer(input_ids=ids, attention_mask=mask).last_hidden_state
+    for row, n in enumerate((5, 2)):
+        want = torch.nn.functional.normalize(by_hand(states[row], n), dim=0)
+        torch.testing.assert_close(given[row], want, atol=1e-5, rtol=0)
+    assert said["width"] == given.shape[1] == 40 and said["tokens"] == 48
+
+
+def test_a_plain_folder_pools_as_the_recipe_says_and_not_by_guess(tmp_path):
+    checkpoints.save_bert(tmp_path, pooling=None)
+    with pytest.raises(BuildError, match=r"text_encoder: no family takes .*option pooling"):
+        text_encoder(tmp_path)
+    network, _ = text_encoder(tmp_path, pooling="mean")
+    assert network.modes == ["mean"]
+    with pytest.raises(BuildError, match="pools by middle; known: cls_token"):
+        text_encoder(tmp_path, pooling="middle")
+
+
+def test_a_dense_layer_behind_the_pooling_is_read(bert):
+    modules = json.loads((bert / "modules.json").read_text())
+    modules.insert(2, {"path": "2_Dense", "type": "sentence_transformers.models.Dense"})
+    (bert / "modules.json").write_text(json.dumps(modules))
+    (bert / "2_Dense").mkdir()
+    said = {
+        "in_features": 40,
+        "out_features": 12,
+        "bias": True,
+        "activation_function": "torch.nn.modules.activation.Tanh",
+    }
+    (bert / "2_Dense" / "config.json").write_text(json.dumps(said))
+    dense = torch.nn.Linear(40, 12)
+    weights = {f"linear.{name}": value.detach().clone() for name, value in dense.state_dict().items()}
+    save_file(weights, bert / "2_Dense" / "model.safetensors")
+    network, said = text_encoder(bert)
+    ids, mask = rows(4)
+    with torch.no_grad():
+        first = network.transformer(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
+        want = torch.nn.functional.normalize(torch.tanh(dense(first)), dim=-1)
+        torch.testing.assert_close(network(ids, mask), want)
+    assert said["width"] == 12
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_both_towers_are_transformers_own(tmp_path, kind):
+    from transformers import AutoModel
+
+    checkpoints.save_towers(tmp_path, kind, width=24, side=32)
+    one, whole = slot(), AutoModel.from_pretrained(tmp_path).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    scaled = (torch.from_numpy(pixels) / 255 - torch.tensor([0.5, 0.4, 0.3])) / torch.tensor([0.2, 0.3, 0.4])
+    image = slots.family("image_encoder", tmp_path, one)
+    text, _ = text_encoder(tmp_path)
+    ids, mask = rows(6, 4)
+    padded = torch.nn.functional.pad(ids, (0, 24 - ids.shape[1]))
+    with torch.no_grad():
+        features, scores = image.load(tmp_path, one, None)(torch.from_numpy(pixels))
+        given = whole.vision_model(pixel_values=scaled.permute(0, 3, 1, 2)).pooler_output
+        given = whole.visual_projection(given) if kind == "clip" else given
+        torch.testing.assert_close(features[:, 0], torch.nn.functional.normalize(given, dim=-1), atol=1e-5, rtol=0)
+        if kind == "clip":
+            said = whole.text_projection(whole.text_model(input_ids=ids, attention_mask=mask).pooler_output)
+        else:  # padded to the length that it was trained on
+            said = whole.text_model(input_ids=padded).pooler_output
+        torch.testing.assert_close(text(ids, mask), torch.nn.functional.normalize(said, dim=-1), atol=1e-5, rtol=0)
+    assert scores.shape == (2, 1000) and torch.allclose(scores.sum(1), torch.ones(2))
+    facts_of = image.facts(tmp_path, one)
+    assert (facts_of["side"], facts_of["width"]) == (32, 24) and facts_of["space"] == one.sha256[:12]
+
+
+# ---------------------------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: (f / "config.json").write_text('{"model_type": "be'), r"config\.json: not JSON .*fetch it again"),
+        (lambda f: (f / "config.json").unlink(), r"no config\.json; take the whole folder"),
+        (lambda f: (f / "model.safetensors").unlink(), r"no model\.safetensors; take the whole folder"),
+        (lambda f: (f / "tokenizer.json").unlink(), r"no tokenizer\.json; write one with transformers"),
+        (lambda f: (f / "tokenizer.json").write_text("{"), r"tokenizer\.json: cannot be read"),
+        (lambda f: (f / "1_Pooling" / "config.json").unlink(), r"1_Pooling: no config\.json"),
+        (
+            lambda f: (f / "modules.json").write_text(
+                '[{"path": "", "type": "sentence_transformers.models.WordWeights"}]'
+            ),
+            "has a WordWeights, which is not built here",
+        ),
+        (
+            lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-2.safetensors"}}'),
+            r"names model-2\.safetensors, which is not there; fetch every shard",
+        ),
+    ],
+    ids=[
+        "cut-off config",
+        "no config",
+        "no weights",
+        "no tokenizer",
+        "broken tokenizer",
+        "no pooling",
+        "module",
+        "shard",
+    ],
+)
+def test_a_broken_folder_is_refused_with_its_mend(bert, spoil, said):
+    spoil(bert)
+    with pytest.raises(BuildError, match=said):
+        text_encoder(bert)
+
+
+def test_code_of_a_checkpoint_s_own_is_never_run(bert):
+    config = json.loads((bert / "config.json").read_text())
+    (bert / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "evil.Net"}}))
+    (bert / "evil.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(BuildError, match=r"wants code of its own .evil.Net., which is never run"):
+        text_encoder(bert)
+
+
+def test_a_pickle_is_read_only_where_the_recipe_says_so(bert):
+    torch.save(load_file(bert / "model.safetensors"), bert / "pytorch_model.bin")
+    (bert / "model.safetensors").unlink()
+    with pytest.raises(BuildError, match=r"weights are a pickle .*set the slot's option pickle: true"):
+        text_encoder(bert)
+    network, _ = text_encoder(bert, pickle=True)
+    assert network(*rows(3)).shape == (1, 40)
+
+
+def test_a_type_that_transformers_does_not_know_is_refused(bert):
+    (bert / "config.json").write_text('{"model_type": "tomorrow", "hidden_size": 8, "vocab_size": 9}')
+    with pytest.raises(BuildError, match=r"tomorrow.*does not know"):
+        text_encoder(bert)
+
+
+def test_a_folder_of_no_family_names_what_each_takes(tmp_path):
+    with pytest.raises(BuildError, match=r"image_encoder: no family takes .*clip: a folder.*efficientnet: a \.pth"):
+        slots.family("image_encoder", tmp_path, slot())
+
+
+def own(tmp_path, **entries) -> recipe.Recipe:
+    return recipe.load(str(checkpoints.save_recipe(tmp_path, **entries)))
+
+
+def test_weights_that_are_not_numbers_are_refused_by_parity(tmp_path, monkeypatch):
+    monkeypatch.setenv("VITRINA_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "nan"
+    folder.mkdir()
+    checkpoints.save_towers(folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["text_projection.weight"][0, 0] = float("nan")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    towers = {name: checkpoints.entry(folder) for name in ("text_encoder", "image_encoder", "video_encoder")}
+    home = tmp_path / "home"
+    home.mkdir()
+    made = own(home, **towers)
+    with pytest.raises(ParityError, match=r"text_encoder .*NaN or Inf"):
+        build.build("text_encoder", made, graph=assemble(facts.gather(made)), models_root=tmp_path / "models")
+    left = [path for path in (tmp_path / "cache" / "exports").iterdir() if path.suffix != ".lock"]
+    assert not left and not (tmp_path / "models").exists()
+
+
+def test_encoders_of_two_spaces_are_refused_before_any_export(tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    checkpoints.save_towers(other, seed=9)
+    home = tmp_path / "home"
+    home.mkdir()
+    with pytest.raises(BuildError, match=r"fusion takes space .* of image_encoder, whose checkpoint says .*"):
+        facts.gather(own(home, image_encoder=checkpoints.entry(other)))
+
+
+def test_a_text_encoder_of_another_width_is_refused_by_all_that_stand_on_the_space(tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    checkpoints.save_bert(other)
+    home = tmp_path / "home"
+    home.mkdir()
+    with pytest.raises(BuildError, match=r"fusion takes space .* of image_encoder"):
+        facts.gather(own(home, text_encoder=checkpoints.entry(other)))
+
+
+def test_facts_flow_from_the_checkpoint(tmp_path):
+    made = own(tmp_path)
+    said = facts.gather(made)
+    assert [number(f"{name}.width", said) for name in ("text_encoder", "fusion", "item_index", "behavior_encoder")] == [
+        24
+    ] * 4
+
+
+def test_a_slot_that_is_left_out_is_named(tmp_path):
+    with pytest.raises(RecipeError, match="tiny leaves speech_decoder out; it fills text_encoder"):
+        own(tmp_path).slot("speech_decoder")
+
+
+def test_slots_that_go_together_are_left_out_together(tmp_path):
+    with pytest.raises(RecipeError, match="behavior_encoder, item_index go together"):
+        own(tmp_path, item_index=None)
