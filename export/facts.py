@@ -75,7 +75,7 @@ def check(facts: Facts) -> None:
             if have != want:
                 lines.append(
                     f"{name} takes {fact} {want} of {other}, whose checkpoint says {have}; take checkpoints that go "
-                    f"together, or train {name} on this {other} (docs/training.md)"
+                    f"together, or train {name} on this {other} (--to-train, then python -m training)"
                 )
     if lines:
         raise BuildError("\n".join(lines))

@@ -15,14 +15,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from unittest import mock
 
 import gguf
 import numpy as np
 import onnxruntime as ort
+import psutil
 import torch
 import yaml
+from safetensors import safe_open
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -100,8 +103,9 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
     Raises:
         ValueError: a checkpoint that is cut off or has no end-of-text token or chat template, or prompts that do not
             suit the chat template.
-        BuildError: the builder failed; its last lines are in the message.
+        BuildError: there is too little memory or disk for it; or the builder failed, its last lines in the message.
     """
+    check_room(weights(checkpoint), out)
     folder = hub_folder(checkpoint, out)
     (out / "prompts.json").write_text(_prompts(folder, slot), encoding="utf-8")
     with tempfile.TemporaryDirectory(dir=out.parent, prefix="onnx-") as built:
@@ -118,6 +122,45 @@ def build(checkpoint: Path, slot: Slot, out: Path) -> None:
     (out / "decoder.json").write_text(json.dumps(_shape(network, slot), indent=1))
 
 
+def weights(checkpoint: Path) -> int:
+    """How many numbers a checkpoint holds.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    if checkpoint.is_dir():
+        found = 0
+        for path in checkpoint.glob("model*.safetensors"):
+            with safe_open(path, "np") as file:
+                found += sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        return found
+    try:
+        return sum(int(tensor.n_elements) for tensor in _read_gguf(str(checkpoint)).tensors)
+    except Exception as error:  # its reader raises whatever a wrong byte leads to
+        raise ValueError(f"{checkpoint} cannot be read as GGUF: {error}; fetch it again") from error
+
+
+def check_room(count: int, out: Path) -> None:
+    """Whether the builder, which takes eight bytes a weight of memory and up to six of disk, has them.
+
+    Raises:
+        BuildError: it has not; before minutes are spent on it.
+    """
+    for what, each, free, mend in (
+        ("memory", 8, psutil.virtual_memory().available, "close other programs, export with --jobs 1"),
+        ("disk", 6, shutil.disk_usage(out).free, f"make room below {out.parent}, set VITRINA_CACHE to another disk"),
+    ):
+        if free < (need := each * count):
+            raise BuildError(
+                f"text_decoder: exporting {count / 1e9:.2g} billion weights takes some {need / 1e9:.3g} GB of {what}, "
+                f"{free / 1e9:.3g} GB are free; {mend}, or take a smaller decoder (--recipe offline-small)"
+            )
+
+
+#: transformers opens a GGUF four times, and each time reads a vocabulary of 150,000 for ten seconds.
+_read_gguf = lru_cache(gguf.GGUFReader)
+
+
 def hub_folder(checkpoint: Path, out: Path) -> Path:
     """The checkpoint in the hub's layout, which the builder reads: a GGUF is converted, in FP16, beside `out`.
 
@@ -131,8 +174,7 @@ def hub_folder(checkpoint: Path, out: Path) -> Path:
     folder = out.with_name(f"{out.name}-checkpoint")
     if not folder.exists():
         try:
-            # transformers opens the file four times, and each time reads a vocabulary of 150,000 for ten seconds.
-            with mock.patch("gguf.GGUFReader", lru_cache(gguf.GGUFReader)):
+            with mock.patch("gguf.GGUFReader", _read_gguf):
                 loaded = AutoModelForCausalLM.from_pretrained(
                     str(checkpoint.parent), gguf_file=checkpoint.name, dtype=torch.float16, local_files_only=True
                 )

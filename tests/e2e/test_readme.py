@@ -12,11 +12,10 @@ import pytest
 
 from graph.assembly import load
 from tests.checkpoints import save_decoder
-from tests.integration.test_text_decoder import Served
-from tests.unit.test_rooms import imports
+from tests.rooms import imports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+README, SERVING = ((REPOSITORY / name).read_text(encoding="utf-8") for name in ("README.md", "docs/serving.md"))
 
 
 @pytest.fixture(scope="module")
@@ -37,45 +36,8 @@ def test_the_container_gets_every_package_that_the_steps_import():
     own = {"stages", "decoding", "triton_python_backend_utils", "piper"}  # piper-tts is an extra, GPL-3.0
     packages = packages_distributions()
     wanted = {packages[name][0].lower().replace("_", "-") for name in imported - sys.stdlib_module_names - own}
-    installed = re.search(r"pip install (.*?)&&", README, re.DOTALL)[1]
+    installed = re.search(r"pip install (.*?)&&", SERVING, re.DOTALL)[1]
     assert wanted <= {name.split("<")[0].lower() for name in re.findall(r"[\w<-]+", installed)}
-
-
-@pytest.mark.slow
-def test_bring_your_own_checkpoint(folder):
-    lines = re.search(r"<!-- run by tests/e2e/test_readme.py -->\n```bash\n(.*?)```", README, re.DOTALL)[1]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PATH": path}
-    run = subprocess.run(["bash", "-euc", lines], cwd=folder, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert re.search(r"text_decoder +exported", run.stdout)
-
-    from server import Server, ServerOptions
-
-    options = ServerOptions(
-        model_roots=[folder / "my_repository" / "models"],
-        models=["text_decoder"],
-        http_port=0,
-        grpc_port=0,
-        metrics_port=0,
-    )
-    prompt = "the red mug is of oak and the desk"
-    with Server(options) as running:
-        pieces = Served(running).stream(prompt, MAX_TOKENS=12, TEMPERATURE=0, REPETITION_PENALTY=1)
-    served = [int(token) for piece in pieces for token in piece.as_numpy("TOKEN_IDS")[0]]
-    assert served == _greedy(folder / "my-decoder", prompt, 12)
-    ours = REPOSITORY / "model_repository" / "models" / "text_decoder" / "1" / "model.onnx.data"
-    assert ours.stat().st_size > 80e6, "the bundle's own decoder must be untouched"
-
-
-def _greedy(checkpoint: Path, prompt: str, count: int) -> list[int]:
-    """The tokens that transformers writes, without the end."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer, network = AutoTokenizer.from_pretrained(checkpoint), AutoModelForCausalLM.from_pretrained(checkpoint)
-    ids = tokenizer(prompt, return_tensors="pt").input_ids
-    written = network.generate(ids, max_new_tokens=count, do_sample=False)[0, ids.shape[1] :]
-    return [token for token in written.tolist() if token != tokenizer.eos_token_id]
 
 
 @pytest.mark.slow

@@ -17,8 +17,8 @@ from vitrina_client import (
     Timeout,
     Vitrina,
     VitrinaError,
-    _flows,
     _requests,
+    _steps,
 )
 
 from tests.integration.client.stand_in.forwarder import Forwarder
@@ -180,13 +180,13 @@ def test_a_missing_picture_is_told_before_anything_is_sent(vitrina):
 def test_a_model_that_the_server_lacks(stand_in, scheme):
     request = _requests.Request("content_video", {"TITLE": np.array([[b"x"]], object)}, ("TAGS",))
     with Vitrina(f"{scheme}://{getattr(stand_in, f'{scheme}_url')}") as vitrina:
-        policy = vitrina._policy(None)
+        policy = vitrina.policy(None)
         with pytest.raises(ModelNotFound, match="content_video") as caught:
-            vitrina._run(_flows._send(policy, _flows.Deadline("total", 5), request))
+            vitrina._run(_steps.send(policy, _steps.Deadline("total", 5), request))
         assert isinstance(caught.value, NotReady)
         unknown = _requests.Request("content", {"TITEL": np.array([[b"x"]], object)}, ("TAGS",))
         with pytest.raises(InvalidInput, match="TITEL"):
-            vitrina._run(_flows._send(policy, _flows.Deadline("total", 5), unknown))
+            vitrina._run(_steps.send(policy, _steps.Deadline("total", 5), unknown))
 
 
 def test_a_full_queue_is_tried_again(vitrina, journal, title):
@@ -231,7 +231,7 @@ def test_no_server_is_connection_failed(make):
 def test_a_server_that_comes_up_meanwhile_is_found(make, address, monkeypatch):
     forwarder = Forwarder(address)
     pauses = []
-    grow = _flows.random.uniform
+    grow = _steps.random.uniform
 
     def uniform(low, high):
         pauses.append(low)
@@ -239,7 +239,7 @@ def test_a_server_that_comes_up_meanwhile_is_found(make, address, monkeypatch):
             forwarder.open()
         return grow(low, high)
 
-    monkeypatch.setattr(_flows.random, "uniform", uniform)
+    monkeypatch.setattr(_steps.random, "uniform", uniform)
     try:
         assert make(forwarder.address, retries=6).generate(Product("Mug")).finish_reason == "eos"
         assert forwarder.connections == 1

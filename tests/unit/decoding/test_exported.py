@@ -75,3 +75,20 @@ def test_rows_of_the_cache_do_not_touch_each_other(folder):
     together = network.run(0, network.embed(tokens), [len(prompts[i]) + 1 for i in order])
     for row, i in enumerate(order):
         assert (together[row] == alone[i][1]).all()
+
+
+def test_too_little_room_is_said_before_the_work(checkpoint, tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from export.errors import BuildError
+
+    count = text_decoder.weights(checkpoint)
+    assert 5e4 < count < 5e6
+    text_decoder.check_room(count, tmp_path)
+    with pytest.raises(
+        BuildError, match=r"exporting 2e\+03 billion weights takes some .* GB of memory, .* smaller decoder"
+    ):
+        text_decoder.check_room(2_000_000_000_000, tmp_path)
+    monkeypatch.setattr(text_decoder.psutil, "virtual_memory", lambda: SimpleNamespace(available=10**15))
+    with pytest.raises(BuildError, match=r"GB of disk, .* VITRINA_CACHE"):
+        text_decoder.check_room(2_000_000_000_000, tmp_path)

@@ -109,7 +109,7 @@ class TritonPythonModel:
             "LABEL_TEXT": np.array([[NO_LABEL]] * rows, dtype=np.object_),
             "PROMPT_TOKENS": count * 7,
             "COMPLETION_TOKENS": count * 3,
-            "CONDITION": np.repeat(embedding[:, None, :], 36, axis=1),
+            "CONDITION": np.repeat(embedding[:, None, :], 7, axis=1),
             "EMBEDDING": embedding,
             "TAGS": np.array([[b"mug", b"cup", b"", b"", b""]] * rows, dtype=np.object_),
             "TAG_SCORES": np.tile(np.array([[0.75, 0.25, 0, 0, 0]], np.float32), (rows, 1)),
