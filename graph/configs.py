@@ -120,7 +120,8 @@ def rendered(graph: Graph) -> dict[str, str]:
 
 
 def _text(config: ModelConfig) -> str:
-    return _HEADER + text_format.MessageToString(config)
+    rendered: str = text_format.MessageToString(config)
+    return _HEADER + rendered
 
 
 def write(graph: Graph, root: Path = MODEL_REPOSITORY) -> list[Path]:

@@ -241,20 +241,21 @@ def ensembles(bundle: Bundle) -> Iterator[Ensemble]:
     shown = {"PHOTO": "photo", "OPACITY": "opacity", "MODERATION": "moderation"}
     judged, verdict = {"IMAGE_SCORES": "image_scores"}, {"MODERATION": "moderation"}
     # A clip is an ensemble of its own: two last steps of one could fail beside each other (see `_encode`).
-    for name, last, fields, file, made in (
+    shots: tuple[tuple[str, str, tuple[Tensor, ...], str, Tensor], ...] = (
         ("studio", "studio_composer", STUDIO_FIELDS, "IMAGE", STUDIO_IMAGE),
         ("studio_video", "studio_filmer", FILM_FIELDS, "VIDEO", STUDIO_VIDEO),
-    ):
-        order = same(*(tensor.name for tensor in fields))
+    )
+    for name, last, taken, file, shot in shots:
+        order = same(*(tensor.name for tensor in taken))
         yield Ensemble(
             name,
-            (IMAGE, *fields),
-            (made, SUBJECT),
+            (IMAGE, *taken),
+            (shot, SUBJECT),
             (
                 Step("photo_reader", same("IMAGE") | {n: t for n, t in order.items() if n != "MUSIC"}, read),
                 *seen,
                 Step("moderator", judged, verdict),
-                Step(last, shown | order, {file: made.name} | same("SUBJECT")),
+                Step(last, shown | order, {file: shot.name} | same("SUBJECT")),
             ),
             max_batch_size=1,
         )

@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig, ModelQueuePolicy
 
@@ -38,7 +39,7 @@ class _Port:
     optional: bool = False
 
 
-def _ports(config: ModelConfig, tensors: Iterable, owner: str) -> dict[str, _Port]:
+def _ports(config: ModelConfig, tensors: Iterable[Any], owner: str) -> dict[str, _Port]:
     batch = (-1,) if config.max_batch_size else ()
     return {t.name: _Port(owner, t.data_type, (*batch, *t.dims), getattr(t, "optional", False)) for t in tensors}
 
@@ -50,7 +51,8 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _type_name(dtype: int) -> str:
-    return DataType.Name(dtype)
+    name: str = DataType.Name(dtype)
+    return name
 
 
 def _agree(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
@@ -100,7 +102,7 @@ class _Ensemble:
     def _add(self, where: str, rule: str, what: str, mend: str) -> None:
         self.found.append(Problem(f"{self.config.name}/{where}", rule, what, mend))
 
-    def _step(self, index: int, step) -> None:
+    def _step(self, index: int, step: Any) -> None:
         where = f"step {index} ({step.model_name})"
         model = self.configs.get(step.model_name)
         if model is None:

@@ -309,7 +309,7 @@ MODELS: tuple[Model, ...] = (
         batches=False,  # optional fields differ from request to request
         calls=("text_encoder", "image_encoder"),
         parameters={"image_side": "image_encoder.side"},
-        files={"tokenizer.json": "text_encoder"},
+        files={"tokenizer.json": "text_encoder", "labels.json": "image_encoder"},
     ),
     Model(
         "history_reader",

@@ -1,12 +1,12 @@
-"""What an encoder hands to fusion: one tensor FP32 [B, R, 384], all zero where the modality is absent.
+"""What an encoder hands to fusion: one tensor FP32 [B, R, width], all zero where the modality is absent.
 
 One for each modality and not one for each feature: a tensor costs the server the same from step to step whether
 anything is in it or not, and most requests lack most modalities (`benchmarks/absent.py` has the price).
 
 ======================  ================================================================================
-video, audio, behavior  the embedding, then the 8 tokens
-image                   the pooled embedding in 4 rows and the class scores in 3, filled up with zeros;
-                        the thumbnail's 25 (`networks/thumbnail.py`); a row for each spatial token, filled up
+video, audio, behavior  the embedding, then the 8 tokens, in the width of the fused space
+image                   in rows of 384, each part filled up with zeros to whole rows: the pooled embedding; the class
+                        scores; the thumbnail's 25 (`networks/thumbnail.py`); each spatial token
 ======================  ================================================================================
 """
 
@@ -17,36 +17,49 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from networks import thumbnail
-from networks.fusion import CLASSES, POOLED, SPATIAL, TOKENS, WIDTH
+from networks.fusion import TOKENS, Shape
 
 ROWS = 1 + TOKENS  # of video, audio and behaviour
-_SCORES = -(-POOLED // WIDTH)  # the image's first row of scores
-_THUMBNAIL = _SCORES - (-CLASSES // WIDTH)  # of the thumbnail
-_TOKENS = _THUMBNAIL + thumbnail.ROWS  # and of the tokens
-LEAST_IMAGE_ROWS = _TOKENS + 1  # fusion looks at one token at least, which is zero where there is no picture
+WIDTH = thumbnail.WIDTH  # of the image's rows, whatever its encoder's
+
+
+def rows_of(numbers: int) -> int:
+    """How many rows hold so many numbers."""
+    return -(-numbers // WIDTH)
+
+
+def image_rows(shape: Shape, tokens: int) -> int:
+    """Rows of an image's features with so many spatial tokens."""
+    return rows_of(shape.pooled) + rows_of(shape.classes) + thumbnail.ROWS + tokens * rows_of(shape.spatial)
 
 
 def joined(embedding: Tensor, tokens: Tensor) -> Tensor:
-    """[B, 384] and [B, 8, 384] → [B, 9, 384]."""
+    """[B, D] and [B, 8, D] → [B, 9, D]."""
     return torch.cat([embedding.unsqueeze(1), tokens], 1)
 
 
 def parted(features: Tensor) -> tuple[Tensor, Tensor]:
-    """The embedding [B, 384] and the tokens [B, 8, 384] of what :func:`joined` gave."""
+    """The embedding [B, D] and the tokens [B, 8, D] of what :func:`joined` gave."""
     return features[:, 0], features[:, 1:]
 
 
 def joined_image(embedding: Tensor, tokens: Tensor, scores: Tensor, rows: Tensor) -> Tensor:
-    """[B, 1280], [B, T, 320], [B, 1000] and the thumbnail's [B, 25, 384] → [B, 32 + T, 384]."""
-    padded = F.pad(tokens, (0, WIDTH - SPATIAL))
-    return torch.cat([_in_rows(embedding), _in_rows(scores), rows, padded], 1)
+    """[B, P], [B, T, S], [B, C] and the thumbnail's [B, 25, 384] → [B, R, 384]."""
+    padded = F.pad(tokens, (0, -tokens.shape[2] % WIDTH))
+    return torch.cat([_in_rows(embedding), _in_rows(scores), rows, padded.reshape(padded.shape[0], -1, WIDTH)], 1)
 
 
-def parted_image(features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def parted_image(features: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Embedding, tokens, scores and the thumbnail's rows of what :func:`joined_image` gave."""
-    embedding = features[:, :_SCORES].flatten(1)[:, :POOLED]
-    scores = features[:, _SCORES:_THUMBNAIL].flatten(1)[:, :CLASSES]
-    return embedding, features[:, _TOKENS:, :SPATIAL], scores, features[:, _THUMBNAIL:_TOKENS]
+    scores_at = rows_of(shape.pooled)
+    thumbnail_at = scores_at + rows_of(shape.classes)
+    tokens_at = thumbnail_at + thumbnail.ROWS
+    embedding = features[:, :scores_at].flatten(1)[:, : shape.pooled]
+    scores = features[:, scores_at:thumbnail_at].flatten(1)[:, : shape.classes]
+    tokens = features[:, tokens_at:]
+    if (each := rows_of(shape.spatial)) > 1:
+        tokens = tokens.reshape(tokens.shape[0], -1, each * WIDTH)
+    return embedding, tokens[:, :, : shape.spatial], scores, features[:, thumbnail_at:tokens_at]
 
 
 def _in_rows(numbers: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ here. A further such modality is a line in :data:`MODALITIES` and its arguments 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -31,15 +32,54 @@ from torch.nn import functional as F
 
 from networks import thumbnail
 
-WIDTH = 384  # of the sentence encoder, hence of the fused space
 DETAILS = 4
 TOKENS = 8  # of video, audio and behaviour
-POOLED = 1280  # EfficientNet-Lite0's features after its head convolution
-SPATIAL = 320  # and before it
-CLASSES = 1000
+#: Of the reference encoders: MiniLM's vectors, EfficientNet-Lite0's features after its head convolution and before it,
+#: its classes.
+WIDTH, POOLED, SPATIAL, CLASSES = 384, 1280, 320, 1000
 BOTTLENECK = 192
 INNER = 128  # of the deep variant's attention
 HEADS = 4
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a fusion network, which are those of its encoders.
+
+    Args:
+        width: of the text encoder's vectors, hence of the fused space.
+        pooled, spatial: of the image encoder's features of a whole picture, and of those at a place.
+        classes: of its class scores.
+    """
+
+    width: int = WIDTH
+    pooled: int = POOLED
+    spatial: int = SPATIAL
+    classes: int = CLASSES
+
+    @classmethod
+    def of(cls, weights: Mapping[str, Tensor]) -> Shape:
+        """The sizes that a network's weights were trained for.
+
+        Raises:
+            KeyError: they are none of a fusion.
+        """
+        return cls(
+            width=weights["empty"].shape[0],
+            pooled=weights["projectors.image.pooled.layers.0.weight"].shape[0],
+            spatial=weights["projectors.image.detail_norm.weight"].shape[0],
+            classes=weights["projectors.image.labels"].shape[0],
+        )
+
+    @property
+    def thumbnail_rows(self) -> int:
+        """Rows of the condition that hold a thumbnail's rows."""
+        return -(-thumbnail.ROWS * thumbnail.WIDTH // self.width)
+
+    @property
+    def condition_tokens(self) -> int:
+        """Rows of the condition."""
+        return FIRST_THUMBNAIL_ROW + self.thumbnail_rows
 
 
 @dataclass
@@ -59,7 +99,7 @@ def unit(x: Tensor) -> Tensor:
 class Residual(nn.Module):
     """Normalise, narrow, GELU, widen: a correction that is zero before training."""
 
-    def __init__(self, width_in: int, width_out: int = WIDTH, hidden: int = BOTTLENECK) -> None:
+    def __init__(self, width_in: int, width_out: int, hidden: int = BOTTLENECK) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.LayerNorm(width_in),
@@ -76,11 +116,11 @@ class Residual(nn.Module):
 
 
 class TextProjector(nn.Module):
-    """text_embedding [B, 384] → itself, slightly corrected."""
+    """text_embedding [B, D] → itself, slightly corrected."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.correction = Residual(WIDTH)
+        self.correction = Residual(width, width)
 
     def forward(self, embedding: Tensor) -> Projected:
         summary = unit(embedding + self.correction(embedding))
@@ -88,24 +128,24 @@ class TextProjector(nn.Module):
 
 
 class ImageProjector(nn.Module):
-    """image_embedding [B, 1280], image_tokens [B, T, 320], image_scores [B, 1000] → the fused space.
+    """image_embedding [B, P], image_tokens [B, T, S], image_scores [B, C] → the fused space.
 
-    `labels` [1000, 384] are the sentence embeddings of the class names.
+    `labels` [C, D] are the sentence embeddings of the class names.
     """
 
-    def __init__(self, labels: Tensor) -> None:
+    def __init__(self, labels: Tensor, shape: Shape) -> None:
         super().__init__()
         self.register_buffer("labels", labels.clone())
         #: Below one: scores are flattened, so that near classes say something too.
         self.sharpness = nn.Parameter(torch.tensor(0.5))
-        self.pooled = Residual(POOLED)
-        self.detail_norm = nn.LayerNorm(SPATIAL)
-        self.detail_attention = nn.Linear(SPATIAL, DETAILS)
-        self.detail = Residual(SPATIAL)
+        self.pooled = Residual(shape.pooled, shape.width)
+        self.detail_norm = nn.LayerNorm(shape.spatial)
+        self.detail_attention = nn.Linear(shape.spatial, DETAILS)
+        self.detail = Residual(shape.spatial, shape.width)
         self.classes_share = nn.Parameter(torch.tensor(1.0))
 
     def classes(self, scores: Tensor, sharpness: Tensor | float = 1.0) -> Tensor:
-        """The mean label embedding [B, 384] under the scores, raised to `sharpness` and made to sum to one."""
+        """The mean label embedding [B, D] under the scores, raised to `sharpness` and made to sum to one."""
         weights = (scores.clamp(min=1e-6).log() * sharpness).softmax(-1)
         return weights @ self.labels
 
@@ -119,15 +159,15 @@ class ImageProjector(nn.Module):
 
 
 class AlignedProjector(nn.Module):
-    """An embedding [B, 384] that its encoder put into the space, corrected; tokens [B, 8, 384] as they are."""
+    """An embedding [B, D] that its encoder put into the space, corrected; tokens [B, 8, D] as they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.correction = Residual(WIDTH)
+        self.correction = Residual(width, width)
 
     def forward(self, embedding: Tensor, tokens: Tensor) -> Projected:
         summary = unit(embedding + self.correction(embedding))
-        details = tokens.reshape(tokens.shape[0], DETAILS, TOKENS // DETAILS, WIDTH).mean(2)
+        details = tokens.reshape(tokens.shape[0], DETAILS, TOKENS // DETAILS, -1).mean(2)
         return Projected(summary, details)
 
 
@@ -144,18 +184,21 @@ ALIGNED = ("video", "audio", "behavior")
 INPUTS: tuple[str, ...] = (*(name for inputs in MODALITIES.values() for name in inputs), "presence")
 SUMMARY_ROWS = {modality: 2 + place for place, modality in enumerate(MODALITIES)}
 FIRST_THUMBNAIL_ROW = 2 + len(MODALITIES) + DETAILS
-CONDITION_TOKENS = FIRST_THUMBNAIL_ROW + thumbnail.ROWS
+CONDITION_TOKENS = Shape().condition_tokens  # of the reference encoders
 
 
 class Fusion(nn.Module):
     """What the variants share: projections, presence, the layout of the condition. A variant gives `mix`."""
 
-    def __init__(self, labels: Tensor) -> None:
+    def __init__(self, labels: Tensor, shape: Shape) -> None:
         super().__init__()
-        projectors = {"text": TextProjector(), "image": ImageProjector(labels)}
-        self.projectors = nn.ModuleDict(projectors | {modality: AlignedProjector() for modality in ALIGNED})
+        self.shape = shape
+        projectors = {"text": TextProjector(shape.width), "image": ImageProjector(labels, shape)}
+        self.projectors = nn.ModuleDict(projectors | {modality: AlignedProjector(shape.width) for modality in ALIGNED})
         #: What stands for "nothing is there".
-        self.empty = nn.Parameter(F.normalize(torch.randn(WIDTH, generator=torch.Generator().manual_seed(0)), dim=0))
+        self.empty = nn.Parameter(
+            F.normalize(torch.randn(shape.width, generator=torch.Generator().manual_seed(0)), dim=0)
+        )
 
     def mix(
         self, summaries: Tensor, presence: Tensor, tokens: Tensor, token_masks: Tensor
@@ -182,7 +225,7 @@ class Fusion(nn.Module):
         behavior_tokens: Tensor,
         presence: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Tensors in the order of :data:`INPUTS` → condition [B, 36, 384], embedding [B, 384], weights [B, 5]."""
+        """Tensors in the order of :data:`INPUTS` → condition [B, rows, D], embedding [B, D], weights [B, 5]."""
         projected = {
             "text": self.projectors["text"](text_embedding),
             "image": self.projectors["image"](image_embedding, image_tokens, image_scores),
@@ -195,6 +238,9 @@ class Fusion(nn.Module):
         named = self.projectors["image"].classes(image_scores) * seen
         rows = image_thumbnail * seen.unsqueeze(2)
         rows = F.pad(rows, (0, 0, 0, thumbnail.ROWS - rows.shape[1]))
+        if self.shape.width != thumbnail.WIDTH:
+            room = self.shape.thumbnail_rows * self.shape.width - thumbnail.ROWS * thumbnail.WIDTH
+            rows = F.pad(rows.flatten(1), (0, room)).unflatten(1, (self.shape.thumbnail_rows, self.shape.width))
         condition = torch.cat([fused.unsqueeze(1), named.unsqueeze(1), summaries, details, rows], 1)
         return condition, unit(fused), weights
 
@@ -237,10 +283,10 @@ class MeanFusion(Fusion):
 class ConcatFusion(Fusion):
     """One linear layer over everything side by side, added to the mean."""
 
-    def __init__(self, labels: Tensor) -> None:
-        super().__init__(labels)
+    def __init__(self, labels: Tensor, shape: Shape) -> None:
+        super().__init__(labels, shape)
         count = len(MODALITIES)
-        self.correction = Residual(count * WIDTH + count)
+        self.correction = Residual(count * shape.width + count, shape.width)
 
     def mix(
         self, summaries: Tensor, presence: Tensor, tokens: Tensor, token_masks: Tensor
@@ -253,9 +299,9 @@ class ConcatFusion(Fusion):
 class WeightedFusion(Fusion):
     """A gate reads each summary and says how much it counts."""
 
-    def __init__(self, labels: Tensor) -> None:
-        super().__init__(labels)
-        self.gate = nn.ModuleDict({modality: Residual(WIDTH, 1, 64) for modality in MODALITIES})
+    def __init__(self, labels: Tensor, shape: Shape) -> None:
+        super().__init__(labels, shape)
+        self.gate = nn.ModuleDict({modality: Residual(shape.width, 1, 64) for modality in MODALITIES})
 
     def mix(
         self, summaries: Tensor, presence: Tensor, tokens: Tensor, token_masks: Tensor
@@ -281,14 +327,14 @@ def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) ->
 class AttentionFusion(Fusion):
     """Learned queries attend over `empty`, the summaries and the tokens; the first corrects the gated mean."""
 
-    def __init__(self, labels: Tensor) -> None:
-        super().__init__(labels)
-        self.queries = nn.Parameter(torch.randn(1 + DETAILS, WIDTH) * WIDTH**-0.5)
-        self.kinds = nn.Parameter(torch.randn(2 * len(MODALITIES) + 1, WIDTH) * WIDTH**-0.5)
-        self.key = nn.Linear(WIDTH, WIDTH)
-        self.value = nn.Linear(WIDTH, WIDTH)
-        self.gate = nn.Linear(WIDTH, len(MODALITIES))
-        self.correction = Residual(WIDTH)
+    def __init__(self, labels: Tensor, shape: Shape) -> None:
+        super().__init__(labels, shape)
+        self.queries = nn.Parameter(torch.randn(1 + DETAILS, shape.width) * shape.width**-0.5)
+        self.kinds = nn.Parameter(torch.randn(2 * len(MODALITIES) + 1, shape.width) * shape.width**-0.5)
+        self.key = nn.Linear(shape.width, shape.width)
+        self.value = nn.Linear(shape.width, shape.width)
+        self.gate = nn.Linear(shape.width, len(MODALITIES))
+        self.correction = Residual(shape.width, shape.width)
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
 
@@ -315,9 +361,9 @@ class AttentionFusion(Fusion):
 class DeepFusion(AttentionFusion):
     """Two transformer layers before the queries look."""
 
-    def __init__(self, labels: Tensor) -> None:
-        super().__init__(labels)
-        self.layers = nn.ModuleList(Layer() for _ in range(2))
+    def __init__(self, labels: Tensor, shape: Shape) -> None:
+        super().__init__(labels, shape)
+        self.layers = nn.ModuleList(Layer(shape.width) for _ in range(2))
 
     def sequence(self, summaries: Tensor, masks: Tensor, tokens: Tensor, token_masks: Tensor) -> tuple[Tensor, Tensor]:
         sequence, mask = super().sequence(summaries, masks, tokens, token_masks)
@@ -329,12 +375,12 @@ class DeepFusion(AttentionFusion):
 class Layer(nn.Module):
     """A pre-norm transformer layer, narrow inside."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(WIDTH)
-        self.project = nn.Linear(WIDTH, 3 * INNER)
-        self.out = nn.Linear(INNER, WIDTH)
-        self.feed = Residual(WIDTH)
+        self.norm = nn.LayerNorm(width)
+        self.project = nn.Linear(width, 3 * INNER)
+        self.out = nn.Linear(INNER, width)
+        self.feed = Residual(width, width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         query, key, value = self.project(self.norm(x)).chunk(3, -1)
@@ -351,12 +397,16 @@ VARIANTS: dict[str, type[Fusion]] = {
 }
 
 
-def create(variant: str, labels: Tensor | None = None) -> Fusion:
-    """An untrained variant; `labels` [1000, 384] may be left out where a checkpoint will be loaded.
+def create(variant: str, labels: Tensor | None = None, shape: Shape | None = None) -> Fusion:
+    """An untrained variant; `labels` [C, D] may be left out where a checkpoint will be loaded.
+
+    Args:
+        shape: the reference encoders' if left out.
 
     Raises:
         ValueError: no such variant.
     """
     if variant not in VARIANTS:
         raise ValueError(f"no fusion variant {variant!r}; known: {', '.join(VARIANTS)}")
-    return VARIANTS[variant](torch.zeros(CLASSES, WIDTH) if labels is None else labels)
+    shape = shape or Shape()
+    return VARIANTS[variant](torch.zeros(shape.classes, shape.width) if labels is None else labels, shape)

@@ -88,11 +88,6 @@ class Category(BaseModel):
         """Finds a phrase in which the category's words mean something else."""
         return _any(self.unlike)
 
-    @cached_property
-    def places(self) -> list[int]:
-        """Its classes' places in the image encoder's scores."""
-        return [place for place, name in enumerate(labels()) if name in self.classes]
-
 
 class Policy(BaseModel):
     """A policy file."""
@@ -169,15 +164,19 @@ class Policy(BaseModel):
                 found.append(Finding(name, category.action, field, "words", match[0], 1.0))
         return found
 
-    def shown(self, scores: NDArray[np.float32], field: str) -> list[Finding]:
-        """The categories of a picture's class probabilities, float32 [classes]; all zero where there is none."""
+    def shown(self, scores: NDArray[np.float32], names: tuple[str, ...], field: str) -> list[Finding]:
+        """The categories of a picture's class probabilities.
+
+        Args:
+            scores: float32 [classes]; all zero where there is no picture.
+            names: of the classes. A class of the policy that the image encoder does not know is never seen.
+        """
         found = []
         for name, category in self.categories.items():
-            if category.places and (sure := float(scores[category.places].sum())) >= (
-                category.class_score or self.class_score
-            ):
-                best = max(category.places, key=lambda place: scores[place])
-                found.append(Finding(name, category.action, field, "class", labels()[best], round(sure, 3)))
+            places = _places(category.classes, names)
+            if places and (sure := float(scores[places].sum())) >= (category.class_score or self.class_score):
+                best = max(places, key=lambda place: scores[place])
+                found.append(Finding(name, category.action, field, "class", names[best], round(sure, 3)))
         return found
 
 
@@ -356,8 +355,14 @@ def reason(findings: Iterable[Finding]) -> str:
 
 
 @cache
+def _places(classes: tuple[str, ...], names: tuple[str, ...]) -> list[int]:
+    """Where classes stand among the names of an image encoder's."""
+    return [place for place, name in enumerate(names) if name in classes]
+
+
+@cache
 def labels() -> tuple[str, ...]:
-    """The first name of each of the 1000 ImageNet classes."""
+    """The first name of each ImageNet class, which a policy may speak of."""
     return tuple(names[1] for names in json.loads(LABELS.read_text("utf-8"))["classes"])
 
 

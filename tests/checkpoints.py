@@ -87,6 +87,64 @@ def save_towers(folder: Path, kind: str = "clip", width: int = 24, side: int = 3
     (folder / "preprocessor_config.json").write_text(json.dumps(said))
 
 
+def save_image_network(folder: Path, kind: str = "vit", width: int = 32, classes: int = 10, side: int = 48) -> None:
+    """An image network of transformers.
+
+    Args:
+        kind: ``vit``, ``dinov2``, ``resnet`` or ``convnext``.
+        classes: 0 for the network alone, which is no classifier.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
+
+    torch.manual_seed(7)
+    if kind in ("vit", "dinov2"):
+        sizes = {"hidden_size": width, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+        sizes |= {"image_size": side, "patch_size": 8}
+    else:
+        sizes = {"hidden_sizes": [8, width], "depths": [1, 1], "num_stages": 2}
+        sizes |= {"embedding_size": 8} if kind == "resnet" else {}
+    names = ["mug", "lamp", "rifle", *(f"class {number}" for number in range(3, classes))][:classes]
+    labels = {"id2label": dict(enumerate(names)), "label2id": {name: n for n, name in enumerate(names)}}
+    config = AutoConfig.for_model(kind, **sizes, **(labels if classes else {}))
+    network = (AutoModelForImageClassification if classes else AutoModel).from_config(config)
+    network.eval().save_pretrained(folder)
+    said = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4], "size": {"height": side, "width": side}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(said))
+
+
+def save_fusion(path: Path, variant: str = "concat", **sizes: int) -> None:
+    """A trained fusion's file, of random weights.
+
+    Args:
+        sizes: as `networks.fusion.Shape` has them.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    from networks.fusion import Shape, create
+
+    torch.manual_seed(4)
+    shape = Shape(**sizes)
+    labels = torch.nn.functional.normalize(torch.randn(shape.classes, shape.width), dim=-1)
+    network = create(variant, labels, shape)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2) if parameter.dim() else None
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, path)
+
+
+def save_tags(path: Path, width: int) -> None:
+    """A table of tags, of random vectors."""
+    import numpy as np
+
+    vectors = np.random.default_rng(0).standard_normal((6, width)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    words = ["mug", "lamp", "desk", "shoe", "chair", "tent"]
+    scales = {"image_scale": 9.0, "named_scale": 1.0, "text_scale": 9.0, "least": 0.0}
+    scales = {name: np.float32(value) for name, value in scales.items()}
+    np.savez(path, words=np.array(words), fused=vectors, named=vectors, **scales)
+
+
 _IDS = {"pad_token_id": "[PAD]", "bos_token_id": "<s>", "eos_token_id": "</s>"}
 
 

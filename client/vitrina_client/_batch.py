@@ -136,8 +136,8 @@ def _entries(table: Path) -> Iterator[dict[str, Any] | str]:
 
 def _parquet(table: Path) -> Iterator[dict[str, Any]]:
     try:
-        from pyarrow import ArrowException  # type: ignore[import-untyped]
-        from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise InvalidInput("Parquet needs pyarrow; install vitrina-client[parquet]", field="table") from error
     try:

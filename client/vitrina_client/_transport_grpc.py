@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
-import grpc.aio  # type: ignore[import-untyped]
-from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub  # type: ignore[import-untyped]
+import grpc
+import grpc.aio
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from vitrina_client import _wire_grpc as wire
 from vitrina_client._errors import ClientClosed, VitrinaError, unless_task_cancelled

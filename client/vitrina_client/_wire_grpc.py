@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 import numpy as np
-from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
-from tritonclient.grpc import InferResult, service_pb2  # type: ignore[import-untyped]
-from tritonclient.utils import np_to_triton_dtype, serialize_byte_tensor  # type: ignore[import-untyped]
+from google.protobuf.json_format import MessageToDict
+from tritonclient.grpc import InferResult, service_pb2
+from tritonclient.utils import np_to_triton_dtype, serialize_byte_tensor
 
 from vitrina_client._errors import Cancelled, VitrinaError, disconnected, from_server, not_connected, recognised
 from vitrina_client._requests import MAX_MESSAGE, Request

@@ -16,7 +16,16 @@ from export import build, facts, recipe, report
 from graph import assembly, configs
 from graph.schema import Graph
 from server import Server, ServerOptions
-from tests.checkpoints import entry, save_qwen, save_recipe, save_towers
+from tests.checkpoints import (
+    entry,
+    save_bert,
+    save_fusion,
+    save_image_network,
+    save_qwen,
+    save_recipe,
+    save_tags,
+    save_towers,
+)
 
 pytestmark = pytest.mark.slow
 PHOTO = (Path(__file__).resolve().parents[2] / "samples" / "espresso-cup.jpg").read_bytes()
@@ -158,6 +167,35 @@ def shop(folder: Path) -> dict:
     habits = {"view": 2, "click": 2, "favourite": 2, "cart": 2, "buy": 2, "half_life_s": 60}
     (folder / "habits.json").write_text(json.dumps(habits))
     return {"item_index": entry(folder / "items.json"), "behavior_encoder": entry(folder / "habits.json")}
+
+
+def test_encoders_of_two_spaces_with_a_fusion_that_was_trained_on_them(tmp_path):
+    """BERT pooled by CLS and a ViT with classes of its own, under a trained fusion of their sizes."""
+    for name in ("bert", "vit", "home"):
+        (tmp_path / name).mkdir()
+    save_bert(tmp_path / "bert", width=40)
+    save_image_network(tmp_path / "vit", width=32, classes=10)
+    save_fusion(tmp_path / "fusion.safetensors", width=40, pooled=32, spatial=32, classes=10)
+    save_tags(tmp_path / "tags.npz", 40)
+    close = {"tolerance": {"torch_onnx": 1e-4, "onnx_served": 1e-4}}
+    slots = {
+        "text_encoder": entry(tmp_path / "bert", **close),
+        "image_encoder": entry(tmp_path / "vit", **close),
+        "fusion": entry(tmp_path / "fusion.safetensors", options={"variant": "concat"}, **close),
+        "tagger": entry(tmp_path / "tags.npz"),
+        **dict.fromkeys(("video_encoder", "item_index", "behavior_encoder")),
+    }
+    with served(tmp_path / "home", save_recipe(tmp_path / "home", **slots)) as bundle:
+        exports = list(bundle.built.values())
+        rows = report.report(bundle.recipe, exports, bundle.graph, bundle.server.grpc_url, tmp_path / "parity.json")
+        assert {row["slot"] for row in rows if "onnx_served" in row} == {"text_encoder", "image_encoder", "fusion"}
+        product = Product(title="Red mug", image=PHOTO)
+        listing = bundle.client.generate(product, want={"tags", "embedding", "condition", "moderation"})
+        assert listing.embedding.shape == (40,) and listing.condition.shape == (bundle.facts["fusion"]["tokens"], 40)
+        assert listing.moderation.action in ("allow", "flag", "block")
+        alone = bundle.client.embed(Product(title="Red mug"))
+        assert not np.allclose(alone, listing.embedding, atol=1e-3), "the photo says something"
+        assert bundle.client.embed(Product(image=PHOTO)).shape == (40,)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,36 +10,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from export.errors import BuildError
 from export.recipe import Slot
 from graph.schema import Model
 from networks import thumbnail
-from networks.features import LEAST_IMAGE_ROWS, ROWS, joined_image, parted, parted_image
-from networks.fusion import ALIGNED, CLASSES, CONDITION_TOKENS, MODALITIES, POOLED, SPATIAL, WIDTH, create
-
-
-class Served(nn.Module):
-    """The network, each modality in one tensor (`networks.features`).
-
-    Its condition is given twice: for the caller and for the next steps (see `graph.ensembles`).
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(
-        self,
-        text_embedding: Tensor,
-        image_features: Tensor,
-        video_features: Tensor,
-        audio_features: Tensor,
-        behavior_features: Tensor,
-        presence: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        others = [part for each in (video_features, audio_features, behavior_features) for part in parted(each)]
-        condition, embedding, weights = self.network(text_embedding, *parted_image(image_features), *others, presence)
-        return condition, embedding, weights, condition.clone()
-
+from networks.features import ROWS, image_rows, joined_image, parted, parted_image, rows_of
+from networks.fusion import ALIGNED, MODALITIES, Fusion, Shape, create
 
 ACCEPTS = "a .safetensors file of `python -m training fusion`, with the option variant"
 
@@ -49,41 +26,79 @@ def accepts(checkpoint: Path, slot: Slot) -> bool:
 
 
 def facts(checkpoint: Path, slot: Slot) -> dict:
-    """Rows and width of the condition; the width is the embedding's too."""
-    takes = {"text_encoder.width": WIDTH, "image_encoder.width": WIDTH, "image_encoder.least_rows": LEAST_IMAGE_ROWS}
-    takes |= {f"{name}_encoder.{fact}": value for name in ALIGNED for fact, value in (("rows", ROWS), ("width", WIDTH))}
-    return {"tokens": CONDITION_TOKENS, "width": WIDTH, "takes": takes}
+    """Rows and width of the condition, the width being the embedding's too; sizes of the picture's features.
+
+    Raises:
+        BuildError: the file holds other weights.
+    """
+    try:
+        shape = Shape.of(load_file(checkpoint))
+    except KeyError as error:
+        raise BuildError(f"{checkpoint}: no weights of a fusion, {error} is missing; take another file") from error
+    picture = {"pooled": shape.pooled, "spatial": shape.spatial, "classes": shape.classes}
+    takes = {"text_encoder.width": shape.width} | {f"image_encoder.{name}": size for name, size in picture.items()}
+    for name in ALIGNED:
+        takes |= {f"{name}_encoder.rows": ROWS, f"{name}_encoder.width": shape.width}
+    sizes = {"tokens": shape.condition_tokens, "width": shape.width, "image_rows": "image_encoder.rows"}
+    return sizes | picture | {"takes": takes}
+
+
+class Served(nn.Module):
+    """The network, each modality in one tensor (`networks.features`).
+
+    Its condition is given twice: for the caller and for the next steps (see `graph.ensembles`).
+
+    Args:
+        modalities: the optional ones that the bundle has; the network sees zeros of the others.
+    """
+
+    def __init__(self, network: Fusion, modalities: Sequence[str] = tuple(MODALITIES)[1:]) -> None:
+        super().__init__()
+        self.network, self.modalities = network, list(modalities)
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """text_embedding [B, D], the features of each modality, presence [B, 5] → condition, embedding, weights."""
+        text, *features, presence = given
+        there = dict(zip(self.modalities, features, strict=True))
+        nothing = text.new_zeros((text.shape[0], ROWS, self.network.shape.width))
+        others = [part for name in ALIGNED for part in parted(there.get(name, nothing))]
+        picture = parted_image(there["image"], self.network.shape)
+        condition, embedding, weights = self.network(text, *picture, *others, presence)
+        return condition, embedding, weights, condition.clone()
 
 
 def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:
     """The variant that the recipe's option `variant` names; its file is half precision, the network float32."""
-    network = create(str(slot.options["variant"]))
-    network.load_state_dict({name: value.float() for name, value in load_file(checkpoint).items()})
-    return Served(network).eval()
+    weights = {name: value.float() for name, value in load_file(checkpoint).items()}
+    network = create(str(slot.options["variant"]), shape=Shape.of(weights))
+    network.load_state_dict(weights)
+    names = [tensor.name.removesuffix("_features") for tensor in model.inputs[1:-1]]
+    return Served(network, names).eval()
 
 
 def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Inputs for parity: rows with every modality, with some, and with none."""
-    batch, tokens = sizes["batch"], sizes["image_rows"] - LEAST_IMAGE_ROWS + 1
+    batch, shape = sizes["batch"], Shape(**{name: sizes[name] for name in ("width", "pooled", "spatial", "classes")})
+    tokens = (sizes["image_rows"] - image_rows(shape, 0)) // rows_of(shape.spatial)
     presence = rng.integers(0, 2, (batch, len(MODALITIES))).astype(np.float32)
     presence[0], presence[-1] = 1, presence[-1] * (batch == 1)
     there = dict(zip(MODALITIES, presence.T[..., None], strict=True))
 
-    def unit(*shape: int) -> np.ndarray:
-        values = rng.standard_normal(shape, np.float32)
+    def unit(*sides: int) -> np.ndarray:
+        values = rng.standard_normal(sides, np.float32)
         return values / np.linalg.norm(values, axis=-1, keepdims=True)
 
     picture = (
-        rng.random((batch, POOLED), np.float32),
-        rng.standard_normal((batch, tokens, SPATIAL), np.float32),
-        rng.dirichlet(np.full(CLASSES, 0.01), batch).astype(np.float32),
-        rng.uniform(-0.5, 0.5, (batch, thumbnail.ROWS, WIDTH)).astype(np.float32),
+        rng.random((batch, shape.pooled), np.float32),
+        rng.standard_normal((batch, tokens, shape.spatial), np.float32),
+        rng.dirichlet(np.full(shape.classes, 0.01), batch).astype(np.float32),
+        rng.uniform(-0.5, 0.5, (batch, thumbnail.ROWS, thumbnail.WIDTH)).astype(np.float32),
     )
     given = {
-        "text_embedding": unit(batch, WIDTH) * there["text"],
+        "text_embedding": unit(batch, shape.width) * there["text"],
         "image_features": joined_image(*map(torch.from_numpy, picture)).numpy() * there["image"][..., None],
         "presence": presence,
     }
     for modality in ALIGNED:
-        given[f"{modality}_features"] = unit(batch, ROWS, WIDTH) * there[modality][..., None]
+        given[f"{modality}_features"] = unit(batch, ROWS, shape.width) * there[modality][..., None]
     return given

@@ -101,3 +101,8 @@ def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndar
     coarse = rng.integers(0, 256, (sizes["batch"], 7, 7, 3), dtype=np.uint8)
     whole = coarse.repeat(patch, 1).repeat(patch, 2)[:, : sizes["side"], : sizes["side"]]
     return {"pixels": np.ascontiguousarray(whole)}
+
+
+def sidecars(checkpoint: Path, slot: Slot, out: Path) -> None:
+    """labels.json: the names of the classes, by which the policy knows them."""
+    (out / "labels.json").write_text(json.dumps(imagenet(), ensure_ascii=False), encoding="utf-8")

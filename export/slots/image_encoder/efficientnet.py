@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
 from export.recipe import Slot
+from export.slots.image_encoder.clip import imagenet
 from graph.schema import Model
 from networks import thumbnail
-from networks.features import LEAST_IMAGE_ROWS, joined_image
-from networks.fusion import CLASSES, WIDTH
+from networks.features import WIDTH, image_rows, joined_image
+from networks.fusion import Shape
 
 #: The checkpoint was trained by TensorFlow's Lite recipe: pixels of 0..255 are brought to about -1..1.
 MEAN, SCALE = 127.0, 128.0
@@ -27,9 +29,10 @@ def accepts(checkpoint: Path, slot: Slot) -> bool:
 
 
 def facts(checkpoint: Path, slot: Slot) -> dict:
-    """Pixels a side of what it reads, rows (at least) and width of the features, number of classes."""
-    rows = {"rows": LEAST_IMAGE_ROWS - 1 + POSITIONS, "least_rows": LEAST_IMAGE_ROWS}
-    return {"side": SIDE, **rows, "width": WIDTH, "classes": CLASSES}
+    """Pixels a side of what it reads; rows (at least) and width of the features; sizes of what these hold."""
+    shape = Shape()
+    rows = {"rows": image_rows(shape, POSITIONS), "least_rows": image_rows(shape, 1), "width": WIDTH}
+    return {"side": SIDE, **rows, "pooled": shape.pooled, "spatial": shape.spatial, "classes": shape.classes}
 
 
 class ImageEncoder(nn.Module):
@@ -67,3 +70,8 @@ def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndar
     """Inputs for parity: smooth random pictures, which reach the late layers where noise does not."""
     coarse = rng.integers(0, 256, (sizes["batch"], 7, 7, 3), dtype=np.uint8)
     return {"pixels": np.ascontiguousarray(coarse.repeat(32, 1).repeat(32, 2))}
+
+
+def sidecars(checkpoint: Path, slot: Slot, out: Path) -> None:
+    """labels.json: the names of the classes, by which the policy knows them."""
+    (out / "labels.json").write_text(json.dumps(imagenet(), ensure_ascii=False), encoding="utf-8")

@@ -124,6 +124,49 @@ def test_both_towers_are_transformers_own(tmp_path, kind):
     assert (facts_of["side"], facts_of["width"]) == (32, 24) and facts_of["space"] == one.sha256[:12]
 
 
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "resnet", "convnext"])
+@pytest.mark.parametrize("classes", [10, 0], ids=["classifier", "network"])
+def test_an_image_network_gives_what_transformers_gives(tmp_path, kind, classes):
+    from transformers import AutoModel, AutoModelForImageClassification
+
+    from networks.features import parted_image
+    from networks.fusion import Shape
+
+    checkpoints.save_image_network(tmp_path, kind, classes=classes)
+    module, one = slots.family("image_encoder", tmp_path, slot()), slot()
+    assert module.__name__.endswith("transformer")
+    said = module.facts(tmp_path, one)
+    pixels = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (2, 48, 48, 3), np.uint8))
+    with torch.no_grad():
+        features, scores = module.load(tmp_path, one, None)(pixels)
+        scaled = ((pixels / 255 - torch.tensor([0.5, 0.4, 0.3])) / torch.tensor([0.2, 0.3, 0.4])).permute(0, 3, 1, 2)
+        theirs = (AutoModelForImageClassification if classes else AutoModel).from_pretrained(tmp_path)
+        given = theirs(pixel_values=scaled.float(), output_hidden_states=True)
+    shape = Shape(pooled=said["pooled"], spatial=said["spatial"], classes=said["classes"])
+    pooled, tokens, shares, _ = parted_image(features, shape)
+    states = given.hidden_states[-1]
+    if states.dim() == 4:
+        want = states.flatten(2).transpose(1, 2)
+        torch.testing.assert_close(pooled, want.mean(1), atol=1e-5, rtol=0)
+    else:
+        want = states[:, 1:]
+        torch.testing.assert_close(pooled, states[:, 0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(tokens, want, atol=1e-5, rtol=0)
+    torch.testing.assert_close(shares, scores)
+    if classes:
+        torch.testing.assert_close(scores, given.logits.softmax(-1), atol=1e-5, rtol=0)
+        module.sidecars(tmp_path, one, tmp_path)
+        assert json.loads((tmp_path / "labels.json").read_text())[:3] == ["mug", "lamp", "rifle"]
+    assert (said["side"], said["rows"]) == (48, features.shape[1])
+
+
+def test_tokens_wider_than_a_row_are_not_cut(tmp_path):
+    """They once were, silently: a negative pad."""
+    checkpoints.save_image_network(tmp_path, "vit", width=400)
+    said = slots.family("image_encoder", tmp_path, slot()).facts(tmp_path, slot())
+    assert said["spatial"] == 400 and said["least_rows"] == said["rows"] == 2 + 1 + 25 + 36 * 2
+
+
 # ---------------------------------------------------------------------------------------------------------- refusals
 
 

@@ -1,5 +1,7 @@
 """Every variant of fusion keeps the one contract: shapes, unit length, absent modalities, rows of the condition."""
 
+from dataclasses import asdict
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from export import onnx
 from export.slots.fusion import trained as slot
 from graph import assembly
 from networks import thumbnail
+from networks.features import image_rows, joined_image, parted_image
 from networks.fusion import (
     ALIGNED,
     CLASSES,
@@ -19,6 +22,7 @@ from networks.fusion import (
     TOKENS,
     VARIANTS,
     WIDTH,
+    Shape,
     create,
 )
 
@@ -156,8 +160,34 @@ def test_an_unknown_variant_names_the_known_ones():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's exporter warns of its own use of torch
 def test_onnx_gives_the_same_for_every_batch_and_count_of_tokens(network, tmp_path):
+    sizes = asdict(network.shape)
     model, network = assembly.load().model("fusion"), slot.Served(network)
-    onnx.export(network, model, slot.sample, tmp_path / "fusion.onnx")
-    rows, _ = onnx.parity(network, model, slot.sample, tmp_path / "fusion.onnx")
+
+    def sample(axes, rng):
+        return slot.sample(sizes | axes, rng)
+
+    onnx.export(network, model, sample, tmp_path / "fusion.onnx")
+    rows, _ = onnx.parity(network, model, sample, tmp_path / "fusion.onnx")
     assert len(rows) >= 16  # four batch sizes, at least two counts of tokens, three outputs
     assert max(row["torch_onnx"] for row in rows) < 1e-5
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("shape", [Shape(40, 32, 48, 10), Shape(768, 768, 500, 21)], ids=["small", "wide"])
+def test_a_fusion_of_other_sizes(variant, shape):
+    """Its sizes are read back from its weights; a picture's parts come out of the rows as they went in."""
+    torch.manual_seed(0)
+    network = create(variant, shape=shape).eval()
+    assert Shape.of(network.state_dict()) == shape
+    picture = (torch.rand(2, shape.pooled), torch.randn(2, 6, shape.spatial), torch.rand(2, shape.classes))
+    small = thumbnail.to_rows(torch.rand(2, 3, 56, 56))
+    rows = joined_image(*picture, small)
+    assert rows.shape == (2, image_rows(shape, 6), 384)
+    for given, back in zip((*picture[:2], picture[2], small), parted_image(rows, shape), strict=True):
+        torch.testing.assert_close(given, back)
+    served = slot.Served(network, ["image"])
+    condition, embedding, weights, _ = served(torch.randn(2, shape.width), rows, torch.tensor([[1.0, 1, 0, 0, 0]] * 2))
+    assert condition.shape == (2, shape.condition_tokens, shape.width) and embedding.shape == (2, shape.width)
+    assert not weights[:, 2:].any()
+    kept = condition[:, FIRST_THUMBNAIL_ROW:].flatten(1)[:, : small[0].numel()]
+    torch.testing.assert_close(kept, small.flatten(1))

@@ -162,11 +162,20 @@ def test_embeddings_are_kept_for_the_next_start_unless_another_encoder_made_them
 
 def test_a_picture_is_judged_by_the_sum_of_its_category_s_classes(small):
     scores = np.zeros(1000, np.float32)
-    assert small.shown(scores, "IMAGE") == []
-    rifle, revolver = (moderation.labels().index(name) for name in ("rifle", "revolver"))
+    names = moderation.labels()
+    assert small.shown(scores, names, "IMAGE") == []
+    rifle, revolver = (names.index(name) for name in ("rifle", "revolver"))
     scores[rifle], scores[revolver] = 0.2, 0.35
-    (found,) = small.shown(scores, "IMAGE")
+    (found,) = small.shown(scores, names, "IMAGE")
     assert (found.by, found.evidence, found.score) == ("class", "revolver", pytest.approx(0.55))
+
+
+def test_another_encoder_s_classes_stand_where_it_says(small):
+    scores = np.array([0.1, 0.2, 0.7], np.float32)
+    (found,) = small.shown(scores, ("mug", "lamp", "rifle"), "IMAGE")
+    assert (found.evidence, found.score) == ("rifle", pytest.approx(0.7))
+    assert small.shown(scores, ("rifle", "lamp", "mug"), "IMAGE") == []
+    assert small.shown(scores, ("mug", "lamp", "chair"), "IMAGE") == []
 
 
 def test_the_gravest_action_counts_and_the_tensor_reads_back():

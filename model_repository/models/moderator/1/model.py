@@ -5,6 +5,7 @@ count out; which frames, this step decides). This step never fails, because othe
 it, which Triton 24.10 does not bear: what cannot be checked is blocked, and says so.
 """
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -33,6 +34,7 @@ class TritonPythonModel:
         self.tokenize = TitleTokenizer(folder / "tokenizer.json")
         self.policy = moderation.Policy.in_force()
         self.side = int(parameter(args, "image_side"))
+        self.names = tuple(json.loads((folder / "labels.json").read_text("utf-8")))
         self.likeness = None  # learnt at the first request: while models load, none can be called
 
     def execute(self, requests):
@@ -88,7 +90,7 @@ class TritonPythonModel:
                 found[row] += [finding for finding in alike if finding.score >= least]
         if scores is not None:
             for row in range(count):
-                found[row] += self.policy.shown(scores[row], "IMAGE")
+                found[row] += self.policy.shown(scores[row], self.names, "IMAGE")
         return found
 
     def watch(self, clips):
@@ -100,7 +102,7 @@ class TritonPythonModel:
         if shown:
             scores = few_at_once(look, views).reshape(len(shown), SEEN, -1)
             for row, of_frames in zip(shown, scores, strict=True):
-                seen = (finding for each in of_frames for finding in self.policy.shown(each, "VIDEO"))
+                seen = (finding for each in of_frames for finding in self.policy.shown(each, self.names, "VIDEO"))
                 worst_last = sorted(seen, key=lambda finding: finding.score)
                 found[row] = list({finding.category: finding for finding in worst_last}.values())
         return found
