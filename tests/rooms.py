@@ -16,6 +16,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "decoding": {"stages"},
     "export": {"graph", "networks", "stages"},
     "training": {"networks", "stages", "export"},
+    "experiments": {"export", "graph", "networks", "stages", "training"},
     "model_repository": {"stages", "decoding"},
     "samples": {"client", "server"},
     "benchmarks": {"client", "server", "stages", "networks", "graph", "export", "training"},

@@ -268,30 +268,6 @@ def turntable(
 
 
 @app.command()
-def interpolation(threads: Annotated[int, typer.Option(min=1, help="Of torch, on CPU.")] = 1) -> None:
-    """Trains and judges the frame interpolator; goes on where it was stopped."""
-    import torch
-
-    from training.cache import cache_folder
-    from training.catalogue import read_index
-    from training.figures import record
-    from training.interpolation import STEPS, evaluate, train, write
-
-    torch.set_num_threads(threads)
-    products = read_index()
-    with followed("frame interpolator", STEPS) as report:
-        network = train(products, cache_folder() / "training" / "frame-interpolator.pt", report)
-    with console.status("judging"):
-        found = evaluate(network, products)
-    path = write(network, found)
-    flat = {f"{motion}.{what}": value for motion, figures in found.items() for what, value in figures.items()}
-    record("next_frame", {name.replace(" ", "_"): value for name, value in flat.items()})
-    for motion, figures in found.items():
-        console.print(f"{motion}: " + ", ".join(f"{what} {value:.2f}" for what, value in figures.items()))
-    written(path)
-
-
-@app.command()
 def fidelity(
     served: Annotated[str, typer.Option(help="The variant that the recipe takes.")] = "gan",
 ) -> None:
@@ -361,30 +337,6 @@ def audio() -> None:
         task = bar.add_task("")
         path = run(read_index(), lambda what, n, total: bar.update(task, description=what, completed=n, total=total))
     console.print(path.read_text(encoding="utf-8"))
-
-
-@app.command()
-def sound() -> None:
-    """Synthesises jingles and trains the decoder of sonic logos on them; goes on where it was stopped."""
-    import torch
-
-    from training.behavior import item_embeddings
-    from training.catalogue import read_index
-    from training.sound import PLAN, Data
-    from training.sound_command import table, trained, verdict, write
-    from training.sound_evaluation import evaluate
-
-    torch.set_num_threads(1)
-    products = read_index()
-    with console.status("synthesising jingles"):
-        data = Data.read(products, item_embeddings(products))
-    with progress_bar() as bar:
-        task = bar.add_task("sound decoder", total=PLAN.steps)
-        decoder, seconds = trained(data, lambda step, _: bar.update(task, completed=step))
-    with console.status("evaluating"):
-        results = evaluate(decoder, data, products)
-    folder = write(decoder, results, seconds)
-    console.print(f"{folder.relative_to(REPOSITORY)}: {verdict(results)}\n{table(results)}", soft_wrap=True)
 
 
 @app.command()

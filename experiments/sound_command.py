@@ -1,4 +1,4 @@
-"""Everything that `python -m training sound` writes: weights, figures, pictures and the card."""
+"""Everything that `python -m experiments sound` writes: weights, figures, pictures and the card."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import matplotlib
 import numpy as np
 from safetensors import safe_open
 
-from networks.sound_decoder import SoundDecoder
+from experiments.sound import EACH, PLAN, Data, fingerprint, load, train
+from experiments.sound_decoder import SoundDecoder
+from experiments.sound_evaluation import log_mel
 from training.cache import cache_folder
 from training.encoders import REPOSITORY
 from training.figures import MACHINE
-from training.sound import EACH, PLAN, Data, fingerprint, load, train
-from training.sound_evaluation import log_mel
 from training.steps import save
 
-FOLDER = REPOSITORY / "weights" / "sound_decoder"
+FOLDER = REPOSITORY / "out" / "experiments" / "sound_decoder"
 PICTURED = 6
 COLUMNS = ("synthesised", "analysis and oscillators", "generated, seed 0", "generated, seed 1")
 
@@ -37,7 +37,7 @@ def trained(data: Data, report: Callable[[int, str], None]) -> tuple[SoundDecode
 
 
 def write(decoder: SoundDecoder, results: dict[str, Any], seconds: float) -> Path:
-    """Writes the folder; `results` as `training.sound_evaluation.evaluate` gives them."""
+    """Writes the folder; `results` as `experiments.sound_evaluation.evaluate` gives them."""
     save(decoder, FOLDER / "model.safetensors", {"steps": str(PLAN.steps)})
     examples = results.pop("examples")
     picture(examples, FOLDER / "spectrograms.png")
@@ -100,7 +100,7 @@ def verdict(results: dict[str, Any]) -> str:
 def card(results: dict[str, Any], decoder: SoundDecoder, seconds: float) -> str:
     """The model card."""
     return (
-        (Path(__file__).parent / "data" / "sound_card.md")
+        (Path(__file__).parent / "sound_card.md")
         .read_text()
         .format(
             parameters=sum(p.numel() for p in decoder.parameters()) / 1e6,

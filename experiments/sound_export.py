@@ -1,4 +1,4 @@
-"""Sound decoder: `networks.sound_decoder` with the weights that `python -m training sound` wrote."""
+"""Sound decoder: `experiments.sound_decoder` with the weights that `python -m experiments sound` wrote."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 from safetensors.torch import load_file
 from torch import nn
 
+from experiments.sound_decoder import NOISE, WIDTH, SoundDecoder
 from export.recipe import Slot
 from graph.schema import Model
-from networks.sound_decoder import NOISE, WIDTH, SoundDecoder
 
 
 def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:

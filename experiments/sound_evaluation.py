@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.audio_utils import mel_filter_bank
 
-from networks.sound_decoder import NOISE, RATE, Oscillators, SoundDecoder
-from training import jingles
+from experiments import jingles
+from experiments.jingles import MOODS, mood_of
+from experiments.sound import HELD_OUT, Data, analyse
+from experiments.sound_decoder import NOISE, RATE, Oscillators, SoundDecoder
 from training.catalogue import Product
-from training.jingles import MOODS, mood_of
-from training.sound import HELD_OUT, Data, analyse
 
 BANDS, SIZE, STEP = 40, 1024, 256
 SEGMENTS = 10  # of the 2.5 s, over which the classifier's features are means

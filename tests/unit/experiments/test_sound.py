@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from networks.sound_decoder import FLOOR, FRAMES, LOWEST, OSCILLATORS, RATE, SAMPLES, SoundDecoder
-from training import jingles, sound
-from training.jingles import MOODS, SHADE, jingle, note
-from training.sound import Data, analyse, losses
-from training.sound_evaluation import MoodClassifier, cleanliness, distance, generate, rebuilt
+from experiments import jingles, sound
+from experiments.jingles import MOODS, SHADE, jingle, note
+from experiments.sound import Data, analyse, losses
+from experiments.sound_decoder import FLOOR, FRAMES, LOWEST, OSCILLATORS, RATE, SAMPLES, SoundDecoder
+from experiments.sound_evaluation import MoodClassifier, cleanliness, distance, generate, rebuilt
 from training.steps import restore, save
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from networks.frame_interpolator import REACH, FrameInterpolator
+from experiments.frame_interpolator import REACH, FrameInterpolator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -1,4 +1,4 @@
-"""Trains the sound decoder on jingles that :mod:`training.jingles` synthesises for the catalogue's products.
+"""Trains the sound decoder on jingles that :mod:`experiments.jingles` synthesises for the catalogue's products.
 
 A variational autoencoder (Kingma & Welling 2014, arXiv:1312.6114) with the product's fused embedding as condition: the
 decoder rebuilds the loudness of each semitone over time, of some jingles the waveform too (multi-resolution STFT); the
@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from networks.sound_decoder import (
+from experiments import jingles
+from experiments.sound_decoder import (
     FLOOR,
     FRAMES,
     HOP,
@@ -29,7 +30,6 @@ from networks.sound_decoder import (
     frequencies,
     spectral_distance,
 )
-from training import jingles
 from training.cache import cache_folder
 from training.catalogue import Product
 from training.encoders import REPOSITORY
@@ -156,7 +156,7 @@ def train(data: Data, checkpoint: Path, report: Callable[[int, str], None], plan
 
 
 def load(path: Path) -> SoundDecoder:
-    """The decoder with the weights that `python -m training sound` wrote, in float32."""
+    """The decoder with the weights that `python -m experiments sound` wrote, in float32."""
     return restore(SoundDecoder(), path)
 
 

@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from export import onnx as exporter
-from export.parity import session
-from export.slots.sound_decoder import sample
-from graph.schema import Model, Tensor
-from networks.sound_decoder import (
+from experiments.sound_decoder import (
     FLOOR,
     FRAMES,
     LOWEST,
@@ -22,6 +18,10 @@ from networks.sound_decoder import (
     SoundEncoder,
     spectral_distance,
 )
+from experiments.sound_export import sample
+from export import onnx as exporter
+from export.parity import session
+from graph.schema import Model, Tensor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 MODEL = Model(

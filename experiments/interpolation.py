@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from networks.frame_interpolator import FrameInterpolator
+from experiments.frame_interpolator import FrameInterpolator
 from training.catalogue import Product
 from training.clips import TRAINED, film
 from training.encoders import REPOSITORY
@@ -28,8 +28,8 @@ from training.turntables import FRAMES, read_rgba
 SEED = 17
 BATCH = 12
 STEPS = 900
-FOLDER = REPOSITORY / "weights" / "frame_interpolator"
-TEMPLATE = Path(__file__).parent / "data" / "frame_interpolator_card.md"
+FOLDER = REPOSITORY / "out" / "experiments" / "frame_interpolator"
+TEMPLATE = Path(__file__).parent / "frame_interpolator_card.md"
 #: Triples that are judged, of each motion.
 JUDGED = 200
 #: Motion → frames of the turntable from one frame of the clip to the next.
