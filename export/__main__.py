@@ -55,7 +55,7 @@ def build_all(
     chosen = _slots(loaded, only)
     if not to_train:
         loaded.check_spaces()
-    graph = assembly.assemble(facts.gather(loaded, repository))
+    graph = facts.assembled(loaded, repository)
     configs.write(graph, repository)
     done = []
     for entry in build.build_all(
@@ -115,7 +115,7 @@ def list_slots(name: RecipeName = "offline") -> None:
     from export import build
 
     loaded = recipe.load(name)
-    graph = assembly.assemble(facts.gather(loaded))
+    graph = facts.assembled(loaded)
     table = Table(title=f"recipe {loaded.name}: {loaded.description}")
     for heading in ("slot", "sources", "precision", "licence", "built"):
         table.add_column(heading, overflow="fold")
@@ -152,7 +152,7 @@ def lint_graph(
 @app.command("configs")
 def write_configs(name: RecipeName = "offline") -> None:
     """Writes facts.json, every config.pbtxt, and docs/tensors.md, from a recipe's checkpoints and the graph."""
-    graph = assembly.assemble(facts.gather(recipe.load(name), anew=True))
+    graph = facts.assembled(recipe.load(name), anew=True)
     changed = configs.write(graph)
     page.PAGE.write_text(page.render(graph), encoding="utf-8")
     for path in changed:
@@ -169,7 +169,7 @@ def parity_served(
     from export import build, report
 
     loaded = recipe.load(name)
-    graph = assembly.assemble(facts.gather(loaded))
+    graph = facts.assembled(loaded)
     built = [build.build(slot, loaded, graph=graph) for slot in loaded.filled]
     console.print(_parity_table(report.report(loaded, built, graph, url, REPORT)))
 

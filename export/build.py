@@ -29,7 +29,7 @@ from export.progress import Reporter
 from export.recipe import RECIPES, Recipe, Slot
 from graph import assembly
 from graph.configs import MODELS_ROOT
-from graph.schema import Graph, number
+from graph.schema import Graph, resolve_size
 
 #: Rooms and libraries whose change makes an export stale.
 _LIBRARIES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-genai")
@@ -207,7 +207,10 @@ def build(
             ):
                 made = Path(scratch) / "made"
                 made.mkdir()
-                (make or _make)(name, slot, checkpoint, made, graph, needed)
+                try:
+                    (make or _make)(name, slot, checkpoint, made, graph, needed)
+                except ValueError as error:  # what a family finds wrong with a checkpoint
+                    raise BuildError(str(error) if name in str(error) else f"{name}: {error}") from error
                 if folder.exists():
                     shutil.rmtree(folder)
                 made.rename(folder)
@@ -243,7 +246,7 @@ def _make(name: str, slot: Slot, checkpoint: Path, out: Path, graph: Graph, need
         from export import onnx  # torch takes seconds to import, and most calls find everything in the cache
 
         model = graph.model(name)
-        sizes = {fact: number(value, graph.facts) for fact, value in said.items() if fact not in ("id", "takes")}
+        sizes = {fact: resolve_size(value, graph.facts) for fact, value in said.items() if fact not in ("id", "takes")}
 
         def sample(axes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
             return module.sample(sizes | axes, rng)

@@ -11,14 +11,26 @@ from export import slots, sources
 from export.errors import BuildError
 from export.progress import Reporter
 from export.recipe import Recipe, Slot
-from graph.assembly import FACTS, MODEL_REPOSITORY
-from graph.schema import Facts, number
+from graph.assembly import FACTS, MODEL_REPOSITORY, assemble
+from graph.schema import Facts, Graph, resolve_size
+
+
+def assembled(recipe: Recipe, *repositories: Path, anew: bool = False) -> Graph:
+    """The graph of a recipe's checkpoints; see :func:`gather`.
+
+    Raises:
+        BuildError: and where checkpoints do not go together, or one lacks a fact.
+    """
+    try:
+        return assemble(gather(recipe, *repositories, anew=anew))
+    except (KeyError, ValueError) as error:
+        raise BuildError(f"{recipe.name}: {error.args[0]}") from error
 
 
 def gather(recipe: Recipe, *repositories: Path, anew: bool = False) -> dict[str, dict[str, Any]]:
     """The facts of every slot that a recipe fills.
 
-    Those that a model repository's facts were read from are known; other checkpoints are fetched for it.
+    Facts that a model repository holds for the same checkpoint and options are reused; other checkpoints are fetched.
 
     Args:
         repositories: where facts may stand already, beside those of this repository.
@@ -50,7 +62,10 @@ def _ask(name: str, slot: Slot) -> dict[str, Any]:
     if not slots.has_facts(name):
         return {}
     checkpoint = sources.fetch(slot.sources, slot.sha256, Reporter())
-    return of(slots.family(name, checkpoint, slot), checkpoint, slot)
+    try:
+        return of(slots.family(name, checkpoint, slot), checkpoint, slot)
+    except (KeyError, TypeError, ValueError) as error:  # a configuration that lacks, or misspells, what its kind says
+        raise BuildError(f"{name}: {checkpoint} says nothing that can be read: {error!r}; fetch it again") from error
 
 
 def of(module: ModuleType, checkpoint: Path, slot: Slot) -> dict[str, Any]:
@@ -59,7 +74,7 @@ def of(module: ModuleType, checkpoint: Path, slot: Slot) -> dict[str, Any]:
 
 
 def check(facts: Facts) -> None:
-    """Whether each slot finds beside it what its checkpoint takes.
+    """Checks that the slots have the sizes and spaces that each other's checkpoints need.
 
     Raises:
         BuildError: a line for each that does not.
@@ -71,11 +86,11 @@ def check(facts: Facts) -> None:
             if other not in facts:
                 continue
             have = facts[other].get(fact)
-            have, want = ((number(each, facts) if "." in str(each) else each) for each in (have, wanted))
+            have, want = ((resolve_size(each, facts) if "." in str(each) else each) for each in (have, wanted))
             if have != want:
                 lines.append(
-                    f"{name} takes {fact} {want} of {other}, whose checkpoint says {have}; take checkpoints that go "
-                    f"together, or train {name} on this {other} (--to-train, then python -m training)"
+                    f"{name} needs {other}.{fact} = {want}, but the checkpoint of {other} has {have}; use matching "
+                    f"checkpoints, or train {name} on this {other} (--to-train, then python -m training)"
                 )
     if lines:
         raise BuildError("\n".join(lines))

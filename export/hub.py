@@ -16,7 +16,7 @@ from export.recipe import Slot
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 #: What transformers reads as a pickle, which runs whatever it says.
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-#: Types of configuration whose positions begin behind that of the padding.
+#: Model types whose position ids start after the padding id.
 _OFFSET = ("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl")
 
 

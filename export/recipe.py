@@ -141,11 +141,11 @@ class Recipe(_Strict):
             made = {name: slot.made_with.get(other, have) for name, slot in filled.items()}
             if strange := [name for name, with_id in made.items() if with_id != have]:
                 trained_on = ", ".join(sorted({made[name] for name in strange}))
-                stand = f"{', '.join(strange)} {'stand' if strange[1:] else 'stands'}"
+                trained = f"{', '.join(strange)} {'were' if strange[1:] else 'was'} trained on {trained_on}"
                 lines.append(
-                    f"{self.name}: {other} is {have}, and {stand} on the vectors of {trained_on}: parity would pass, "
-                    f"and the answers mean nothing. Keep that {other}; or export with --to-train, train anew what "
-                    f"stands on it, and write `made_with: {{{other}: {have}}}` beside each"
+                    f"{self.name}: {other} is {have}, but {trained}: parity would pass, and the answers mean nothing. "
+                    f"Use that {other}; or export with --to-train, retrain, and set `made_with: {{{other}: {have}}}` "
+                    "on each retrained slot"
                 )
         if lines:
             raise RecipeError("\n".join(lines))

@@ -10,7 +10,7 @@ from pathlib import Path
 from graph.ensembles import Bundle, ensembles
 from graph.modalities import MODALITIES
 from graph.models import MODELS
-from graph.schema import AXES, Ensemble, Facts, Graph, Model, Tensor, bounds, number, sized
+from graph.schema import AXES, Ensemble, Facts, Graph, Model, Tensor, resolve_axis, resolve_size, resolve_tensor
 
 MODEL_REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 #: What stands in a model repository beside its models: the facts that its configs are rendered from.
@@ -36,12 +36,12 @@ def assemble(facts: Facts) -> Graph:
 
     Raises:
         KeyError: a fact is missing that a size comes from.
-        ValueError: encoders whose features one tensor of zeros stands in for give different ones.
+        ValueError: encoders that share one placeholder of zeros give features of different shapes.
     """
     present = tuple(modality for modality in MODALITIES if modality.slots <= facts.keys())
     absent = {modality.edge.name for modality in MODALITIES if modality not in present}
-    models = _filled({model.name: _sized(model, facts, absent) for model in MODELS}, facts)
-    wired = (_wired(ensemble, models, facts) for ensemble in ensembles(Bundle(models, present)))
+    models = _drop_unserved({model.name: _resolve_model(model, facts, absent) for model in MODELS}, facts)
+    wired = (_prune_ensemble(ensemble, models, facts) for ensemble in ensembles(Bundle(models, present)))
     chains = tuple(chain for chain in wired if chain)
     used = {step.model for chain in chains for step in chain.steps} | {
         name for m in models.values() for name in m.calls
@@ -49,15 +49,15 @@ def assemble(facts: Facts) -> Graph:
     return Graph(facts, tuple(m for m in models.values() if m.name in used or m.name == CANARY), chains)
 
 
-def _sized(model: Model, facts: Facts, absent: Set[str]) -> Model:
+def _resolve_model(model: Model, facts: Facts, absent: Set[str]) -> Model:
     """The model with its sizes, without the tensors of slots that are left out, and of its inputs those `absent`."""
 
     def kept(tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
         found: dict[str, Tensor] = {}
         for tensor in tensors:
-            if not _is_known(tensor, facts):
+            if not _is_resolvable(tensor, facts):
                 continue
-            have = found.setdefault(tensor.name, made := sized(tensor, facts))
+            have = found.setdefault(tensor.name, made := resolve_tensor(tensor, facts))
             if have.dims != made.dims:
                 raise ValueError(
                     f"{model.name}: {tensor.name} is {list(have.dims)} for one slot and {list(made.dims)} for another; "
@@ -66,24 +66,24 @@ def _sized(model: Model, facts: Facts, absent: Set[str]) -> Model:
         return tuple(found.values())
 
     inputs, outputs = kept(tensor for tensor in model.inputs if tensor.name not in absent), kept(model.outputs)
-    parameters = {name: str(number(value, facts)) for name, value in model.parameters.items()}
+    parameters = {name: str(resolve_size(value, facts)) for name, value in model.parameters.items()}
     axes = {dim for tensor in (*inputs, *outputs) for dim in tensor.dims if isinstance(dim, str)} | {"batch"}
     return replace(
         model,
         inputs=inputs,
         outputs=outputs,
         parameters=parameters,
-        axes={axis: bounds(axis, facts) for axis in sorted(axes)},
+        axes={axis: resolve_axis(axis, facts) for axis in sorted(axes)},
     )
 
 
-def _is_known(tensor: Tensor, facts: Facts) -> bool:
+def _is_resolvable(tensor: Tensor, facts: Facts) -> bool:
     """Whether the slots that a tensor's sizes come from are filled, and have something to put into it."""
     named = [str(size) for dim in tensor.dims for size in (dim, *AXES.get(str(dim), ())) if "." in str(size)]
-    return all(size.split(".")[0] in facts and number(size, facts) for size in named)
+    return all(size.split(".")[0] in facts and resolve_size(size, facts) for size in named)
 
 
-def _filled(models: dict[str, Model], facts: Facts) -> dict[str, Model]:
+def _drop_unserved(models: dict[str, Model], facts: Facts) -> dict[str, Model]:
     """The models that have something to serve: one of their files, one of the models that they call."""
     while True:
         kept = {}
@@ -98,7 +98,7 @@ def _filled(models: dict[str, Model], facts: Facts) -> dict[str, Model]:
         models = kept
 
 
-def _wired(ensemble: Ensemble, models: dict[str, Model], facts: Facts) -> Ensemble | None:
+def _prune_ensemble(ensemble: Ensemble, models: dict[str, Model], facts: Facts) -> Ensemble | None:
     """The ensemble with the edges that its models have; None where it lacks a model, or what one cannot do without."""
     made = {edge for step in ensemble.steps if step.model in models for edge in step.outputs.values()}
     there = made | {tensor.name for tensor in ensemble.inputs}
@@ -119,7 +119,7 @@ def _wired(ensemble: Ensemble, models: dict[str, Model], facts: Facts) -> Ensemb
     made = {edge for step in steps for edge in step.outputs.values()}
     return replace(
         ensemble,
-        inputs=tuple(sized(tensor, facts) for tensor in ensemble.inputs if tensor.name in read),
-        outputs=tuple(sized(tensor, facts) for tensor in ensemble.outputs if tensor.name in made),
+        inputs=tuple(resolve_tensor(tensor, facts) for tensor in ensemble.inputs if tensor.name in read),
+        outputs=tuple(resolve_tensor(tensor, facts) for tensor in ensemble.outputs if tensor.name in made),
         steps=tuple(steps),
     )

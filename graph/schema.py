@@ -148,7 +148,7 @@ class Graph:
         raise KeyError(f"no model {name!r} in the graph; known: {', '.join(m.name for m in self.models)}")
 
 
-def number(size: Size, facts: Facts) -> Size:
+def resolve_size(size: Size, facts: Facts) -> Size:
     """A size with a fact's value in its place; the name of an axis stays.
 
     Raises:
@@ -159,22 +159,22 @@ def number(size: Size, facts: Facts) -> Size:
         return size
     if slot not in facts or fact not in facts[slot]:
         raise KeyError(f"{size} is not known; {slot} says {', '.join(facts.get(slot, ())) or 'nothing'}")
-    return number(facts[slot][fact], facts)
+    return resolve_size(facts[slot][fact], facts)
 
 
-def bounds(axis: str, facts: Facts) -> tuple[int, int, int]:
+def resolve_axis(axis: str, facts: Facts) -> tuple[int, int, int]:
     """Least, usual and most size of an axis; the usual one is never over the most."""
-    least, usual, most = (int(number(size, facts)) for size in AXES[axis])
+    least, usual, most = (int(resolve_size(size, facts)) for size in AXES[axis])
     return least, min(usual, most), most
 
 
-def sized(tensor: Tensor, facts: Facts) -> Tensor:
-    """The tensor with its facts' values; an axis that its facts leave one size only is that number."""
+def resolve_tensor(tensor: Tensor, facts: Facts) -> Tensor:
+    """The tensor with each fact replaced by its value; an axis that the facts bound to one size becomes that number."""
 
     def size(dim: Size) -> Size:
-        dim = number(dim, facts)
+        dim = resolve_size(dim, facts)
         if isinstance(dim, str) and any("." in str(bound) for bound in AXES[dim]):
-            least, _, most = bounds(dim, facts)
+            least, _, most = resolve_axis(dim, facts)
             return least if least == most else dim
         return dim
 

@@ -23,41 +23,41 @@ ROWS = 1 + TOKENS  # of video, audio and behaviour
 WIDTH = thumbnail.WIDTH  # of the image's rows, whatever its encoder's
 
 
-def rows_of(numbers: int) -> int:
+def count_rows(numbers: int) -> int:
     """How many rows hold so many numbers."""
     return -(-numbers // WIDTH)
 
 
-def image_rows(shape: Shape, tokens: int) -> int:
+def count_image_rows(shape: Shape, tokens: int) -> int:
     """Rows of an image's features with so many spatial tokens."""
-    return rows_of(shape.pooled) + rows_of(shape.classes) + thumbnail.ROWS + tokens * rows_of(shape.spatial)
+    return count_rows(shape.pooled) + count_rows(shape.classes) + thumbnail.ROWS + tokens * count_rows(shape.spatial)
 
 
-def joined(embedding: Tensor, tokens: Tensor) -> Tensor:
+def join_features(embedding: Tensor, tokens: Tensor) -> Tensor:
     """[B, D] and [B, 8, D] → [B, 9, D]."""
     return torch.cat([embedding.unsqueeze(1), tokens], 1)
 
 
-def parted(features: Tensor) -> tuple[Tensor, Tensor]:
-    """The embedding [B, D] and the tokens [B, 8, D] of what :func:`joined` gave."""
+def split_features(features: Tensor) -> tuple[Tensor, Tensor]:
+    """The embedding [B, D] and the tokens [B, 8, D] of what :func:`join_features` gave."""
     return features[:, 0], features[:, 1:]
 
 
-def joined_image(embedding: Tensor, tokens: Tensor, scores: Tensor, rows: Tensor) -> Tensor:
+def join_image(embedding: Tensor, tokens: Tensor, scores: Tensor, rows: Tensor) -> Tensor:
     """[B, P], [B, T, S], [B, C] and the thumbnail's [B, 25, 384] → [B, R, 384]."""
     padded = F.pad(tokens, (0, -tokens.shape[2] % WIDTH))
     return torch.cat([_in_rows(embedding), _in_rows(scores), rows, padded.reshape(padded.shape[0], -1, WIDTH)], 1)
 
 
-def parted_image(features: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Embedding, tokens, scores and the thumbnail's rows of what :func:`joined_image` gave."""
-    scores_at = rows_of(shape.pooled)
-    thumbnail_at = scores_at + rows_of(shape.classes)
+def split_image(features: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Embedding, tokens, scores and the thumbnail's rows of what :func:`join_image` gave."""
+    scores_at = count_rows(shape.pooled)
+    thumbnail_at = scores_at + count_rows(shape.classes)
     tokens_at = thumbnail_at + thumbnail.ROWS
     embedding = features[:, :scores_at].flatten(1)[:, : shape.pooled]
     scores = features[:, scores_at:thumbnail_at].flatten(1)[:, : shape.classes]
     tokens = features[:, tokens_at:]
-    if (each := rows_of(shape.spatial)) > 1:
+    if (each := count_rows(shape.spatial)) > 1:
         tokens = tokens.reshape(tokens.shape[0], -1, each * WIDTH)
     return embedding, tokens[:, :, : shape.spatial], scores, features[:, thumbnail_at:tokens_at]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from tokenizers import Tokenizer
 
-from networks.features import parted_image
+from networks.features import split_image
 from networks.fusion import Shape
 from training.cache import sha256
 
@@ -95,5 +95,5 @@ class ImageEncoder:
         """uint8 [n, 224, 224, 3] → float32 [n, 1280], [n, 49, 320], [n, 1000]."""
         starts = range(0, len(pixels), BATCH)
         features = [self.session.run(["features"], {"pixels": pixels[i : i + BATCH]})[0] for i in starts]
-        embedding, tokens, scores, _ = parted_image(torch.from_numpy(np.concatenate(features)), Shape())
+        embedding, tokens, scores, _ = split_image(torch.from_numpy(np.concatenate(features)), Shape())
         return embedding.numpy(), tokens.numpy(), scores.numpy()

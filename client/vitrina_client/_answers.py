@@ -58,7 +58,7 @@ def most_diverse(vectors: NDArray[np.float32], product: NDArray[np.float32], cou
     return chosen, float(pairs.mean()) if len(pairs) else 0.0
 
 
-def drawn(answer: Mapping[str, Array], request: Request) -> bytes:
+def parse_drawing(answer: Mapping[str, Array], request: Request) -> bytes:
     """The file that a request of :func:`draw` gave."""
     return bytes(answer[request.outputs[0]].ravel()[0])
 
@@ -72,7 +72,7 @@ def label_text(tensor: Array) -> LabelText:
     return LabelText(tuple(lines), label["omitted"])
 
 
-def recommended(answer: Mapping[str, Array]) -> tuple[Recommendation, ...]:
+def parse_recommendations(answer: Mapping[str, Array]) -> tuple[Recommendation, ...]:
     """The answer to a request of :func:`recommend`."""
     columns = (answer[name].ravel() for name in ("ITEMS", "TITLES", "SCORES"))
     return tuple(
@@ -80,24 +80,24 @@ def recommended(answer: Mapping[str, Array]) -> tuple[Recommendation, ...]:
     )
 
 
-def spoken(answer: Mapping[str, Array], audio_format: AudioFormat) -> Speech:
+def parse_speech(answer: Mapping[str, Array], audio_format: AudioFormat) -> Speech:
     """The answer to a request of :func:`speak`."""
     return Speech(bytes(answer["AUDIO"].ravel()[0]), f"audio/{audio_format}", float(answer["SECONDS"].ravel()[0]))
 
 
-def shot(answer: Mapping[str, Array], image_format: ImageFormat) -> StudioShot:
+def parse_studio_shot(answer: Mapping[str, Array], image_format: ImageFormat) -> StudioShot:
     """The answer to a request of :func:`studio`."""
     image, subject = (answer[name].ravel()[0] for name in ("STUDIO_IMAGE", "SUBJECT"))
     return StudioShot(bytes(image), f"image/{image_format}", float(subject))
 
 
-def filmed(answer: Mapping[str, Array]) -> StudioVideo:
+def parse_studio_video(answer: Mapping[str, Array]) -> StudioVideo:
     """The answer to a request of :func:`studio_video`."""
     video, subject = (answer[name].ravel()[0] for name in ("STUDIO_VIDEO", "SUBJECT"))
     return StudioVideo(bytes(video), float(subject))
 
 
-def posted(answer: Mapping[str, Array]) -> Post:
+def parse_post(answer: Mapping[str, Array]) -> Post:
     """The answer to a request of :func:`post`."""
     return Post(bytes(answer["POST"].ravel()[0]), float(answer["SECONDS"].ravel()[0]))
 
@@ -163,7 +163,7 @@ def tags(answer: Mapping[str, Array]) -> tuple[Tag, ...]:
     return tuple(Tag(name.decode(), float(score)) for name, score in pairs if name)
 
 
-def checked(answer: Mapping[str, Array], request: Request) -> Mapping[str, Array]:
+def check_rows(answer: Mapping[str, Array], request: Request) -> Mapping[str, Array]:
     """The answer, once it holds every output for every row: Triton does not notice a step that answers fewer."""
     for name in request.outputs:
         if name not in answer:

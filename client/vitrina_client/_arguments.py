@@ -217,7 +217,7 @@ def parser() -> argparse.ArgumentParser:
     many.add_argument("--task", help="as for generate")
     many.add_argument("--language", help="en or zh")
     many.add_argument("--tone", help="neutral, friendly, playful, formal or luxurious")
-    many.add_argument("--max-characters", type=int, metavar="N", help="of a copy, 20 to 10000")
+    many.add_argument("--max-characters", type=int, metavar="N", help="longest text, 20 to 10000")
     many.add_argument(
         "--ban", action="append", dest="banned_words", metavar="WORD", help="no sentence with it; may be repeated"
     )

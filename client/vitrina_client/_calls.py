@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vitrina_client import _flows as flows
 from vitrina_client._requests import check_options
-from vitrina_client._steps import Flow, Policy
+from vitrina_client._steps import CallPolicy, Flow
 from vitrina_client._timeout import Timeout
 from vitrina_client._types import (
     Array,
@@ -46,7 +46,7 @@ DEFAULT_WANT: Collection[Want] = frozenset({"text", "tags"})
 class Client(Protocol):
     """What a call takes of the client that it is a method of."""
 
-    def policy(self, timeout: Timeout | None) -> Policy:
+    def policy(self, timeout: Timeout | None) -> CallPolicy:
         """How patient the call is, where it brings a limit of its own or none."""
 
 
@@ -246,8 +246,8 @@ def post(
         caption: the copy, at most 1,000 characters, Latin, Chinese and pictographs.
         audio: path or bytes of its voice (``speak(caption).audio``), at most 30 s; the captions keep its time.
             Without one the post lasts 6 to 20 s.
-        music: path or bytes of a tune, at most 30 s; it is repeated, gives way to the voice and fades out. Yours to
-            have the right to.
+        music: path or bytes of a tune, at most 30 s; it is repeated, gives way to the voice and fades out. You
+            must hold the rights to it.
         logo_sound: path or bytes of the shop's own sound, at most 6 s, heard once at the end.
         captions: ``burnt`` into the pictures, or ``track``, text that a player shows or not.
         background: of the product alone, at the end; with ``photo`` nothing is cut out.

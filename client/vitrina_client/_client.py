@@ -15,7 +15,7 @@ from vitrina_client import _flows as flows
 from vitrina_client._errors import ClientClosed, VitrinaError
 from vitrina_client._requests import check_options
 from vitrina_client._results import Name, Work, plan
-from vitrina_client._steps import Flow, Policy, StreamState, T
+from vitrina_client._steps import CallPolicy, Flow, StreamState, T
 from vitrina_client._streams import AsyncTextStream, TextStream
 from vitrina_client._timeout import Timeout
 from vitrina_client._types import (
@@ -63,24 +63,24 @@ class _Client:
     def __repr__(self) -> str:
         return f"{type(self).__name__}('{self._scheme}://{self._address}', timeout={self._timeout!r})"
 
-    def policy(self, timeout: Timeout | None) -> Policy:
+    def policy(self, timeout: Timeout | None) -> CallPolicy:
         """How patient a call is."""
         if self._closed:
             raise ClientClosed(f"{self!r} was closed; make a new one")
-        return Policy(timeout or self._timeout, self._retries)
+        return CallPolicy(timeout or self._timeout, self._retries)
 
 
-def _plain(call: Callable[Concatenate[calls.Client, P], Flow[T]]) -> Callable[Concatenate[Vitrina, P], T]:
+def _sync_method(call: Callable[Concatenate[calls.Client, P], Flow[T]]) -> Callable[Concatenate[Vitrina, P], T]:
     """A call as a method that waits for its answer."""
 
     @functools.wraps(call)
     def method(client: Vitrina, /, *args: P.args, **options: P.kwargs) -> T:
         return client._run(call(client, *args, **options))
 
-    return _described(method, call)
+    return _with_signature(method, call)
 
 
-def _awaited(
+def _async_method(
     call: Callable[Concatenate[calls.Client, P], Flow[T]],
 ) -> Callable[Concatenate[AsyncVitrina, P], Coroutine[Any, Any, T]]:
     """A call as a method that is awaited."""
@@ -89,10 +89,10 @@ def _awaited(
     async def method(client: AsyncVitrina, /, *args: P.args, **options: P.kwargs) -> T:
         return await client._run(call(client, *args, **options))
 
-    return _described(method, call)
+    return _with_signature(method, call)
 
 
-def _described(method: M, call: Callable[..., Any]) -> M:
+def _with_signature(method: M, call: Callable[..., Any]) -> M:
     """The method with the call's signature, in which the answer stands for the flow to it."""
     signature = inspect.signature(call)
     answer = str(signature.return_annotation).removeprefix("Flow[").removesuffix("]")
@@ -137,17 +137,17 @@ class Vitrina(_Client):
         self._closed = True
         self._transport.close()
 
-    generate = _plain(calls.generate)
-    embed = _plain(calls.embed)
-    variants = _plain(calls.variants)
-    check = _plain(calls.check)
-    read_label = _plain(calls.read_label)
-    recommend = _plain(calls.recommend)
-    speak = _plain(calls.speak)
-    studio = _plain(calls.studio)
-    studio_video = _plain(calls.studio_video)
-    post = _plain(calls.post)
-    status = _plain(calls.status)
+    generate = _sync_method(calls.generate)
+    embed = _sync_method(calls.embed)
+    variants = _sync_method(calls.variants)
+    check = _sync_method(calls.check)
+    read_label = _sync_method(calls.read_label)
+    recommend = _sync_method(calls.recommend)
+    speak = _sync_method(calls.speak)
+    studio = _sync_method(calls.studio)
+    studio_video = _sync_method(calls.studio_video)
+    post = _sync_method(calls.post)
+    status = _sync_method(calls.status)
 
     def stream(
         self,
@@ -184,7 +184,7 @@ class Vitrina(_Client):
 
         Args:
             want: any of ``text``, ``image``, ``video``, ``studio``, ``studio_video``, ``speech`` and ``post``. A post
-                is aloud where ``speech`` is asked for too.
+                has a voice if ``speech`` is asked for too.
             background, aspect: of studio shots and posts; ``white`` and ``studio`` where no background is given.
             timeout: of each call; there is one for each output.
             options: as for :meth:`generate`.
@@ -251,17 +251,17 @@ class AsyncVitrina(_Client):
         if self._transport is not None:
             await self._transport.close()
 
-    generate = _awaited(calls.generate)
-    embed = _awaited(calls.embed)
-    variants = _awaited(calls.variants)
-    check = _awaited(calls.check)
-    read_label = _awaited(calls.read_label)
-    recommend = _awaited(calls.recommend)
-    speak = _awaited(calls.speak)
-    studio = _awaited(calls.studio)
-    studio_video = _awaited(calls.studio_video)
-    post = _awaited(calls.post)
-    status = _awaited(calls.status)
+    generate = _async_method(calls.generate)
+    embed = _async_method(calls.embed)
+    variants = _async_method(calls.variants)
+    check = _async_method(calls.check)
+    read_label = _async_method(calls.read_label)
+    recommend = _async_method(calls.recommend)
+    speak = _async_method(calls.speak)
+    studio = _async_method(calls.studio)
+    studio_video = _async_method(calls.studio_video)
+    post = _async_method(calls.post)
+    status = _async_method(calls.status)
 
     def stream(
         self,

@@ -27,14 +27,14 @@ def events_json(given: Sequence[Mapping[str, str | float]]) -> bytes:
         raise InvalidInput(f"cannot be written as JSON: {error}", field="EVENTS") from error
 
 
-def of_text(product: Product, options: TextOptions | None) -> dict[str, Array]:
+def encode_text(product: Product, options: TextOptions | None) -> dict[str, Array]:
     """All that a text is made of, beside the title."""
     options = options or {}
-    sampling = of_sampling(options.get("sampling", Sampling()))
-    return of_prompt(product, options) | sampling | of_edits(options)
+    sampling = encode_sampling(options.get("sampling", Sampling()))
+    return encode_prompt(product, options) | sampling | encode_limits(options)
 
 
-def of_edits(options: TextOptions) -> dict[str, Array]:
+def encode_limits(options: TextOptions) -> dict[str, Array]:
     """What a channel asks of a whole text."""
     fields: dict[str, Array] = {}
     if (most := options.get("max_characters")) is not None:
@@ -44,7 +44,7 @@ def of_edits(options: TextOptions) -> dict[str, Array]:
     return fields
 
 
-def of_prompt(product: Product, options: TextOptions) -> dict[str, Array]:
+def encode_prompt(product: Product, options: TextOptions) -> dict[str, Array]:
     """What shapes the prompt."""
     plain = ("task", "language", "tone", "question", "transcript")
     fields: dict[str, object] = {key.upper(): options.get(key) for key in plain}
@@ -59,13 +59,13 @@ def of_prompt(product: Product, options: TextOptions) -> dict[str, Array]:
     return {name: texts(name, [value]) for name, value in fields.items() if value is not None}
 
 
-def of_facts(product: Product, options: TextOptions | None) -> dict[str, Array]:
+def encode_facts(product: Product, options: TextOptions | None) -> dict[str, Array]:
     """What is said of the product beside its title."""
-    every = of_prompt(product, options or {})
+    every = encode_prompt(product, options or {})
     return {name: every[name] for name in ("ATTRIBUTES", "TRANSCRIPT", "LABEL_TEXT") if name in every}
 
 
-def of_sampling(sampling: Sampling) -> dict[str, Array]:
+def encode_sampling(sampling: Sampling) -> dict[str, Array]:
     """What shapes the sampling; what is left out suits the task."""
     if not isinstance(sampling, Sampling):
         raise InvalidInput(f"expected a Sampling, got {type(sampling).__name__}", field="sampling")

@@ -18,7 +18,7 @@ from vitrina_client import _answers as answers
 from vitrina_client import _requests as core
 from vitrina_client import _steps as steps
 from vitrina_client._errors import Blocked, InvalidInput, ServerError
-from vitrina_client._steps import Flow, Policy, Stream, StreamState
+from vitrina_client._steps import CallPolicy, Flow, Stream, StreamState
 from vitrina_client._timeout import Deadline
 from vitrina_client._types import (
     Array,
@@ -47,7 +47,7 @@ from vitrina_client._types import (
 
 
 def generate(
-    policy: Policy, product: Product, want: Collection[Want], condition: Array | None, options: TextOptions
+    policy: CallPolicy, product: Product, want: Collection[Want], condition: Array | None, options: TextOptions
 ) -> Flow[Listing]:
     """One request for all but pictures and clips, which are drawn from the condition that it gives."""
     deadline = Deadline("total", policy.timeout.total)
@@ -70,14 +70,14 @@ def generate(
         assert condition is not None  # it was asked for above
         tune = (yield from steps.read_sounds(MUSIC=options.get("music"))) if each == "video" else {}
         request = core.draw(each, condition, options, tune.get("MUSIC"))
-        file = answers.drawn((yield from steps.send(policy, deadline, request)), request)
+        file = answers.parse_drawing((yield from steps.send(policy, deadline, request)), request)
         made = replace(made, image=file) if each == "image" else replace(made, video=file)
     if not {"text", "moderation"} & set(want):
         made = replace(made, moderation=None)
     return made if "condition" in want else replace(made, condition=None)
 
 
-def encode(policy: Policy, product: Product) -> Flow[Listing]:
+def encode(policy: CallPolicy, product: Product) -> Flow[Listing]:
     """Condition, embedding, transcript and label text of a product that the policy lets through."""
     deadline = Deadline("total", policy.timeout.total)
     media = yield from steps.read_media(product)
@@ -88,7 +88,7 @@ def encode(policy: Policy, product: Product) -> Flow[Listing]:
     return made
 
 
-def variants(policy: Policy, product: Product, count: int, options: TextOptions) -> Flow[Variants]:
+def variants(policy: CallPolicy, product: Product, count: int, options: TextOptions) -> Flow[Variants]:
     """Encoded once; twice as many texts as asked for are written side by side, and those about it that differ kept."""
     deadline = Deadline("total", policy.timeout.total)
     if not isinstance(count, int) or not 1 <= count <= core.MAX_ROWS:
@@ -120,14 +120,14 @@ def variants(policy: Policy, product: Product, count: int, options: TextOptions)
     return Variants(tuple(listings[each] for each in chosen), diversity, len(seeds))
 
 
-def check(policy: Policy, product: Product) -> Flow[Moderation]:
+def check(policy: CallPolicy, product: Product) -> Flow[Moderation]:
     """One request."""
     made = yield from generate(policy, product, {"moderation"}, None, {})
     assert made.moderation is not None  # it was asked for above
     return made.moderation
 
 
-def embed(policy: Policy, products: Sequence[Product]) -> Flow[NDArray[np.float32]]:
+def embed(policy: CallPolicy, products: Sequence[Product]) -> Flow[NDArray[np.float32]]:
     """Requests of up to 8 rows, products of other kinds of media apart; rows come back in the order given."""
     deadline = Deadline("total", policy.timeout.total)
     for product in products:
@@ -156,14 +156,14 @@ def embed(policy: Policy, products: Sequence[Product]) -> Flow[NDArray[np.float3
     return np.stack(made)
 
 
-def _width(policy: Policy, deadline: Deadline) -> Flow[int]:
+def _width(policy: CallPolicy, deadline: Deadline) -> Flow[int]:
     """Of the server's embeddings."""
-    said = yield from steps.retried(policy, deadline, lambda: steps.ask(deadline, "content"))
+    said = yield from steps.retry(policy, deadline, lambda: steps.ask(deadline, "content"))
     return next(int(output["shape"][-1]) for output in said["outputs"] if output["name"] == "EMBEDDING")
 
 
 def stream(
-    policy: Policy, state: StreamState, product: Product, condition: Array | None, options: TextOptions
+    policy: CallPolicy, state: StreamState, product: Product, condition: Array | None, options: TextOptions
 ) -> Stream:
     """Tags from the product (or from its condition), the prompt from them, then the decoder's stream."""
     deadline = Deadline("total", policy.timeout.total)
@@ -184,9 +184,9 @@ def stream(
     request = core.decode(answer, options)
     ended = False
     try:
-        said = yield from steps.retried(policy, first, lambda: steps.open_stream(state, deadline, first, request))
+        said = yield from steps.retry(policy, first, lambda: steps.open_stream(state, deadline, first, request))
         while said is not None:
-            piece = answers.piece(answers.checked(said, request))
+            piece = answers.piece(answers.check_rows(said, request))
             if piece.finish_reason is not None:
                 # Read to its end before the last piece is handed on, the stream needs no cancelling (which Triton
                 # bears badly at that very moment: server#7368, #8034) and its connection serves again.
@@ -201,7 +201,7 @@ def stream(
             state.handle.cancel()
 
 
-def read_label(policy: Policy, image: Media) -> Flow[LabelText]:
+def read_label(policy: CallPolicy, image: Media) -> Flow[LabelText]:
     """One request."""
     deadline = Deadline("total", policy.timeout.total)
     core.check_product(Product(image=image))
@@ -213,15 +213,15 @@ def read_label(policy: Policy, image: Media) -> Flow[LabelText]:
 
 
 def recommend(
-    policy: Policy, events: Sequence[Mapping[str, str | float]], count: int | None
+    policy: CallPolicy, events: Sequence[Mapping[str, str | float]], count: int | None
 ) -> Flow[tuple[Recommendation, ...]]:
     """One request."""
     deadline = Deadline("total", policy.timeout.total)
-    return answers.recommended((yield from steps.send(policy, deadline, core.recommend(events, count))))
+    return answers.parse_recommendations((yield from steps.send(policy, deadline, core.recommend(events, count))))
 
 
 def speak(
-    policy: Policy,
+    policy: CallPolicy,
     script: str,
     voice: str | None,
     language: str | None,
@@ -231,11 +231,11 @@ def speak(
     """One request."""
     deadline = Deadline("total", policy.timeout.total)
     answer = yield from steps.send(policy, deadline, core.speak(script, voice, language, speed, audio_format))
-    return answers.spoken(answer, audio_format)
+    return answers.parse_speech(answer, audio_format)
 
 
 def studio(
-    policy: Policy,
+    policy: CallPolicy,
     image: Media,
     background: Background,
     aspect: Aspect,
@@ -248,11 +248,11 @@ def studio(
     core.check_product(Product(image=image))
     data = (yield from steps.read_media(Product(image=image)))["IMAGE"]
     request = core.studio(data, background, aspect, size, image_format, style)
-    return answers.shot((yield from steps.send(policy, deadline, request)), image_format)
+    return answers.parse_studio_shot((yield from steps.send(policy, deadline, request)), image_format)
 
 
 def studio_video(
-    policy: Policy,
+    policy: CallPolicy,
     image: Media,
     background: Background,
     aspect: Aspect,
@@ -266,11 +266,11 @@ def studio_video(
     media = yield from steps.read_media(Product(image=image))
     media |= yield from steps.read_sounds(MUSIC=music)
     request = core.studio_video(media, background, aspect, size, style)
-    return answers.filmed((yield from steps.send(policy, deadline, request)))
+    return answers.parse_studio_video((yield from steps.send(policy, deadline, request)))
 
 
 def post(
-    policy: Policy,
+    policy: CallPolicy,
     given: Product,
     caption: str,
     music: Media | None,
@@ -285,15 +285,15 @@ def post(
     media = yield from steps.read_media(given)
     media |= yield from steps.read_sounds(MUSIC=music, LOGO_SOUND=logo_sound)
     request = core.post(media, caption, captions, background, aspect)
-    return answers.posted((yield from steps.send(policy, deadline, request)))
+    return answers.parse_post((yield from steps.send(policy, deadline, request)))
 
 
-def status(policy: Policy) -> Flow[Status]:
+def status(policy: CallPolicy) -> Flow[Status]:
     """Four questions."""
     deadline = Deadline("total", policy.timeout.total)
     said: dict[str, Any] = {}
     for what in ("live", "ready", "metadata", "index"):
-        said[what] = yield from steps.retried(policy, deadline, lambda what=what: steps.ask(deadline, what))  # type: ignore[misc]
+        said[what] = yield from steps.retry(policy, deadline, lambda what=what: steps.ask(deadline, what))  # type: ignore[misc]
     models = tuple(
         ModelStatus(model["name"], model.get("version", ""), model.get("state", ""), model.get("reason", ""))
         for model in said["index"].get("models", ())

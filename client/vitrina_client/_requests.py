@@ -123,9 +123,9 @@ def content(product: Product, media: Media, want: Collection[Want], options: Tex
             raise InvalidInput(f"is read from the product's {called}; leave one of both out", field=name.upper())
     fields: dict[str, Array] = {}
     if "text" in want:
-        fields = tensors.of_text(product, options)
+        fields = tensors.encode_text(product, options)
     elif {"moderation", "keywords"} & set(want):
-        fields = tensors.of_facts(product, options)
+        fields = tensors.encode_facts(product, options)
     return _encode([product], [media], wanted(want), fields)
 
 
@@ -141,9 +141,9 @@ def from_condition(product: Product, condition: Array, want: Collection[Want], o
         made = "text, tags, keywords, image, video"
         raise InvalidInput(f"{', '.join(beyond)} cannot be made from a condition; ask for {made}", field="want")
     inputs = {"CONDITION": tensors.condition(condition), "TITLE": tensors.texts("TITLE", [product.title])}
-    fields = tensors.of_text(product, options) if "text" in want else {}
+    fields = tensors.encode_text(product, options) if "text" in want else {}
     if "keywords" in want and not fields:
-        fields = tensors.of_facts(product, options)
+        fields = tensors.encode_facts(product, options)
     return Request("generate", inputs | fields, outputs, timed="text" in want)
 
 
@@ -240,10 +240,10 @@ def prompt(product: Product, tags: Mapping[str, Array], options: TextOptions) ->
     for option in ("max_characters", "banned_words"):
         if options.get(option) is not None:
             raise InvalidInput("a stream is not cut to a channel's limits; use generate", field=option.upper())
-    sampling = tensors.of_sampling(options.get("sampling", Sampling()))
+    sampling = tensors.encode_sampling(options.get("sampling", Sampling()))
     inputs = {"TITLE": tensors.texts("TITLE", [product.title]), **{name: tags[name] for name in OUTPUTS["tags"]}}
     inputs |= {name: array for name, array in sampling.items() if name in TASK_SAMPLING}
-    return Request("prompter", inputs | tensors.of_prompt(product, options), ("PROMPT", "REQUEST", *TASK_SAMPLING))
+    return Request("prompter", inputs | tensors.encode_prompt(product, options), ("PROMPT", "REQUEST", *TASK_SAMPLING))
 
 
 def decode(prompt: Mapping[str, Array], options: TextOptions) -> Request:
@@ -252,7 +252,7 @@ def decode(prompt: Mapping[str, Array], options: TextOptions) -> Request:
     The decoder itself, not the ``text_stream`` ensemble: inside an ensemble a running step of Triton is never told
     that its caller has gone (triton-inference-server/server#6739), so closing a stream would leave it decoding.
     """
-    sampling = tensors.of_sampling(options.get("sampling", Sampling()))
+    sampling = tensors.encode_sampling(options.get("sampling", Sampling()))
     return Request("text_decoder", {**sampling, **prompt}, TEXT_OUTPUTS, timed=True)
 
 

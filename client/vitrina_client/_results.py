@@ -14,7 +14,7 @@ from typing import Any, Literal
 from vitrina_client import _flows as flows
 from vitrina_client import _requests as core
 from vitrina_client._errors import InvalidInput, VitrinaError
-from vitrina_client._steps import Flow, Policy
+from vitrina_client._steps import CallPolicy, Flow
 from vitrina_client._types import OUTPUTS, Array, Aspect, Background, Media, Output, Product, Result, TextOptions
 
 Name = Output | Literal["condition"]
@@ -71,7 +71,7 @@ def needed(want: Collection[Output]) -> set[Output]:
 
 
 def plan(
-    policy: Policy,
+    policy: CallPolicy,
     product: Product,
     want: Collection[Output],
     options: TextOptions,

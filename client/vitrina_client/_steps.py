@@ -62,7 +62,7 @@ Stream = Generator[Effect | Piece, Any, None]
 
 
 @dataclass(frozen=True)
-class Policy:
+class CallPolicy:
     """How patient one call is."""
 
     timeout: Timeout
@@ -112,19 +112,23 @@ def _read(name: str, path: str | os.PathLike[str]) -> Flow[bytes]:
     return data
 
 
-def send(policy: Policy, deadline: Deadline, request: core.Request) -> Flow[Mapping[str, Array]]:
+def send(policy: CallPolicy, deadline: Deadline, request: core.Request) -> Flow[Mapping[str, Array]]:
     def attempt() -> Flow[Mapping[str, Array]]:
         timed = request.within(deadline.left(request.model))
         answer = yield lambda transport: transport.infer(timed, deadline)
-        return answers.checked(answer, request)
+        return answers.check_rows(answer, request)
 
-    return (yield from retried(policy, deadline, attempt))
+    return (yield from retry(policy, deadline, attempt))
 
 
 def send_as_offered(
-    policy: Policy, deadline: Deadline, request: core.Request
+    policy: CallPolicy, deadline: Deadline, request: core.Request
 ) -> Flow[tuple[core.Request, Mapping[str, Array]]]:
-    """The answer, and what it answers: without what the server's bundle reads from no medium."""
+    """Sends the request without the transcript or label text that the server's bundle does not make.
+
+    Returns:
+        The request as it was answered, and its answer.
+    """
     spare = {name for each in core.DERIVED for name in core.OUTPUTS[each]}
     while True:
         try:
@@ -157,7 +161,7 @@ def ask(deadline: Deadline, what: str) -> Flow[Any]:
     return (yield lambda transport: transport.ask(what, deadline))
 
 
-def retried(policy: Policy, deadline: Deadline, attempt: Callable[[], Flow[T]]) -> Flow[T]:
+def retry(policy: CallPolicy, deadline: Deadline, attempt: Callable[[], Flow[T]]) -> Flow[T]:
     """`attempt`, again after an error that left nothing behind, as often and as long as the policy allows."""
     for number in count():
         try:

@@ -2,8 +2,8 @@
 
 A module gives:
 
-* ``facts(checkpoint, slot)``: what the checkpoint says that sizes of the graph come from; ``takes`` among them are the
-  facts of other slots that it needs, ``{"fusion.width": 384}``. A slot of which nothing else has to know has none.
+* ``facts(checkpoint, slot)``: the checkpoint's sizes and space, which size the graph. Its key ``takes`` holds the facts
+  that other slots must have, ``{"fusion.width": 384}``. A slot that no other part depends on defines no `facts`.
 * ``load`` and ``sample`` (see `export.onnx`) for a single-pass network, or ``build`` for what needs more, perhaps
   ``parity``. `sample` is given the facts among its sizes.
 * ``accepts(checkpoint, slot)`` and ``ACCEPTS``, which says it in words, where it is one family of several.

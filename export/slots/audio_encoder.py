@@ -12,7 +12,7 @@ from export.recipe import Slot
 from export.sources import fetch
 from graph.schema import Model
 from networks.audio_encoder import WIDTH, AudioEncoder, Head
-from networks.features import ROWS, joined
+from networks.features import ROWS, join_features
 from networks.whisper import MELS, POSITIONS, load_encoder
 
 
@@ -25,7 +25,7 @@ class Served(nn.Module):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """log_mel FP32 [B, 80, F] → FP32 [B, 9, 384]."""
-        return joined(*self.network(log_mel))
+        return join_features(*self.network(log_mel))
 
 
 def facts(checkpoint: Path, slot: Slot) -> dict:

@@ -51,7 +51,7 @@ def test_another_encoder_under_the_trained_weights_is_refused(folder):
     refused = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert refused.returncode == 1
     said = " ".join((refused.stdout + refused.stderr).split())
-    assert re.search(r"other: text_encoder is \w+, and .*fusion, tagger stand on", said)
+    assert re.search(r"other: text_encoder is \w+, but .*fusion, tagger were trained on", said)
 
 
 def test_use_it(server, tmp_path):

@@ -141,7 +141,7 @@ def test_what_a_bundle_does_not_make_is_refused_plainly(tiny):
 
 
 def siglip(folder: Path) -> dict:
-    """Both towers by SigLIP, of another width and side; the mean of two loose ends less."""
+    """Both towers of a SigLIP with another width and image size."""
     save_towers(folder, "siglip", width=40, side=48, seed=5)
     close = {"tolerance": {"torch_onnx": 1e-4, "onnx_served": 1e-4}}
     return {name: entry(folder, **close) for name in ("text_encoder", "image_encoder", "video_encoder")}

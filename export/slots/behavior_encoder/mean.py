@@ -52,7 +52,7 @@ class MeanOfItems(nn.Module):
         self.register_buffer("kinds", torch.tensor(kinds))
 
     def forward(self, item_embeddings: Tensor, event_kinds: Tensor, event_ages: Tensor, event_mask: Tensor) -> Tensor:
-        # Relative to the latest event: of one shopper only the order of magnitude of the ages differs.
+        # Ages count from the latest event, so that no old history underflows; `unit` cancels the common factor.
         newest = torch.where(event_mask > 0, event_ages, 1e12).amin(1, keepdim=True)
         decay = torch.exp2(-((event_ages - newest) * event_mask) / self.half_life_s)
         weights = self.kinds[event_kinds] * decay * event_mask

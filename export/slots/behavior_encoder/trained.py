@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from export.recipe import Slot
 from graph.schema import Model
 from networks.behavior_encoder import KINDS, WIDTH, BehaviorEncoder
-from networks.features import ROWS, joined
+from networks.features import ROWS, join_features
 
 
 class Served(nn.Module):
@@ -23,7 +23,7 @@ class Served(nn.Module):
 
     def forward(self, item_embeddings: Tensor, event_kinds: Tensor, event_ages: Tensor, event_mask: Tensor) -> Tensor:
         """FP32 [B, E, 384] and INT64, FP32, FP32 [B, E] → FP32 [B, 9, 384]."""
-        return joined(*self.network(item_embeddings, event_kinds, event_ages, event_mask))
+        return join_features(*self.network(item_embeddings, event_kinds, event_ages, event_mask))
 
 
 ACCEPTS = "a .safetensors file of `python -m training behavior`"

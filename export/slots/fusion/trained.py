@@ -14,7 +14,7 @@ from export.errors import BuildError
 from export.recipe import Slot
 from graph.schema import Model
 from networks import thumbnail
-from networks.features import ROWS, image_rows, joined_image, parted, parted_image, rows_of
+from networks.features import ROWS, count_image_rows, count_rows, join_image, split_features, split_image
 from networks.fusion import ALIGNED, MODALITIES, Fusion, Shape, create
 
 ACCEPTS = "a .safetensors file of `python -m training fusion`, with the option variant"
@@ -61,8 +61,8 @@ class Served(nn.Module):
         text, *features, presence = given
         there = dict(zip(self.modalities, features, strict=True))
         nothing = text.new_zeros((text.shape[0], ROWS, self.network.shape.width))
-        others = [part for name in ALIGNED for part in parted(there.get(name, nothing))]
-        picture = parted_image(there["image"], self.network.shape)
+        others = [part for name in ALIGNED for part in split_features(there.get(name, nothing))]
+        picture = split_image(there["image"], self.network.shape)
         condition, embedding, weights = self.network(text, *picture, *others, presence)
         return condition, embedding, weights, condition.clone()
 
@@ -79,7 +79,7 @@ def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:
 def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Inputs for parity: rows with every modality, with some, and with none."""
     batch, shape = sizes["batch"], Shape(**{name: sizes[name] for name in ("width", "pooled", "spatial", "classes")})
-    tokens = (sizes["image_rows"] - image_rows(shape, 0)) // rows_of(shape.spatial)
+    tokens = (sizes["image_rows"] - count_image_rows(shape, 0)) // count_rows(shape.spatial)
     presence = rng.integers(0, 2, (batch, len(MODALITIES))).astype(np.float32)
     presence[0], presence[-1] = 1, presence[-1] * (batch == 1)
     there = dict(zip(MODALITIES, presence.T[..., None], strict=True))
@@ -96,7 +96,7 @@ def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndar
     )
     given = {
         "text_embedding": unit(batch, shape.width) * there["text"],
-        "image_features": joined_image(*map(torch.from_numpy, picture)).numpy() * there["image"][..., None],
+        "image_features": join_image(*map(torch.from_numpy, picture)).numpy() * there["image"][..., None],
         "presence": presence,
     }
     for modality in ALIGNED:

@@ -14,7 +14,7 @@ from export.recipe import Slot
 from export.slots.image_encoder.clip import imagenet
 from graph.schema import Model
 from networks import thumbnail
-from networks.features import WIDTH, image_rows, joined_image
+from networks.features import WIDTH, count_image_rows, join_image
 from networks.fusion import Shape
 
 #: The checkpoint was trained by TensorFlow's Lite recipe: pixels of 0..255 are brought to about -1..1.
@@ -31,7 +31,7 @@ def accepts(checkpoint: Path, slot: Slot) -> bool:
 def facts(checkpoint: Path, slot: Slot) -> dict:
     """Pixels a side of what it reads; rows (at least) and width of the features; sizes of what these hold."""
     shape = Shape()
-    rows = {"rows": image_rows(shape, POSITIONS), "least_rows": image_rows(shape, 1), "width": WIDTH}
+    rows = {"rows": count_image_rows(shape, POSITIONS), "least_rows": count_image_rows(shape, 1), "width": WIDTH}
     return {"side": SIDE, **rows, "pooled": shape.pooled, "spatial": shape.spatial, "classes": shape.classes}
 
 
@@ -56,7 +56,7 @@ class ImageEncoder(nn.Module):
         embedding = net._swish(net._bn1(net._conv_head(x))).mean((2, 3))
         scores = net._fc(embedding).softmax(-1)
         rows = thumbnail.to_rows(thumbnail.of_pixels(pixels))
-        return joined_image(embedding, x.flatten(2).transpose(1, 2), scores, rows), scores
+        return join_image(embedding, x.flatten(2).transpose(1, 2), scores, rows), scores
 
 
 def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:

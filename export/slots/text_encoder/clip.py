@@ -56,7 +56,7 @@ def towers(checkpoint: Path, slot: Slot) -> nn.Module:
         checkpoint, local_files_only=True, attn_implementation="eager", dtype=torch.float32, output_loading_info=True
     )
     if missing := sorted(report["missing_keys"]):
-        raise BuildError(f"{checkpoint}: lacks {missing[0]} and {len(missing) - 1} more; both towers must be there")
+        raise BuildError(f"{checkpoint}: {len(missing)} weights missing ({missing[0]}, …); take one with both towers")
     return network.eval()
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from export.recipe import Slot
 from graph.schema import Model
-from networks.features import ROWS, joined
+from networks.features import ROWS, join_features
 from networks.video_encoder import SIDE, WIDTH, VideoEncoder
 
 COARSE = 7
@@ -25,7 +25,7 @@ class Served(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """frames UINT8 [B, T, 112, 112, 3] → FP32 [B, 9, 384]."""
-        return joined(*self.network(frames))
+        return join_features(*self.network(frames))
 
 
 ACCEPTS = "a .safetensors file of `python -m training video`"

@@ -16,7 +16,7 @@ from vitrina_client import (
     _flows,
 )
 from vitrina_client._errors import not_connected
-from vitrina_client._steps import Policy, StreamState
+from vitrina_client._steps import CallPolicy, StreamState
 
 from tests.unit.client.answers import answer
 
@@ -90,7 +90,7 @@ class Script:
 
 
 def policy(retries=2, **limits):
-    return Policy(Timeout(**limits), retries)
+    return CallPolicy(Timeout(**limits), retries)
 
 
 PATIENT = policy()

@@ -159,7 +159,7 @@ def test_a_picture_is_drawn_from_a_condition_and_a_seed():
     assert (request.model, request.outputs) == ("generate_image", ("IMAGE",))
     assert request.inputs["CONDITION"].shape == (1, 7, 24)
     assert request.inputs["IMAGE_SEED"].tolist() == [[7]] and request.inputs["IMAGE_SEED"].dtype == np.int64
-    assert answers.drawn({"IMAGE": np.array([[b"png"]], object)}, request) == b"png"
+    assert answers.parse_drawing({"IMAGE": np.array([[b"png"]], object)}, request) == b"png"
     assert core.draw("video", np.ones((7, 24)), {}).inputs.keys() == {"CONDITION"}
     with pytest.raises(InvalidInput) as caught:
         core.draw("image", np.ones((7, 24)), {"image_seed": 1.5})
@@ -175,7 +175,7 @@ def test_a_script_is_spoken_with_what_was_said_of_it():
     assert "TIMEOUT_MS" in request.within(1.0).inputs
     assert core.speak("Enamel mug", None, None, None, "wav").inputs.keys() == {"SCRIPT", "AUDIO_FORMAT"}
     answer = {"AUDIO": np.array([[b"OggS"]], object), "SECONDS": np.array([[2.5]], np.float32)}
-    assert answers.spoken(answer, "ogg") == Speech(b"OggS", "audio/ogg", 2.5)
+    assert answers.parse_speech(answer, "ogg") == Speech(b"OggS", "audio/ogg", 2.5)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_studio_shot_is_asked_for_and_read():
         core.studio(b"JPEG", "white", "1:1", 900.5, "png", "natural")
     assert caught.value.field == "SIZE"
     answer = {"STUDIO_IMAGE": np.array([[b"RIFF"]], object), "SUBJECT": np.array([[0.25]], np.float32)}
-    assert answers.shot(answer, "webp") == StudioShot(b"RIFF", "image/webp", 0.25)
+    assert answers.parse_studio_shot(answer, "webp") == StudioShot(b"RIFF", "image/webp", 0.25)
     clip = core.studio_video({"IMAGE": b"JPEG", "MUSIC": b"RIFF"}, "shadow", "4:5", 900, "warm")
     assert (clip.model, clip.outputs) == ("studio_video", ("STUDIO_VIDEO", "SUBJECT"))
     assert "IMAGE_FORMAT" not in clip.inputs and words(clip.inputs["MUSIC"]) == ["RIFF"]
@@ -215,7 +215,7 @@ def test_a_studio_shot_is_asked_for_and_read():
         "STYLE": ["warm"],
     }
     answer = {"STUDIO_VIDEO": np.array([[b"ftyp"]], object), "SUBJECT": np.array([[0.25]], np.float32)}
-    assert answers.filmed(answer) == StudioVideo(b"ftyp", 0.25)
+    assert answers.parse_studio_video(answer) == StudioVideo(b"ftyp", 0.25)
 
 
 def test_a_post_is_asked_for_and_read():
@@ -232,7 +232,7 @@ def test_a_post_is_asked_for_and_read():
     fields = core.post({"VIDEO": b"ftyp"}, "", "burnt", "studio", "1:1").inputs.keys()
     assert fields == {"VIDEO", "CAPTION", "CAPTIONS", "BACKGROUND", "ASPECT"}
     answer = {"POST": np.array([[b"ftyp"]], object), "SECONDS": np.array([[7.5]], np.float32)}
-    assert answers.posted(answer) == Post(b"ftyp", 7.5)
+    assert answers.parse_post(answer) == Post(b"ftyp", 7.5)
 
 
 def test_weights_are_named_by_modality():
@@ -359,10 +359,10 @@ def test_what_was_not_asked_is_none():
 def test_an_answer_that_lacks_an_output_or_a_row_is_a_server_error():
     request = core.embeddings([MUG, MUG], [{}, {}])
     with pytest.raises(ServerError, match="1 rows answered of 2") as caught:
-        answers.checked(answer(rows=1), request)
+        answers.check_rows(answer(rows=1), request)
     assert (caught.value.model, caught.value.field) == ("content", "EMBEDDING")
     with pytest.raises(ServerError, match="lacks EMBEDDING"):
-        answers.checked({}, request)
+        answers.check_rows({}, request)
 
 
 def test_a_products_repr_does_not_print_its_picture():

@@ -3,10 +3,10 @@
 import pytest
 from vitrina_client import InvalidInput, Listing, NotReady, Product, QueueFull, Speech, Timeout
 from vitrina_client._results import plan
-from vitrina_client._steps import Policy
+from vitrina_client._steps import CallPolicy
 from vitrina_client._types import OUTPUTS
 
-POLICY = Policy(Timeout(), 0)
+POLICY = CallPolicy(Timeout(), 0)
 CUP = Product("Cup", b"JPEG")
 
 

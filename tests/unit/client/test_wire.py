@@ -124,7 +124,7 @@ def test_events_are_read_however_the_network_cuts_them(cuts):
     edges = [0, *sorted(cuts), len(data)]
     events = wire_http.Events(DECODE)
     read = [
-        answers.piece(answers.checked(arrays, DECODE))
+        answers.piece(answers.check_rows(arrays, DECODE))
         for start, end in pairwise(edges)
         for arrays in events.feed(data[start:end])
     ]

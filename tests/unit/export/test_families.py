@@ -12,7 +12,7 @@ from export.errors import BuildError
 from export.parity import ParityError
 from export.recipe import RecipeError, Slot
 from graph.assembly import assemble
-from graph.schema import number
+from graph.schema import resolve_size
 from tests import checkpoints
 
 
@@ -129,12 +129,12 @@ def test_both_towers_are_transformers_own(tmp_path, kind):
 def test_an_image_network_gives_what_transformers_gives(tmp_path, kind, classes):
     from transformers import AutoModel, AutoModelForImageClassification
 
-    from networks.features import parted_image
+    from networks.features import split_image
     from networks.fusion import Shape
 
     checkpoints.save_image_network(tmp_path, kind, classes=classes)
     module, one = slots.family("image_encoder", tmp_path, slot()), slot()
-    assert module.__name__.endswith("transformer")
+    assert module.__name__.endswith("hugging_face")
     said = module.facts(tmp_path, one)
     pixels = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (2, 48, 48, 3), np.uint8))
     with torch.no_grad():
@@ -143,7 +143,7 @@ def test_an_image_network_gives_what_transformers_gives(tmp_path, kind, classes)
         theirs = (AutoModelForImageClassification if classes else AutoModel).from_pretrained(tmp_path)
         given = theirs(pixel_values=scaled.float(), output_hidden_states=True)
     shape = Shape(pooled=said["pooled"], spatial=said["spatial"], classes=said["classes"])
-    pooled, tokens, shares, _ = parted_image(features, shape)
+    pooled, tokens, shares, _ = split_image(features, shape)
     states = given.hidden_states[-1]
     if states.dim() == 4:
         want = states.flatten(2).transpose(1, 2)
@@ -263,7 +263,7 @@ def test_encoders_of_two_spaces_are_refused_before_any_export(tmp_path):
     checkpoints.save_towers(other, seed=9)
     home = tmp_path / "home"
     home.mkdir()
-    with pytest.raises(BuildError, match=r"fusion takes space .* of image_encoder, whose checkpoint says .*"):
+    with pytest.raises(BuildError, match=r"fusion needs image_encoder.space = .*, but the checkpoint of image_encoder has"):
         facts.gather(own(home, image_encoder=checkpoints.entry(other)))
 
 
@@ -273,16 +273,16 @@ def test_a_text_encoder_of_another_width_is_refused_by_all_that_stand_on_the_spa
     checkpoints.save_bert(other)
     home = tmp_path / "home"
     home.mkdir()
-    with pytest.raises(BuildError, match=r"fusion takes space .* of image_encoder"):
+    with pytest.raises(BuildError, match=r"fusion needs image_encoder.space = "):
         facts.gather(own(home, text_encoder=checkpoints.entry(other)))
 
 
 def test_facts_flow_from_the_checkpoint(tmp_path):
     made = own(tmp_path)
     said = facts.gather(made)
-    assert [number(f"{name}.width", said) for name in ("text_encoder", "fusion", "item_index", "behavior_encoder")] == [
-        24
-    ] * 4
+    assert [
+        resolve_size(f"{name}.width", said) for name in ("text_encoder", "fusion", "item_index", "behavior_encoder")
+    ] == [24] * 4
 
 
 def test_a_slot_that_is_left_out_is_named(tmp_path):

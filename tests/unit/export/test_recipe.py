@@ -90,13 +90,13 @@ def test_another_encoder_under_trained_weights_is_refused(tmp_path):
     path.write_text(begin + other)
     mine = recipe.load(str(path))
     of = mine.slot("text_encoder").id
-    stand = "and video_encoder, audio_encoder, item_index, fusion, tagger stand on the vectors of"
-    with pytest.raises(recipe.RecipeError, match=rf"^mine: text_encoder is {of}, {stand} \w+:.*--to-train") as refused:
+    trained = "but video_encoder, audio_encoder, item_index, fusion, tagger were trained on"
+    with pytest.raises(recipe.RecipeError, match=rf"^mine: text_encoder is {of}, {trained} \w+:.*--to-train") as refused:
         mine.check_spaces()
     assert "\n" not in str(refused.value)
     made_with = f"made_with: {{fusion: {of}}}"
     path.write_text(begin + other.replace("text_encoder", "tagger").replace("MIT", f"MIT, {made_with}"))
-    with pytest.raises(recipe.RecipeError, match=r"mine: fusion is \w+, and tagger stands on"):
+    with pytest.raises(recipe.RecipeError, match=r"mine: fusion is \w+, but tagger was trained on"):
         recipe.load(str(path)).check_spaces()
     path.write_text(begin + other.replace("MIT}", "MIT, made_with: {fusoin: x}}"))
     with pytest.raises(recipe.RecipeError, match=r"made_with.*no slot fusoin; known: "):

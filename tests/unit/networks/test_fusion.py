@@ -9,7 +9,7 @@ from export import onnx
 from export.slots.fusion import trained as slot
 from graph import assembly
 from networks import thumbnail
-from networks.features import image_rows, joined_image, parted_image
+from networks.features import count_image_rows, join_image, split_image
 from networks.fusion import (
     ALIGNED,
     CLASSES,
@@ -181,9 +181,9 @@ def test_a_fusion_of_other_sizes(variant, shape):
     assert Shape.of(network.state_dict()) == shape
     picture = (torch.rand(2, shape.pooled), torch.randn(2, 6, shape.spatial), torch.rand(2, shape.classes))
     small = thumbnail.to_rows(torch.rand(2, 3, 56, 56))
-    rows = joined_image(*picture, small)
-    assert rows.shape == (2, image_rows(shape, 6), 384)
-    for given, back in zip((*picture[:2], picture[2], small), parted_image(rows, shape), strict=True):
+    rows = join_image(*picture, small)
+    assert rows.shape == (2, count_image_rows(shape, 6), 384)
+    for given, back in zip((*picture[:2], picture[2], small), split_image(rows, shape), strict=True):
         torch.testing.assert_close(given, back)
     served = slot.Served(network, ["image"])
     condition, embedding, weights, _ = served(torch.randn(2, shape.width), rows, torch.tensor([[1.0, 1, 0, 0, 0]] * 2))

@@ -1,5 +1,5 @@
-"""Image networks of transformers that share no space with a text encoder (ViT, DINOv2, ConvNeXt, ResNet, …): a
-picture → features for a trained fusion, and class scores where the checkpoint is a classifier.
+"""Image models of the transformers library that share no space with a text encoder (ViT, DINOv2, ConvNeXt, ResNet, …):
+a picture → features for a trained fusion, and class scores if the checkpoint is a classifier.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from export.recipe import Slot
 from export.slots.image_encoder.clip import sample
 from graph.schema import Model
 from networks import thumbnail
-from networks.features import WIDTH, image_rows, joined_image, rows_of
+from networks.features import WIDTH, count_image_rows, count_rows, join_image
 from networks.fusion import Shape
 
 __all__ = ["accepts", "facts", "load", "sample", "sidecars"]
@@ -34,11 +34,11 @@ def facts(checkpoint: Path, slot: Slot) -> dict:
     """Pixels a side of what it reads; rows (at least) and width of the features; sizes of what these hold."""
     side = _side(checkpoint, slot)
     with torch.no_grad():
-        pooled, tokens, scores = Network(checkpoint, slot).seen(torch.zeros(1, side, side, 3, dtype=torch.uint8))
+        pooled, tokens, scores = Network(checkpoint, slot).encode(torch.zeros(1, side, side, 3, dtype=torch.uint8))
     shape = Shape(pooled=pooled.shape[1], spatial=tokens.shape[2], classes=scores.shape[1])
-    rows = image_rows(shape, tokens.shape[1])
+    rows = count_image_rows(shape, tokens.shape[1])
     # A token of several rows is never cut: no fewer rows than of a whole picture stand in for an absent one.
-    least = image_rows(shape, 1) if rows_of(shape.spatial) == 1 else rows
+    least = count_image_rows(shape, 1) if count_rows(shape.spatial) == 1 else rows
     sizes = {"pooled": shape.pooled, "spatial": shape.spatial, "classes": shape.classes}
     return {"side": side, "rows": rows, "least_rows": least, "width": WIDTH, **sizes}
 
@@ -65,7 +65,7 @@ class Network(nn.Module):
         for name, known in (("image_mean", 0.5), ("image_std", 0.5)):
             self.register_buffer(name, torch.tensor(said.get(name, [known] * 3), dtype=torch.float32))
 
-    def seen(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Pooled features [B, P], those of each place [B, T, S], class scores [B, C]."""
         scaled = (pixels.to(torch.float32) / 255 - self.image_mean) / self.image_std
         given = self.network(pixel_values=scaled.permute(0, 3, 1, 2), output_hidden_states=True)
@@ -79,11 +79,11 @@ class Network(nn.Module):
         return pooled, tokens, scores
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        pooled, tokens, scores = self.seen(pixels)
+        pooled, tokens, scores = self.encode(pixels)
         small = nn.functional.interpolate(
             pixels.to(torch.float32).permute(0, 3, 1, 2) / 255, (thumbnail.SIDE, thumbnail.SIDE), mode="area"
         )
-        return joined_image(pooled, tokens, scores, thumbnail.to_rows(small)), scores
+        return join_image(pooled, tokens, scores, thumbnail.to_rows(small)), scores
 
 
 def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:
