@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from export import facts, places, recipe, sources
+from export.errors import BuildError
 from export.progress import console
 from graph import assembly, configs, lint, page
 
@@ -53,10 +54,16 @@ def build_all(
 
     loaded = recipe.load(name)
     chosen = _slots(loaded, only)
-    if not to_train:
+    if to_train:
+        chosen = [slot for slot in chosen if slot.endswith("_encoder") or only]
+    else:
         loaded.check_spaces()
-    graph = facts.assembled(loaded, repository)
-    configs.write(graph, repository)
+    graph = facts.assembled(loaded, to_train=to_train)
+    if not to_train:  # what the trained slots do not fit has no graph to serve
+        try:
+            configs.write(graph, repository)
+        except ValueError as error:
+            raise BuildError(f"{loaded.name}: {error}") from error
     done = []
     for entry in build.build_all(
         chosen, loaded, jobs=jobs, force=force, models_root=repository / "models", graph=graph
@@ -209,7 +216,6 @@ def hash_source(
 def main() -> None:
     """The command, with our own errors as one line instead of a traceback."""
     from export.engine import EngineError
-    from export.errors import BuildError
     from export.parity import ParityError
 
     try:

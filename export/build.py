@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -202,15 +203,19 @@ def build(
             checkpoint = sources.fetch(slot.sources, slot.sha256, reporter)
             scratches = tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-")
             with (
+                ExitStack() as held,
                 scratches as scratch,
                 reporter.work(f"exporting {name} ({slot.precision}) and comparing it with torch"),
             ):
+                for path in needed.values():  # a forced export would replace it meanwhile
+                    held.enter_context(FileLock(f"{path}.lock"))
                 made = Path(scratch) / "made"
                 made.mkdir()
                 try:
                     (make or _make)(name, slot, checkpoint, made, graph, needed)
-                except ValueError as error:  # what a family finds wrong with a checkpoint
-                    raise BuildError(str(error) if name in str(error) else f"{name}: {error}") from error
+                except slots.UNREADABLE as error:  # what a family finds wrong with a checkpoint
+                    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+                    raise BuildError(f"{name}: {kind}{str(error).removeprefix(f'{name}: ')}") from error
                 if folder.exists():
                     shutil.rmtree(folder)
                 made.rename(folder)

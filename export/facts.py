@@ -15,38 +15,38 @@ from graph.assembly import FACTS, MODEL_REPOSITORY, assemble
 from graph.schema import Facts, Graph, resolve_size
 
 
-def assembled(recipe: Recipe, *repositories: Path, anew: bool = False) -> Graph:
+def assembled(recipe: Recipe, *, anew: bool = False, to_train: bool = False) -> Graph:
     """The graph of a recipe's checkpoints; see :func:`gather`.
 
     Raises:
         BuildError: and where checkpoints do not go together, or one lacks a fact.
     """
     try:
-        return assemble(gather(recipe, *repositories, anew=anew))
+        return assemble(gather(recipe, anew=anew, to_train=to_train))
     except (KeyError, ValueError) as error:
         raise BuildError(f"{recipe.name}: {error.args[0]}") from error
 
 
-def gather(recipe: Recipe, *repositories: Path, anew: bool = False) -> dict[str, dict[str, Any]]:
+def gather(recipe: Recipe, *, anew: bool = False, to_train: bool = False) -> dict[str, dict[str, Any]]:
     """The facts of every slot that a recipe fills.
 
-    Facts that a model repository holds for the same checkpoint and options are reused; other checkpoints are fetched.
+    Facts that this repository holds for the same checkpoint and options are reused; other checkpoints are fetched.
 
     Args:
-        repositories: where facts may stand already, beside those of this repository.
         anew: read every checkpoint, because what reads them has changed.
+        to_train: let encoders pass that the trained slots do not fit yet.
 
     Raises:
         SourceError: a checkpoint could not be had.
         BuildError: a checkpoint is none that its slot takes, or one does not fit another.
     """
-    known = [] if anew else [_read(root / FACTS) for root in (*repositories, MODEL_REPOSITORY)]
+    known = {} if anew else _read(MODEL_REPOSITORY / FACTS)
     found = {}
     for name, slot in recipe.filled.items():
-        found[name] = next((each[name] for each in known if each.get(name, {}).get("id") == slot.id), None)
-        if found[name] is None:
-            found[name] = _ask(name, slot)
-    check(found)
+        is_known = known.get(name, {}).get("id") == slot.id
+        found[name] = known[name] if is_known else _ask(name, slot)
+    if not to_train:
+        check(found)
     return found
 
 
@@ -64,7 +64,7 @@ def _ask(name: str, slot: Slot) -> dict[str, Any]:
     checkpoint = sources.fetch(slot.sources, slot.sha256, Reporter())
     try:
         return of(slots.family(name, checkpoint, slot), checkpoint, slot)
-    except (KeyError, TypeError, ValueError) as error:  # a configuration that lacks, or misspells, what its kind says
+    except slots.UNREADABLE as error:  # a configuration that lacks, or misspells, what its kind says
         raise BuildError(f"{name}: {checkpoint} says nothing that can be read: {error!r}; fetch it again") from error
 
 

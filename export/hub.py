@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 from transformers import CONFIG_MAPPING
 from transformers import __version__ as transformers_version
 
@@ -16,15 +17,16 @@ from export.recipe import Slot
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 #: What transformers reads as a pickle, which runs whatever it says.
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+MOST_TOKENS = 512
 #: Model types whose position ids start after the padding id.
 _OFFSET = ("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl")
 
 
-def read_json(folder: Path, name: str) -> dict:
-    """A JSON object of a checkpoint's folder.
+def read_json(folder: Path, name: str, kind: type = dict) -> Any:
+    """A JSON object, or another `kind` of value, of a checkpoint's folder.
 
     Raises:
-        BuildError: it is not there, or is cut off.
+        BuildError: it is not there, is cut off, or is something else.
     """
     path = folder / name
     if not path.is_file():
@@ -33,6 +35,8 @@ def read_json(folder: Path, name: str) -> dict:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BuildError(f"{path}: not JSON ({error}); it may be cut off: fetch it again") from error
+    if not isinstance(found, kind):
+        raise BuildError(f"{path}: holds a JSON {type(found).__name__}, expected {kind.__name__}; take another file")
     return found
 
 
@@ -87,14 +91,15 @@ def most_tokens(folder: Path, config: dict, *limits: int | None) -> int:
 
     Args:
         config: of the text network.
-        limits: others; None says nothing.
+        limits: others; None says nothing. A title needs no more than :data:`MOST_TOKENS`, and attention takes their
+            square.
     """
     positions = config.get("max_position_embeddings")
     if positions and config.get("model_type") in _OFFSET:
         positions -= 1 + config.get("pad_token_id", 1)
     truncation = _tokenizer(folder).truncation
     known = [n for n in (positions, truncation and truncation["max_length"], *limits) if n]
-    return min(known, default=512)
+    return min([*known, MOST_TOKENS])
 
 
 def tokenizer(folder: Path, config: dict, tokens: int) -> Tokenizer:
@@ -108,9 +113,14 @@ def tokenizer(folder: Path, config: dict, tokens: int) -> Tokenizer:
     """
     tokenizer = _tokenizer(folder)
     tokenizer.enable_truncation(tokens)
-    padding = tokenizer.padding or {}
-    pad_id = config.get("pad_token_id")
-    pad_id = padding.get("pad_id", 0) if pad_id is None else pad_id
+    settings = read_json(folder, "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    if settings.get("tokenizer_class") == "Siglip2Tokenizer":  # whose code lowers letters, not the file
+        before = [tokenizer.normalizer] if tokenizer.normalizer else []
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *before])
+    # What the tokenizer says goes before the configuration, whose default may be of another vocabulary.
+    known = [tokenizer.token_to_id(token) for token in ("<pad>", "[PAD]")]
+    said = [(tokenizer.padding or {}).get("pad_id"), *known, config.get("pad_token_id")]
+    pad_id = next((each for each in said if each is not None), 0)
     tokenizer.enable_padding(pad_id=pad_id, pad_token=tokenizer.id_to_token(pad_id) or "[PAD]")
     return tokenizer
 
@@ -126,3 +136,17 @@ def _tokenizer(folder: Path) -> Tokenizer:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare exceptions
         raise BuildError(f"{path}: cannot be read ({error}); fetch it again") from error
+
+
+def check_weights(folder: Path, report: dict, *spare: str) -> None:
+    """Refuses a checkpoint that lacks weights: transformers takes random ones for them.
+
+    Args:
+        report: of transformers' loading.
+        spare: beginnings of names that nothing here reads.
+
+    Raises:
+        BuildError: the first that is missing is named.
+    """
+    if missing := sorted(name for name in report["missing_keys"] if not name.startswith(spare)):
+        raise BuildError(f"{folder}: {len(missing)} weights are missing ({missing[0]}, …); take a whole checkpoint")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -125,9 +126,23 @@ def _text(config: ModelConfig) -> str:
 
 
 def write(graph: Graph, root: Path = MODEL_REPOSITORY) -> list[Path]:
-    """Writes every such file, and removes those of another graph; gives those that changed."""
+    """Writes every such file, and removes the models and ensembles of another graph; gives those that changed.
+
+    Raises:
+        ValueError: the graph has fewer models than this repository, which holds the adapters of all.
+    """
     changed = []
     files = rendered(graph)
+    gone = {root / Path(*Path(name).parts[:2]) for name in _generated(root) - files.keys()}
+    gone -= {root / Path(*Path(name).parts[:2]) for name in files}
+    if gone and root.samefile(MODEL_REPOSITORY):
+        raise ValueError(
+            f"the recipe leaves out {', '.join(sorted(path.name for path in gone))}, which {root} holds the adapters "
+            "of; give another folder with --repository"
+        )
+    for folder in gone:
+        shutil.rmtree(folder)
+        changed.append(folder)
     for name, text in files.items():
         path = root / name
         if not path.exists() or path.read_text() != text:

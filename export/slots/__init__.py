@@ -17,10 +17,15 @@ import importlib.util
 import pkgutil
 from pathlib import Path
 from types import ModuleType
+from zipfile import BadZipFile
+
+from safetensors import SafetensorError
 
 from export.errors import BuildError
 from export.recipe import Slot
 
+#: What reading a checkpoint raises that is cut off, or says what its kind does not.
+UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, BadZipFile, SafetensorError)
 #: Slot → others whose exports its `build` is given as ``{slot: folder}``, whichever its family.
 NEEDS = {"tagger": ("text_encoder",), "item_index": ("text_encoder",)}
 #: Slot → files of this repository that its export reads.

@@ -31,6 +31,7 @@ def facts(checkpoint: Path, slot: Slot) -> dict:
         "takes": {
             "image_encoder.space": "text_encoder.space",
             "video_encoder.space": "text_encoder.space",
+            "audio_encoder.space": "text_encoder.space",
             "behavior_encoder.width": "text_encoder.width",
         },
     }

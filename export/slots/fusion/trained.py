@@ -15,7 +15,7 @@ from export.recipe import Slot
 from graph.schema import Model
 from networks import thumbnail
 from networks.features import ROWS, count_image_rows, count_rows, join_image, split_features, split_image
-from networks.fusion import ALIGNED, MODALITIES, Fusion, Shape, create
+from networks.fusion import ALIGNED, MODALITIES, VARIANTS, Fusion, Shape, create
 
 ACCEPTS = "a .safetensors file of `python -m training fusion`, with the option variant"
 
@@ -31,10 +31,18 @@ def facts(checkpoint: Path, slot: Slot) -> dict:
     Raises:
         BuildError: the file holds other weights.
     """
+    weights = load_file(checkpoint)
+    if slot.options.get("variant") not in VARIANTS:
+        raise BuildError(
+            f"fusion: option variant is {slot.options.get('variant')!r}; write one of {', '.join(VARIANTS)}"
+        )
     try:
-        shape = Shape.of(load_file(checkpoint))
-    except KeyError as error:
-        raise BuildError(f"{checkpoint}: no weights of a fusion, {error} is missing; take another file") from error
+        shape = Shape.of(weights)
+        create(str(slot.options["variant"]), shape=shape).load_state_dict(weights)
+    except (KeyError, RuntimeError) as error:
+        raise BuildError(
+            f"{checkpoint}: no weights of a {slot.options['variant']} fusion ({str(error)[:200]}); mend the variant"
+        ) from error
     picture = {"pooled": shape.pooled, "spatial": shape.spatial, "classes": shape.classes}
     takes = {"text_encoder.width": shape.width} | {f"image_encoder.{name}": size for name, size in picture.items()}
     for name in ALIGNED:

@@ -85,8 +85,8 @@ def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:
     network = text.towers(checkpoint, slot)
     said = hub.read_json(checkpoint, "preprocessor_config.json")
     mean, spread = (torch.tensor(said[name], dtype=torch.float32) for name in ("image_mean", "image_std"))
-    config, tokens = text.settings(hub.check(checkpoint, slot)), text.facts(checkpoint, slot)["tokens"]
-    tokenizer, tower, names = hub.tokenizer(checkpoint, config, tokens), text.TextTower(network), []
+    tokenizer, names = text.read_tokenizer(checkpoint, slot), []
+    tower = text.TextTower(network, tokenizer.padding["pad_id"])
     phrases = [PHRASE.format(name) for name in imagenet()]
     with torch.no_grad():
         for start in range(0, len(phrases), 100):

@@ -35,4 +35,6 @@ def build(checkpoint: Path, slot: Slot, out: Path, needed: dict[str, Path]) -> N
         ids, embeddings = index["ids"], index["embeddings"]
         if embeddings.ndim != 2 or len(embeddings) != len(ids):
             raise ValueError(f"{checkpoint}: {len(ids)} ids, but embeddings {embeddings.shape}; write one to an id")
+    if len(set(ids.tolist())) < len(ids):
+        raise ValueError(f"{checkpoint}: {len(ids) - len(set(ids.tolist()))} ids stand there twice; write each once")
     shutil.copy(checkpoint, out / "items.npz")

@@ -38,5 +38,7 @@ def build(checkpoint: Path, slot: Slot, out: Path, needed: dict[str, Path]) -> N
     if not pairs:
         raise BuildError(f"{checkpoint}: no product; write {ACCEPTS[2:]}")
     ids, titles = map(list, zip(*pairs, strict=True))
+    if len(set(ids)) < len(ids):
+        raise BuildError(f"{checkpoint}: {len(ids) - len(set(ids))} ids stand there twice; write each product once")
     vectors = embed(needed["text_encoder"], titles)
     np.savez_compressed(out / "items.npz", ids=np.array(ids), titles=np.array(titles), embeddings=vectors)

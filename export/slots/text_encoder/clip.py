@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from export import hub
-from export.errors import BuildError
 from export.recipe import Slot
 from export.slots.text_encoder.sentence_transformers import sample
 from graph.schema import Model
@@ -55,8 +55,7 @@ def towers(checkpoint: Path, slot: Slot) -> nn.Module:
     network, report = AutoModel.from_pretrained(
         checkpoint, local_files_only=True, attn_implementation="eager", dtype=torch.float32, output_loading_info=True
     )
-    if missing := sorted(report["missing_keys"]):
-        raise BuildError(f"{checkpoint}: {len(missing)} weights missing ({missing[0]}, …); take one with both towers")
+    hub.check_weights(checkpoint, report)
     return network.eval()
 
 
@@ -67,13 +66,14 @@ class TextTower(nn.Module):
 
     Args:
         network: both towers.
+        pad_id: of the tokenizer's padding.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, pad_id: int) -> None:
         super().__init__()
         self.tower, self.projection = network.text_model, getattr(network, "text_projection", None)
         config = network.config.text_config
-        self.length, self.pad_id = config.max_position_embeddings, config.pad_token_id
+        self.length, self.pad_id = config.max_position_embeddings, pad_id
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         if self.projection is not None:
@@ -87,10 +87,15 @@ class TextTower(nn.Module):
 
 def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:
     """The text tower."""
-    return TextTower(towers(checkpoint, slot)).eval()
+    return TextTower(towers(checkpoint, slot), read_tokenizer(checkpoint, slot).padding["pad_id"]).eval()
+
+
+def read_tokenizer(checkpoint: Path, slot: Slot) -> Tokenizer:
+    """The text tower's tokenizer."""
+    config, tokens = settings(hub.check(checkpoint, slot)), facts(checkpoint, slot)["tokens"]
+    return hub.tokenizer(checkpoint, config, tokens)
 
 
 def sidecars(checkpoint: Path, slot: Slot, out: Path) -> None:
     """tokenizer.json, for the steps that read texts."""
-    config, tokens = settings(hub.check(checkpoint, slot)), facts(checkpoint, slot)["tokens"]
-    hub.tokenizer(checkpoint, config, tokens).save(str(out / "tokenizer.json"))
+    read_tokenizer(checkpoint, slot).save(str(out / "tokenizer.json"))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoModel
+from transformers import AutoModel, AutoModelForTextEncoding
 
 from export import hub
 from export.errors import BuildError
@@ -58,7 +58,7 @@ def _modules(checkpoint: Path, slot: Slot) -> list[dict]:
     if not (checkpoint / "modules.json").is_file():
         return [_pooling({str(slot.options["pooling"])}, str(checkpoint))]
     found = []
-    for entry in hub.read_json(checkpoint, "modules.json"):
+    for entry in hub.read_json(checkpoint, "modules.json", list):
         kind, folder = entry["type"].rsplit(".", 1)[-1], checkpoint / entry["path"]
         if kind == "Pooling":
             config = hub.read_json(folder, "config.json")
@@ -141,10 +141,16 @@ class SentenceEncoder(nn.Module):
 
 def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:
     """The network of a checkpoint folder."""
-    hub.check(checkpoint, slot)
-    transformer = AutoModel.from_pretrained(
-        checkpoint, local_files_only=True, attn_implementation="eager", dtype=torch.float32
+    config = hub.check(checkpoint, slot)
+    kind = AutoModelForTextEncoding if config["model_type"] in ("t5", "mt5", "umt5") else AutoModel
+    transformer, report = kind.from_pretrained(
+        checkpoint,
+        local_files_only=True,
+        attn_implementation="eager",
+        dtype=torch.float32,
+        output_loading_info=True,
     )
+    hub.check_weights(checkpoint, report, "pooler.")
     modes: list[str] = []
     layers = nn.Sequential()
     for module in _modules(checkpoint, slot):
@@ -152,10 +158,18 @@ def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:
             modes = module["modes"]
         else:
             dense = nn.Linear(module["in_features"], module["out_features"], bias=module.get("bias", True))
-            weights = load_file(module["folder"] / hub.WEIGHTS)
+            weights = _dense_weights(module["folder"], slot)
             dense.load_state_dict({name.removeprefix("linear."): value.float() for name, value in weights.items()})
             layers.extend([dense, getattr(nn, module["activation"])()])
     return SentenceEncoder(transformer, modes, layers).eval()
+
+
+def _dense_weights(folder: Path, slot: Slot) -> dict[str, Tensor]:
+    if (folder / hub.WEIGHTS).is_file():
+        return load_file(folder / hub.WEIGHTS)
+    if (folder / hub.PICKLES[0]).is_file() and slot.options.get("pickle"):
+        return torch.load(folder / hub.PICKLES[0], map_location="cpu", weights_only=True)
+    raise BuildError(f"{folder}: no {hub.WEIGHTS}; save its weights as safetensors, or set the option pickle: true")
 
 
 def sample(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:

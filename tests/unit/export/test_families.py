@@ -133,7 +133,8 @@ def test_an_image_network_gives_what_transformers_gives(tmp_path, kind, classes)
     from networks.fusion import Shape
 
     checkpoints.save_image_network(tmp_path, kind, classes=classes)
-    module, one = slots.family("image_encoder", tmp_path, slot()), slot()
+    one = slot() if classes else slot(unjudged=True)
+    module = slots.family("image_encoder", tmp_path, one)
     assert module.__name__.endswith("hugging_face")
     said = module.facts(tmp_path, one)
     pixels = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (2, 48, 48, 3), np.uint8))
@@ -158,6 +159,87 @@ def test_an_image_network_gives_what_transformers_gives(tmp_path, kind, classes)
         module.sidecars(tmp_path, one, tmp_path)
         assert json.loads((tmp_path / "labels.json").read_text())[:3] == ["mug", "lamp", "rifle"]
     assert (said["side"], said["rows"]) == (48, features.shape[1])
+
+
+def test_a_network_without_a_class_token_is_pooled_over_all_places(tmp_path):
+    """Its first state is a place like any other."""
+    from transformers import SwinConfig, SwinForImageClassification
+
+    sizes = {"image_size": 32, "patch_size": 4, "embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4}
+    names = {0: "rifle", 1: "mug"}
+    SwinForImageClassification(SwinConfig(**sizes, id2label=names)).save_pretrained(tmp_path)
+    said = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"height": 32, "width": 32}}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(said))
+    module = slots.family("image_encoder", tmp_path, slot())
+    network = module.load(tmp_path, slot(), None)
+    with torch.no_grad():
+        pooled, tokens, _ = network.encode(torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8))
+    assert tokens.shape[1] == 16
+    torch.testing.assert_close(pooled, tokens.mean(1))
+
+
+@pytest.mark.parametrize(
+    ("said", "mean", "flipped"),
+    [
+        ({"do_flip_channel_order": True}, 0.0, True),
+        ({"do_normalize": False, "image_mean": [0.4] * 3}, 0.0, False),
+        ({"image_mean": [0.4] * 3, "image_std": [0.2] * 3}, 0.4, False),
+    ],
+)
+def test_pictures_are_prepared_as_the_checkpoint_says(tmp_path, said, mean, flipped):
+    checkpoints.save_image_network(tmp_path)
+    sizes = {"size": {"height": 48, "width": 48}, "crop_size": {"height": 99, "width": 99}, "do_center_crop": False}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(sizes | said))
+    network = slots.family("image_encoder", tmp_path, slot()).load(tmp_path, slot(), None)
+    assert (network.side, network.blue_first) == (48, flipped) and network.image_mean[0] == pytest.approx(mean)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(sizes | {"rescale_offset": True}))
+    with pytest.raises(BuildError, match=r"sets rescale_offset, which is not built here"):
+        slots.family("image_encoder", tmp_path, slot()).load(tmp_path, slot(), None)
+
+
+def test_photos_that_no_policy_would_judge_are_refused_unless_the_recipe_says_so(tmp_path):
+    checkpoints.save_image_network(tmp_path, classes=0)
+    module = slots.family("image_encoder", tmp_path, slot())
+    with pytest.raises(BuildError, match=r"none of its classes \(it has none\).*option unjudged: true"):
+        module.facts(tmp_path, slot())
+    assert module.facts(tmp_path, slot(unjudged=True))["classes"] == 1
+
+
+def test_weights_that_are_missing_are_not_made_up(bert, tmp_path_factory):
+    from transformers import ViTConfig, ViTModel
+
+    weights = load_file(bert / "model.safetensors")
+    del weights["encoder.layer.1.output.dense.weight"]
+    save_file(weights, bert / "model.safetensors", {"format": "pt"})
+    with pytest.raises(BuildError, match=r"1 weights are missing \(encoder\.layer\.1\.output"):
+        text_encoder(bert)
+    folder = tmp_path_factory.mktemp("vit")
+    sizes = {"hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ViTModel(ViTConfig(**sizes, image_size=16, patch_size=8)).save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text()) | {"architectures": ["ViTForImageClassification"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "preprocessor_config.json").write_text('{"size": 16}')
+    with pytest.raises(BuildError, match=r"weights are missing .classifier"):
+        slots.family("image_encoder", folder, slot()).facts(folder, slot())
+
+
+def test_texts_have_a_ceiling(tmp_path):
+    """Attention takes the square of it, and a title needs no more."""
+    checkpoints.save_bert(tmp_path, max_position_embeddings=8192)
+    assert text_encoder(tmp_path)[1]["tokens"] == 512
+
+
+def test_the_tokenizer_s_padding_goes_before_the_configuration_s(tmp_path):
+    checkpoints.save_towers(tmp_path, "siglip")
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["text_config"]["pad_token_id"] = 2
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "Siglip2Tokenizer"}')
+    network, _ = text_encoder(tmp_path)
+    assert network.pad_id == 0
+    clip = slots.family("text_encoder", tmp_path, slot())
+    tokenizer = clip.read_tokenizer(tmp_path, slot())
+    assert tokenizer.encode("RED Mug").ids == tokenizer.encode("red mug").ids
 
 
 def test_tokens_wider_than_a_row_are_not_cut(tmp_path):
@@ -230,6 +312,62 @@ def test_a_type_that_transformers_does_not_know_is_refused(bert):
         text_encoder(bert)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("fusion", "[1, 2]", r"fusion\.json: holds a JSON list, expected dict"),
+        ("fusion", '{"text": 0}', r"text is 0; write a number above 0"),
+        ("tagger", '["mug"]', r"tagger\.json: holds a JSON list"),
+        ("behavior_encoder", '{"view": 1}', r"click is None; write a number above 0"),
+    ],
+)
+def test_a_file_of_weights_or_words_that_says_something_else(tmp_path, monkeypatch, name, content, said):
+    monkeypatch.setenv("VITRINA_CACHE", str(tmp_path / "cache"))
+    path = checkpoints.save_recipe(tmp_path)
+    (tmp_path / f"{name}.json").write_text(content)
+    made = json.loads(path.read_text())
+    made["slots"][name] = checkpoints.entry(tmp_path / f"{name}.json")
+    path.write_text(json.dumps(made))
+    loaded = recipe.load(str(path))
+    with pytest.raises(BuildError, match=said):
+        graph = facts.assembled(loaded)
+        build.build(name, loaded, graph=graph, models_root=tmp_path / "models")
+
+
+def test_an_index_that_is_cut_off_or_holds_a_product_twice(tmp_path, monkeypatch):
+    monkeypatch.setenv("VITRINA_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 and no more")
+    twice = [{"id": "a", "title": "Mug"}, {"id": "a", "title": "Cup"}]
+    (tmp_path / "twice.json").write_text(json.dumps(twice))
+    for name in ("cut", "twice"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(BuildError, match=r"item_index: .*cut\.npz"):
+        facts.assembled(own(tmp_path / "cut", item_index=checkpoints.entry(tmp_path / "cut.npz")))
+    made = own(tmp_path / "twice", item_index=checkpoints.entry(tmp_path / "twice.json"))
+    with pytest.raises(BuildError, match="1 ids stand there twice"):
+        build.build("item_index", made, graph=facts.assembled(made), models_root=tmp_path / "models")
+
+
+@pytest.mark.parametrize("options", [{}, {"variant": "best"}, {"variant": "deep"}], ids=["none", "unknown", "another"])
+def test_a_fusion_of_another_variant(tmp_path, options):
+    sizes = {"width": 24, "pooled": 8, "spatial": 8, "classes": 3}
+    checkpoints.save_fusion(tmp_path / "fusion.safetensors", **sizes)
+    module = slots.family("fusion", tmp_path / "fusion.safetensors", slot(**options))
+    with pytest.raises(BuildError, match="variant"):
+        module.facts(tmp_path / "fusion.safetensors", slot(**options))
+
+
+def test_encoders_to_train_on_may_have_any_size(tmp_path):
+    checkpoints.save_bert(tmp_path)
+    offline = recipe.load("offline")
+    encoder = Slot(**checkpoints.entry(tmp_path))
+    wider = offline.model_copy(update={"slots": offline.slots.model_copy(update={"text_encoder": encoder})})
+    with pytest.raises(BuildError, match=r"fusion needs text_encoder\.width = 384.*has 40.*--to-train"):
+        facts.assembled(wider)
+    graph = facts.assembled(wider, to_train=True)
+    assert next(t.dims for t in graph.model("text_encoder").outputs) == (40,)
+
+
 def test_a_folder_of_no_family_names_what_each_takes(tmp_path):
     with pytest.raises(BuildError, match=r"image_encoder: no family takes .*clip: a folder.*efficientnet: a \.pth"):
         slots.family("image_encoder", tmp_path, slot())
@@ -263,7 +401,7 @@ def test_encoders_of_two_spaces_are_refused_before_any_export(tmp_path):
     checkpoints.save_towers(other, seed=9)
     home = tmp_path / "home"
     home.mkdir()
-    with pytest.raises(BuildError, match=r"fusion needs image_encoder.space = .*, but the checkpoint of image_encoder has"):
+    with pytest.raises(BuildError, match=r"fusion needs image_encoder\.space = .*, but the checkpoint of image_enc"):
         facts.gather(own(home, image_encoder=checkpoints.entry(other)))
 
 

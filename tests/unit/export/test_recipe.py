@@ -91,7 +91,9 @@ def test_another_encoder_under_trained_weights_is_refused(tmp_path):
     mine = recipe.load(str(path))
     of = mine.slot("text_encoder").id
     trained = "but video_encoder, audio_encoder, item_index, fusion, tagger were trained on"
-    with pytest.raises(recipe.RecipeError, match=rf"^mine: text_encoder is {of}, {trained} \w+:.*--to-train") as refused:
+    with pytest.raises(
+        recipe.RecipeError, match=rf"^mine: text_encoder is {of}, {trained} \w+:.*--to-train"
+    ) as refused:
         mine.check_spaces()
     assert "\n" not in str(refused.value)
     made_with = f"made_with: {{fusion: {of}}}"

@@ -4,7 +4,7 @@ import pytest
 from tritonclient.grpc.model_config_pb2 import TYPE_INT64
 
 from graph import configs, lint
-from graph.assembly import load
+from graph.assembly import assemble, load
 
 
 @pytest.fixture
@@ -201,3 +201,19 @@ def test_drift_is_found(tmp_path):
         "ensembles/old/config.pbtxt",
         "models/fusion/config.pbtxt",
     ]
+
+
+def test_a_smaller_graph_takes_its_models_folders_along_but_never_this_repository_s(tmp_path):
+    whole = load()
+    fewer = assemble({name: said for name, said in whole.facts.items() if name not in ("cutout", "speech_decoder_zh")})
+    configs.write(whole, tmp_path)
+    (tmp_path / "models" / "cutout" / "1").mkdir(exist_ok=True)
+    (tmp_path / "models" / "cutout" / "1" / "model.onnx").touch()
+    configs.write(fewer, tmp_path)
+    assert not (tmp_path / "models" / "cutout").exists() and not (tmp_path / "ensembles" / "studio").exists()
+    assert {path.name for path in (tmp_path / "models").iterdir()} == {model.name for model in fewer.models}
+    assert configs.drift(tmp_path) == []
+    configs.write(whole, tmp_path)
+    assert (tmp_path / "models" / "cutout").exists()
+    with pytest.raises(ValueError, match=r"leaves out cutout, .* --repository"):
+        configs.write(fewer)

@@ -18,7 +18,8 @@ class TritonPythonModel(Queued):
     def initialize(self, args):
         super().initialize(args)
         folder = Path(args["model_repository"]) / args["model_version"]
-        self.speakers = [kind(folder) for kind in (Vits, Kokoro)]
+        kinds = {"vits.json": Vits, "kokoro.json": Kokoro}
+        self.speakers = [kind(folder) for file, kind in kinds.items() if (folder / file).is_file()]
         for speaker in self.speakers:  # the first request would wait for the dictionaries
             speaker.sentences("一只 cup", next(iter(speaker.voices)))
 
