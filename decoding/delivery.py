@@ -89,6 +89,7 @@ class Delivery:
         ended = entry.handle.ended
         try:
             if ended or (not entry.whole and now - entry.sent >= self._interval):
+                message: Delta | StageError | None
                 try:
                     message = entry.handle.take()
                 except StageError as error:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
@@ -93,9 +94,11 @@ class LinkServer:
 
         def send(key: int, message: Delta | StageError) -> None:
             handles.pop(key, None)
-            failed = isinstance(message, StageError)
+            said: object = message
+            if isinstance(message, StageError):
+                said = message.code, message.field, message.message
             with sending, contextlib.suppress(OSError):  # the caller went away; `_serve` has cancelled the rest
-                connection.send((key, (message.code, message.field, message.message) if failed else message))
+                connection.send((key, said))
 
         while True:
             try:
@@ -115,7 +118,7 @@ class LinkServer:
                 send(key, StageError("internal", "-", f"{type(error).__name__}: {error}"))
             else:
                 handles[key] = handle
-                self._delivery.add(handle, lambda message, key=key: send(key, message), lambda: False, whole=True)
+                self._delivery.add(handle, partial(send, key), lambda: False, whole=True)
         for handle in list(handles.values()):
             handle.cancel()
         with sending:  # closed under a send, its number could be a new connection's before the bytes are written
@@ -150,7 +153,8 @@ class Link:
         """
         with self._lock:
             connection = self._connect()
-            key, future = self._next, Future()
+            key = self._next
+            future: Future[Delta] = Future()
             self._next += 1
             self._pending[key] = future
             self._send(connection, (key, dict(fields)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -83,7 +84,7 @@ class Network:
         self._logits = np.zeros((slots, 1, self.shape.vocabulary), np.float32)
         self._bindings: dict[tuple[int, int], ort.IOBinding] = {}
 
-    def embed(self, ids: list[int] | np.ndarray) -> np.ndarray:
+    def embed(self, ids: Sequence[int] | Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
         """Token ids [..] → FP32 [.., hidden]."""
         return self.embeddings[ids].astype(np.float32)
 

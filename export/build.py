@@ -23,11 +23,11 @@ from types import CodeType
 import numpy as np
 from filelock import FileLock
 
-from export import facts, slots, sources
+from export import facts, prompts, slots, sources
 from export.errors import BuildError
 from export.parity import check
 from export.progress import Reporter
-from export.recipe import RECIPES, Recipe, Slot
+from export.recipe import Recipe, Slot
 from graph import assembly
 from graph.configs import MODELS_ROOT
 from graph.schema import Graph, resolve_size
@@ -68,18 +68,16 @@ def key(name: str, recipe: Recipe, graph: Graph) -> str:
     """The hash of what an export is made from: slot, bytes of the checkpoint, our code, the graph's tensors, libraries,
     and the slots that it is made with.
 
-    The places that the bytes come from are no part of it.
+    The places that the bytes come from are no part of it, nor is a text decoder's wording (`export.prompts`).
     """
     slot = recipe.slot(name)
     code = _code([*slots.families(name), "export.onnx", "export.parity"])
     code += [(sources.REPOSITORY / path).read_text(encoding="utf-8") for path in slots.READS.get(name, ())]
-    if "prompts" in slot.options:
-        code += [(sources.REPOSITORY / "stages" / f"{stage}.py").read_text() for stage in ("chat", "prompts")]
-        code.append((RECIPES / "prompts" / f"{slot.options['prompts']}.yaml").read_text(encoding="utf-8"))
     declared = [(m.inputs, m.outputs, m.axes) for m in graph.models if m.files.get("model.onnx") == name]
     needed = {other: key(other, recipe, graph) for other in slots.NEEDS.get(name, ())}
     versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
     made_from = slot.model_dump(exclude={"tolerance", "licence", "sources", "made_with"})
+    made_from["options"].pop("prompts", None)  # which are rendered by themselves
     whole = json.dumps([made_from, code, repr(declared), needed, versions], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
@@ -219,6 +217,8 @@ def build(
                 if folder.exists():
                     shutil.rmtree(folder)
                 made.rename(folder)
+        if "prompts" in slot.options:
+            prompts.refresh(folder, slot)
     built = Built(name, digest, folder, cached, time.perf_counter() - started)
     check(slot, built.parity(), name)
     if models_root:

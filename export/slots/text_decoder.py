@@ -24,18 +24,16 @@ import numpy as np
 import onnxruntime as ort
 import psutil
 import torch
-import yaml
 from safetensors import safe_open
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from export import prompts
 from export.errors import BuildError
 from export.parity import ParityError, batches
 from export.quantization import quantize_activations
-from export.recipe import RECIPES, Slot
-from stages.prompts import Prompts
+from export.recipe import Slot
 
-PROMPTS = RECIPES / "prompts"
 PRECISIONS = ("fp32", "int8", "int4")
 #: Prompt lengths, in tokens, that parity is measured at, and the tokens forced after each prompt.
 LENGTHS, FORCED = (8, 32, 96), 16
@@ -203,21 +201,12 @@ def load(folder: Path) -> torch.nn.Module:
 
 
 def _prompts(folder: Path, slot: Slot) -> str:
-    """prompts.json: the recipe's wording with the checkpoint's chat template, rendered once for each task."""
-    path = PROMPTS / f"{slot.options.get('prompts', '')}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in PROMPTS.glob("*.yaml")))
-        raise ValueError(f"text_decoder: option prompts is {slot.options.get('prompts')!r}; name one of {known}")
+    """prompts.json; see `export.prompts`."""
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if not tokenizer.chat_template:
         raise ValueError(f"{folder} has no chat template; add chat_template.jinja to the checkpoint's folder")
     tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
-    try:
-        prompts = Prompts(tokenizer.chat_template, tokens, yaml.safe_load(path.read_text("utf-8")))
-        prompts.check()
-    except ValueError as error:
-        raise ValueError(f"text_decoder: {path.name} does not suit the checkpoint's chat template: {error}") from error
-    return prompts.dumps()
+    return prompts.render(tokenizer.chat_template, tokens, slot)
 
 
 def _run_builder(folder: Path, precision: str, built: Path) -> None:

@@ -1,11 +1,12 @@
 """Exports side by side: their order does not matter, and one that dies says so."""
 
 import os
+import shutil
 import signal
 
 import pytest
 
-from export import build, sources
+from export import build, prompts, sources
 from export.errors import BuildError
 from export.recipe import SLOTS, load
 from graph import assembly
@@ -84,3 +85,26 @@ def test_a_precision_that_is_not_built_is_refused(offline, tmp_path, monkeypatch
     recipe = offline.model_copy(update={"slots": offline.slots.model_copy(update={name: slot})})
     with pytest.raises(BuildError, match=f"{name}: {precision} is not built.*precision to {built}"):
         build.build(name, recipe, models_root=tmp_path)
+
+
+def test_another_wording_renders_the_prompts_and_exports_no_network(bundle, offline, tmp_path, monkeypatch):
+    graph = assembly.load()
+    built = build.build("text_decoder", offline, models_root=None)
+    shutil.copytree(built.folder, tmp_path / "exports" / built.folder.name, copy_function=os.link)
+    monkeypatch.setenv("VITRINA_CACHE", str(tmp_path))
+    wordings = tmp_path / "prompts"
+    wordings.mkdir()
+    text = (prompts.WORDINGS / "qwen2.5.yaml").read_text("utf-8")
+    (wordings / "qwen2.5.yaml").write_text(text.replace("customer", "shopper"), "utf-8")
+    (wordings / "broken.yaml").write_text("tasks: {}", "utf-8")
+    monkeypatch.setattr(prompts, "WORDINGS", wordings)
+    assert build.key("text_decoder", offline, graph) == built.key
+    again = build.build("text_decoder", offline, models_root=tmp_path / "models")
+    served = tmp_path / "models" / "prompter" / "1" / "prompts.json"
+    assert again.cached and "shopper" in served.read_text("utf-8")
+    for name, said in (("broken", r"broken\.yaml does not suit"), ("none", "'none'; name one of broken, qwen2.5")):
+        other = offline.slot("text_decoder").model_copy(update={"options": {"prompts": name}})
+        with pytest.raises(BuildError, match=said):
+            prompts.refresh(again.folder, other)
+    assert "shopper" in served.read_text("utf-8")
+    assert "shopper" not in (built.folder / "prompts.json").read_text("utf-8")
