@@ -96,6 +96,8 @@ class Slots(_Strict):
         for group in TOGETHER:
             if len({getattr(self, name) is None for name in group}) > 1:
                 raise ValueError(f"{', '.join(group)} go together: fill all of them, or leave all of them out")
+        if self.audio_encoder and not self.transcriber:
+            raise ValueError("audio_encoder needs the transcriber: the policy judges what is said in a sound")
         return self
 
 
@@ -103,7 +105,6 @@ class Slots(_Strict):
 TOGETHER = (
     ("label_detector", "label_classifier", "label_recognizer"),
     ("behavior_encoder", "item_index"),
-    ("audio_encoder", "transcriber"),
 )
 
 

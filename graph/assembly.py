@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from graph.ensembles import Bundle, ensembles
-from graph.modalities import MODALITIES
-from graph.models import MODELS
+from graph.modalities import MODALITIES, modalities_of
+from graph.models import declare
 from graph.schema import AXES, Ensemble, Facts, Graph, Model, Tensor, resolve_axis, resolve_size, resolve_tensor
 
 MODEL_REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
@@ -38,9 +38,9 @@ def assemble(facts: Facts) -> Graph:
         KeyError: a fact is missing that a size comes from.
         ValueError: encoders that share one placeholder of zeros give features of different shapes.
     """
-    present = tuple(modality for modality in MODALITIES if modality.slots <= facts.keys())
-    absent = {modality.edge.name for modality in MODALITIES if modality not in present}
-    models = _drop_unserved({model.name: _resolve_model(model, facts, absent) for model in MODELS}, facts)
+    present = modalities_of(facts)
+    absent = {modality.edge.name for modality in MODALITIES} - {modality.edge.name for modality in present}
+    models = _drop_unserved({model.name: _resolve_model(model, facts, absent) for model in declare(present)}, facts)
     wired = (_prune_ensemble(ensemble, models, facts) for ensemble in ensembles(Bundle(models, present)))
     chains = tuple(chain for chain in wired if chain)
     used = {step.model for chain in chains for step in chain.steps} | {

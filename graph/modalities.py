@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from graph.schema import Step, Tensor, same
+from graph.schema import Facts, Step, Tensor, same
 from graph.tensors import AUDIO, EVENT_TENSORS, EVENTS, FRAMES, IMAGE, LOG_MEL, PIXEL_DIMS, VIDEO, features
 
 
@@ -62,6 +62,19 @@ IMAGE_MODALITY = Modality(
     taken=Tensor("image_features", "FP32", ("image_rows", "image_encoder.width")),
     absent=Tensor("NO_IMAGE_FEATURES", "FP32", ("image_encoder.least_rows", "image_encoder.width")),
 )
+_TRANSCRIBE = Step(
+    "transcriber", {"LOG_MEL": "log_mel"}, same("TRANSCRIPT", "TRANSCRIPT_LANGUAGE") | {"TRANSCRIPT_COPY": "transcript"}
+)
+#: A sound where encoders share a space and none is of sounds: what is said in it, read by the text encoder.
+_SPOKEN = Modality(
+    name="audio",
+    slots=frozenset({"transcriber"}),
+    edge=AUDIO,
+    read=(LOG_MEL,),
+    steps=(_TRANSCRIBE, Step("transcript_encoder", {"TRANSCRIPT": "transcript"}, {"features": "audio_features"})),
+    taken=Tensor("audio_features", "FP32", (1, "text_encoder.width")),
+    absent=Tensor("NO_FEATURES", "FP32", (1, "text_encoder.width")),
+)
 #: The optional ones. The text is always there (it may be empty).
 MODALITIES = (
     IMAGE_MODALITY,
@@ -70,12 +83,15 @@ MODALITIES = (
         "audio",
         AUDIO,
         (LOG_MEL,),
-        Step(
-            "transcriber",
-            {"LOG_MEL": "log_mel"},
-            same("TRANSCRIPT", "TRANSCRIPT_LANGUAGE") | {"TRANSCRIPT_COPY": "transcript"},
-        ),
+        _TRANSCRIBE,
         slots=("transcriber",),
     ),
     _aligned("behavior", EVENTS, tuple(replace(t, name=t.name.upper()) for t in EVENT_TENSORS), slots=("item_index",)),
 )
+
+
+def modalities_of(facts: Facts) -> tuple[Modality, ...]:
+    """The optional modalities of a bundle with these facts."""
+    spoken = facts["fusion"].get("hears") == "transcript" and "audio_encoder" not in facts
+    known = (_SPOKEN if spoken and modality.name == _SPOKEN.name else modality for modality in MODALITIES)
+    return tuple(modality for modality in known if modality.slots <= facts.keys())

@@ -19,7 +19,7 @@ AXES: dict[str, tuple[Size, Size, Size]] = {
     "length": (1, 32, "text_encoder.tokens"),  # tokens of a title
     "image_rows": ("image_encoder.least_rows", "image_encoder.rows", "image_encoder.rows"),  # the least where absent
     "frames": (1, 8, 16),  # of a clip
-    "mel_frames": (200, 400, "audio_encoder.mel_frames"),  # of a sound, a hundred a second
+    "mel_frames": (200, 400, "transcriber.mel_frames"),  # of a sound, a hundred a second
     "events": (1, 16, 64),  # of a shopper's history
     "prefix": (0, 8, 64),  # soft-prefix vectors before the prompt
     "hidden": (1, 1536, 16384),  # width of the text decoder's embeddings, which it checks itself

@@ -192,7 +192,7 @@ RECOMMENDED = (
 # -------------------------------------------------------------------------------------------- what only the steps see
 
 FRAMES = Tensor("FRAMES", "UINT8", ("frames", "video_encoder.side", "video_encoder.side", 3))  # of a clip
-LOG_MEL = Tensor("LOG_MEL", "FP32", ("audio_encoder.mels", "mel_frames"))  # of a sound
+LOG_MEL = Tensor("LOG_MEL", "FP32", ("transcriber.mels", "mel_frames"))  # of a sound
 PRESENCE = Tensor("PRESENCE", "FP32", FUSION_WEIGHTS.dims)  # one where a modality is there
 IMAGE_SCORES = Tensor("IMAGE_SCORES", "FP32", ("image_encoder.classes",), optional=True)
 #: A shopper's events, as the behaviour encoder takes them.

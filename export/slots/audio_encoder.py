@@ -29,8 +29,9 @@ class Served(nn.Module):
 
 
 def facts(checkpoint: Path, slot: Slot) -> dict:
-    """Bands and most frames of the log-mel; rows and width of the features."""
-    return {"mels": MELS, "mel_frames": 2 * POSITIONS, "rows": ROWS, "width": WIDTH}
+    """Rows and width of the features; the log-mel that it takes is the transcriber's."""
+    takes = {"transcriber.mels": MELS, "transcriber.mel_frames": 2 * POSITIONS}
+    return {"rows": ROWS, "width": WIDTH, "takes": takes}
 
 
 def load(checkpoint: Path, slot: Slot, model: Model) -> nn.Module:

@@ -7,10 +7,18 @@ import shutil
 from pathlib import Path
 
 from export.recipe import Slot
+from networks.whisper import read_ctranslate2
 
 FILES = ("model.bin", "config.json", "vocabulary.txt", "tokenizer.json")
 #: The recipe's precision → CTranslate2's, which converts the weights as it reads them.
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+
+
+def facts(checkpoint: Path, slot: Slot) -> dict:
+    """Bands and most frames of the log-mel that it hears."""
+    variables = read_ctranslate2(checkpoint / "model.bin")
+    positions = variables["encoder/position_encodings/encodings"].shape[0]
+    return {"mels": variables["encoder/conv1/weight"].shape[1], "mel_frames": 2 * positions}
 
 
 def build(checkpoint: Path, slot: Slot, out: Path) -> None:

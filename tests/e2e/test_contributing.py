@@ -87,6 +87,8 @@ def test_towers_of_one_s_own(tmp_path, bundle):
         assert listing.embedding.shape == (40,) and listing.text
         assert {tag.name for tag in listing.tags if tag.name} <= {"mug", "lamp", "desk", "shoe", "chair"}
         assert vitrina.studio(photo).subject > 0.1
+        note = (REPOSITORY / "benchmarks" / "data" / "hearing" / "en-01.opus").read_bytes()
+        assert vitrina.generate(Product(audio=note), want={"transcript"}).transcript
         assert vitrina.recommend([{"item": "mug-1", "event": "buy", "age_s": 5}])[0].item == "desk-1"
 
 

@@ -28,6 +28,7 @@ from tests.checkpoints import (
 )
 
 pytestmark = pytest.mark.slow
+HEARING = Path(__file__).resolve().parents[2] / "benchmarks" / "data" / "hearing"
 PHOTO = (Path(__file__).resolve().parents[2] / "samples" / "espresso-cup.jpg").read_bytes()
 EVENTS = [{"item": "mug-1", "event": "view", "age_s": 30}]
 
@@ -129,6 +130,21 @@ def test_what_is_left_out_is_not_there(tiny):
         "generate_image",
         "transcriber",
     }
+
+
+def test_a_spoken_note_is_what_is_said_in_it(tmp_path):
+    """Where no encoder of the space hears sounds, the transcript is read by the text encoder."""
+    heard = json.loads(recipe.load("offline").slot("transcriber").model_dump_json())
+    note = (HEARING / "en-01.opus").read_bytes()
+    with served(tmp_path, save_recipe(tmp_path, transcriber=heard)) as bundle:
+        listing = bundle.client.generate(Product(audio=note), want={"transcript", "embedding", "weights", "moderation"})
+        assert listing.transcript and listing.weights["audio"] == pytest.approx(1)
+        said = bundle.client.embed(Product(title=listing.transcript))
+        np.testing.assert_allclose(listing.embedding, said, atol=1e-4)
+        both = bundle.client.generate(Product(title="Red mug", audio=note), want={"embedding", "weights"})
+        assert both.weights["text"] == pytest.approx(0.5) and both.weights["audio"] == pytest.approx(0.5)
+        silent = bundle.client.embed(Product(title="Red mug"))
+        assert not np.allclose(both.embedding, silent, atol=1e-3)
 
 
 def test_what_a_bundle_does_not_make_is_refused_plainly(tiny):

@@ -23,11 +23,13 @@ def accepts(checkpoint: Path, slot: Slot) -> bool:
 
 
 def facts(checkpoint: Path, slot: Slot) -> dict:
-    """Rows and width of the condition; the width, which is the embedding's too, is the encoders'."""
+    """Rows and width of the condition; the width, which is the embedding's too, is the encoders'. Of a sound it takes
+    what is said in it."""
     _weights(checkpoint)
     return {
         "tokens": max(SUMMARY_ROWS.values()) + 1,
         "width": "text_encoder.width",
+        "hears": "transcript",
         "takes": {
             "image_encoder.space": "text_encoder.space",
             "video_encoder.space": "text_encoder.space",
