@@ -95,16 +95,16 @@ def test_another_wording_renders_the_prompts_and_exports_no_network(bundle, offl
     wordings = tmp_path / "prompts"
     wordings.mkdir()
     text = (prompts.WORDINGS / "qwen2.5.yaml").read_text("utf-8")
-    (wordings / "qwen2.5.yaml").write_text(text.replace("customer", "shopper"), "utf-8")
+    (wordings / "qwen2.5.yaml").write_text(text.replace("Write", "Compose"), "utf-8")
     (wordings / "broken.yaml").write_text("tasks: {}", "utf-8")
     monkeypatch.setattr(prompts, "WORDINGS", wordings)
     assert build.key("text_decoder", offline, graph) == built.key
     again = build.build("text_decoder", offline, models_root=tmp_path / "models")
     served = tmp_path / "models" / "prompter" / "1" / "prompts.json"
-    assert again.cached and "shopper" in served.read_text("utf-8")
+    assert again.cached and "Compose" in served.read_text("utf-8")
     for name, said in (("broken", r"broken\.yaml does not suit"), ("none", "'none'; name one of broken, qwen2.5")):
         other = offline.slot("text_decoder").model_copy(update={"options": {"prompts": name}})
         with pytest.raises(BuildError, match=said):
             prompts.refresh(again.folder, other)
-    assert "shopper" in served.read_text("utf-8")
-    assert "shopper" not in (built.folder / "prompts.json").read_text("utf-8")
+    assert "Compose" in served.read_text("utf-8")
+    assert "Compose" not in (built.folder / "prompts.json").read_text("utf-8")
