@@ -34,11 +34,11 @@ demo: export  ## Three products: real photos in, listing copy out, through Trito
 serve: export  ## Triton on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics), until Ctrl-C
 	@$(RUN) python -m server
 
-lint: env  ## The graph's edges, the code's style, the types of client, graph, server and decoding
+lint: env  ## The graph's edges, the code's style, the types of client, graph, server, decoding and stages
 	@$(RUN) python -m export lint
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
-	@$(RUN) mypy client/vitrina_client graph server decoding
+	@$(RUN) mypy client/vitrina_client graph server decoding stages
 
 test: RECIPE := offline-small
 test: export lint  ## Every test, with a real Triton and the smaller text decoder

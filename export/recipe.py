@@ -181,6 +181,9 @@ def load(name: str) -> Recipe:
 def _explain(error) -> str:
     """One pydantic error in words, an unknown key with the nearest known one."""
     where = ".".join(str(part) for part in error["loc"])
+    if error["input"] is None and len(error["loc"]) == 2:
+        optional = (name for name, field in Slots.model_fields.items() if not field.is_required())
+        return f"{where}: may not be left out; those that may be null are {', '.join(optional)}"
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']}"
     owner = {1: Recipe, 2: Slots, 3: Slot}[len(error["loc"])]

@@ -13,6 +13,8 @@ from graph.assembly import FACTS, MODEL_REPOSITORY, load
 from graph.schema import Ensemble, Graph, Model, Tensor
 
 MODELS_ROOT = MODEL_REPOSITORY / "models"
+#: Adapters of models that the committed graph does not have.
+OPTIONAL_ROOT = MODEL_REPOSITORY / "optional"
 ENSEMBLES_ROOT = MODEL_REPOSITORY / "ensembles"
 
 _HEADER = "# Generated from graph/ by `python -m export configs`; edit that, not this.\n"
@@ -112,8 +114,9 @@ def rendered(graph: Graph) -> dict[str, str]:
             name = "config.pbtxt" if target == "cpu" else f"configs/{target}.pbtxt"
             files[f"models/{model.name}/{name}"] = _text(model_config(model, target))
         if model.backend == "python":
-            adapter = f"models/{model.name}/1/model.py"
-            files[adapter] = (MODEL_REPOSITORY / adapter).read_text(encoding="utf-8")
+            # Triton would load an adapter in models/ that the committed graph has no config for.
+            held = MODELS_ROOT / model.name if (MODELS_ROOT / model.name).is_dir() else OPTIONAL_ROOT / model.name
+            files[f"models/{model.name}/1/model.py"] = (held / "1" / "model.py").read_text(encoding="utf-8")
     for ensemble in graph.ensembles:
         files[f"ensembles/{ensemble.name}/config.pbtxt"] = _text(ensemble_config(ensemble))
         files[f"ensembles/{ensemble.name}/1/.gitkeep"] = ""

@@ -105,7 +105,7 @@ def _decoded(data: bytes) -> tuple[np.ndarray, int]:
 
 def _mp4_sound(data: bytes) -> tuple[np.ndarray, int]:
     """The sound track of an MP4, which libsndfile does not read: as :func:`_decoded` gives it."""
-    with av.open(BytesIO(data), format="mp4") as container:
+    with av.open(BytesIO(data), "r", format="mp4") as container:
         if not container.streams.audio:
             others = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
             raise invalid("AUDIO", f"is an MP4 file without a sound track (tracks: {others}); {ACCEPTED}")

@@ -85,7 +85,7 @@ def card(caption: Caption, size: tuple[int, int]) -> Card:
         for piece, font in _runs(line, letter):
             draw.text((x, y), piece, "white", font, anchor="lm")
             x += font.getlength(piece)
-    place = picture.getbbox()
+    place = picture.getbbox() or (0, 0, *size)  # the band is always there
     return Card(picture.crop(place), place, caption.begins, caption.ends)
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cn2an
 import pint
@@ -55,9 +55,10 @@ class Figure(NamedTuple):
 @cache
 def _units() -> dict[str, tuple[str, float]]:
     """As it is written → kind and factor to its base unit."""
-    registry, table = pint.UnitRegistry(), yaml.safe_load(Path(__file__).with_name("units.yaml").read_text("utf-8"))
+    registry: Any = pint.UnitRegistry()
+    table = yaml.safe_load(Path(__file__).with_name("units.yaml").read_text("utf-8"))
     registry.define("fluid_ounce = 29.5735 ml")
-    found = {}
+    found: dict[str, tuple[str, float]] = {}
     for kind, units in table["measured"].items():
         for unit, names in units.items():
             factor = float(registry.Quantity(1, registry.parse_expression(unit)).to_base_units().magnitude)

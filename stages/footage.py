@@ -202,7 +202,8 @@ def steady(frames: list[np.ndarray], rate: float) -> list[Image.Image]:
 def _shifts(pictures: list[Image.Image]) -> np.ndarray:
     """By how many pixels each frame must be moved to lie over the one before: float [frames, 2], right and down."""
     scale = SMALL_PX / max(pictures[0].size)
-    size = tuple(max(8, round(side * scale)) for side in pictures[0].size)
+    width, height = (max(8, round(side * scale)) for side in pictures[0].size)
+    size = width, height
     window = np.outer(np.hanning(size[1]), np.hanning(size[0]))
     spectra = []
     for picture in pictures:

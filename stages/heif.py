@@ -208,7 +208,7 @@ class _Decoder:
 
     def __init__(self) -> None:
         self._set: bytes | None = None
-        self._context: av.CodecContext
+        self._context: av.VideoCodecContext
 
     def picture(self, item: _Item, data: bytes) -> Image.Image:
         """One item's picture."""

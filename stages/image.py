@@ -6,6 +6,7 @@ every format it knows, and its guard against bombs is a global of the process.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from io import BytesIO
 
@@ -27,7 +28,7 @@ BACKGROUND = (255, 255, 255)  # shown through alpha, as in shop photos
 FILTER = Image.Resampling.BICUBIC
 MAX_PROFILE_BYTES = 4 * 2**20  # of an ICC profile; a larger one is not applied
 
-_PLUGINS = {
+_PLUGINS: dict[str, Callable[[BytesIO], Image.Image]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
     "WEBP": WebPImageFile,
@@ -157,7 +158,7 @@ def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     if profile and len(profile) <= MAX_PROFILE_BYTES:
         mode, transform = _transform(profile)
         if transform is not None and (picture.mode == mode or (picture.mode, mode) == ("L", "RGB")):
-            return ImageCms.applyTransform(picture.convert(mode), transform)
+            return ImageCms.applyTransform(picture.convert(mode), transform) or picture.convert("RGB")
     return picture.convert("RGB")
 
 

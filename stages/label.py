@@ -90,8 +90,8 @@ class LabelReader:
         for few in _few(np.argsort(widths, kind="stable").tolist()):
             width = int(widths[few].max())
             steps = self.recognize(np.stack([line_image(levels, found[place], width) for place in few]))
-            for place, *line in zip(few, *steps, strict=True):
-                read[place] = decode(*line, self.characters)
+            for place, ids, probabilities, spaces in zip(few, *steps, strict=True):
+                read[place] = decode(ids, probabilities, spaces, self.characters)
         return read
 
 

@@ -134,7 +134,7 @@ def boxes(probability: Floats, size: tuple[int, int]) -> list[Box]:
         corners = smallest_rectangle(outline)
         sides = np.linalg.norm(corners[1] - corners[0]), np.linalg.norm(corners[3] - corners[0])
         if min(sides) >= MIN_SIDE:
-            grown = _grown(corners, sides[0] * sides[1] * UNCLIP / (2 * sum(sides)))
+            grown = _grown(corners, float(sides[0] * sides[1] * UNCLIP / (2 * sum(sides))))
             found.append(Box((grown * scale).astype(np.float32), float(score)))
     return found
 

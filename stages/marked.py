@@ -70,14 +70,15 @@ def film_file(
             for frame in frames:
                 container.mux(stream.encode(av.VideoFrame.from_image(frame)))
             container.mux(stream.encode())
-            if track is not None:
+            if track is not None and sound is not None:
                 samples, rate = sound
                 whole = av.AudioFrame.from_ndarray(samples[None].astype(np.float32), format="fltp", layout="mono")
                 whole.sample_rate = rate
                 container.mux(track.encode(whole))
                 container.mux(track.encode())
-            for text, begins, ends in captions:
-                container.mux(_caption(text, begins, ends, texts))
+            if texts is not None:
+                for text, begins, ends in captions:
+                    container.mux(_caption(text, begins, ends, texts))
         return Path(file.name).read_bytes()
 
 

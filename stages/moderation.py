@@ -373,7 +373,8 @@ def _even(text: str) -> str:
 
 def _any(words: Iterable[str]) -> re.Pattern[str] | None:
     """Finds any of some words: as a whole where their script puts spaces between words, in plural too."""
-    spaced, other = [], []
+    spaced: list[str] = []
+    other: list[str] = []
     for word in sorted(words, key=len, reverse=True):
         bare = r"[\s-]+".join(map(re.escape, re.split(r"[\s-]+", word)))
         (spaced if word[0].isascii() else other).append(bare)

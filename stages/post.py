@@ -29,7 +29,10 @@ from stages.studio import ASPECTS, BACKGROUNDS, FRAMES_A_SECOND, Order, Shot, ar
 from stages.text import choice, clean, decode_utf8
 
 #: Aspect → width and height in pixels, the shorter one 720.
-SIZES = {name: tuple(720 * side // min(sides) for side in sides) for name, sides in ASPECTS.items()}
+SIZES = {
+    name: (720 * width // min(width, height), 720 * height // min(width, height))
+    for name, (width, height) in ASPECTS.items()
+}
 SECONDS = (6.0, 20.0)  # of a post without a voice; with one it lasts as long as the voice, which may take 30 s
 CHARACTERS_A_SECOND = 15.0  # that a reader takes in
 LEAD_OUT = 0.8  # seconds after the last word
@@ -216,13 +219,14 @@ def _frames(scenes: list[Scene], cards: list[Card], seconds: float) -> Iterator[
 
 def _frame(scenes: list[Scene], cards: list[Card], at: float, seconds: float) -> Image.Image:
     """What is seen at a time: the scene that has begun, fading in over the one before, and the card of that time."""
-    shown = None
+    shown: Image.Image | None = None
     for place, scene in enumerate(scenes):
         last = place + 1 == len(scenes)
         ends = seconds if last else scenes[place + 1].begins + CROSSFADE
         if scene.begins <= at and (at < ends or last):
             near = scene.draw((at - scene.begins) / max(ends - scene.begins, 1e-6))
             shown = near if shown is None else Image.blend(shown, near, min(1.0, (at - scene.begins) / CROSSFADE))
+    assert shown is not None  # the last scene lasts to the end
     card = next((card for card in cards if at < card.ends), None)
     if card is not None:
         shown.paste(card.picture, card.place, card.picture)

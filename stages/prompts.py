@@ -297,5 +297,6 @@ def _fill(
     history: Sequence[tuple[str, str]],
 ) -> str:
     product = compiled(language.product).render(name=name, keywords=keywords, facts=facts).strip()
-    turns = [{"role": language.roles[role], "text": text} for role, text in history]
+    names = {str(role): name for role, name in language.roles.items()}
+    turns = [{"role": names[role], "text": text} for role, text in history]
     return compiled(user).render(name=name, product=product, question=question, history=turns, facts=facts).strip()

@@ -149,7 +149,7 @@ def _plain(text: str) -> str:
     text = re.sub(r"^\s*(?:[-*•–—]|#{1,6}|\d{1,2}[.)])\s+", "", text)
     text = re.sub(r"(\*\*|__|`)", "", text)
     for fraction, written in zip("½⅓⅔¼¾", _FRACTIONS, strict=True):
-        text = re.sub(rf"(\d)\s*{fraction}", lambda m, w=written: f"{m[1]} and {_FRACTIONS[w]}", text)
+        text = re.sub(rf"(\d)\s*{fraction}", rf"\1 and {_FRACTIONS[written]}", text)
         text = text.replace(fraction, _FRACTIONS[written])
     text = text.translate({ord("“"): '"', ord("”"): '"', ord("’"): "'", ord("‘"): "'", 0x2011: "-", 0xA0: " "})
     text = re.sub(r'(?<!\d)"([^"]*)"', r"\1", text)  # what is left stands for inches

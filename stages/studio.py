@@ -132,12 +132,12 @@ def film(photo: np.ndarray, opacity: np.ndarray, order: Order, music: bytes | No
     if size > CLIP_SIZES[1]:
         raise invalid("SIZE", f"{size:,} is more than the {CLIP_SIZES[1]:,} pixels that a clip's longer side may have")
     refuse_transparent(order.background)
-    size = tuple(side // 2 * 2 for side in sides(order.aspect, size))  # H.264 halves colours
-    shot = arranged(photo, opacity, order, size)
+    width, height = (side // 2 * 2 for side in sides(order.aspect, size))  # H.264 halves colours
+    shot = arranged(photo, opacity, order, (width, height))
     frames = map(shot.frame, range(motion.PERIOD))
     comment = f"made of a photo; DigitalSourceType {ENHANCED}"
     sound = tune(music, motion.PERIOD / FRAMES_A_SECOND)
-    return film_file(frames, size, FRAMES_A_SECOND, 20, comment, sound), shot.share
+    return film_file(frames, (width, height), FRAMES_A_SECOND, 20, comment, sound), shot.share
 
 
 def refuse_transparent(background: str) -> None:

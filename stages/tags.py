@@ -44,9 +44,15 @@ class TagTable:
     def load(cls, path: Path) -> TagTable:
         """Reads a ``tags.npz``."""
         with np.load(path) as file:
-            scales = {n: float(file[n]) for n in ("image_scale", "named_scale", "text_scale", "least")}
-            arrays = {n: file[n].astype(np.float32) for n in ("fused", "named")}
-            return cls(words=tuple(file["words"].tolist()), **arrays, **scales)
+            return cls(
+                words=tuple(file["words"].tolist()),
+                fused=file["fused"].astype(np.float32),
+                named=file["named"].astype(np.float32),
+                image_scale=float(file["image_scale"]),
+                named_scale=float(file["named_scale"]),
+                text_scale=float(file["text_scale"]),
+                least=float(file["least"]),
+            )
 
 
 def probabilities(condition: NDArray[np.float32], table: TagTable) -> NDArray[np.float32]:

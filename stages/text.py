@@ -125,8 +125,10 @@ class TitleTokenizer:
     def __init__(self, path: Path) -> None:
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.encode_special_tokens = True  # a title holding "[SEP]" is text, not a separator
-        self._most = self._tokenizer.truncation["max_length"]
-        self._pad_id = self._tokenizer.padding["pad_id"]
+        truncation, padding = self._tokenizer.truncation, self._tokenizer.padding
+        if truncation is None or padding is None:
+            raise ValueError(f"{path} says no length or no padding; write it with `python -m export`")
+        self._most, self._pad_id = int(truncation["max_length"]), int(padding["pad_id"])
         self._tokenizer.no_padding()  # the file's is the longest of a batch; ours goes to a bucket
 
     def __call__(self, titles: Sequence[str]) -> Tokens:

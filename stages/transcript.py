@@ -101,7 +101,11 @@ class Transcriber:
 
     def _prompt(self, language: str) -> list[int]:
         named = (language, "transcribe") if self._model.is_multilingual else ()
-        return [self._tokenizer.token_to_id(f"<|{name}|>") for name in ("startoftranscript", *named, "notimestamps")]
+        names = ("startoftranscript", *named, "notimestamps")
+        ids = [number for name in names if (number := self._tokenizer.token_to_id(f"<|{name}|>")) is not None]
+        if len(ids) < len(names):
+            raise ValueError(f"whisper has no token for one of {', '.join(names)}; mend the slot's option languages")
+        return ids
 
 
 @cache

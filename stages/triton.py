@@ -82,7 +82,13 @@ def value(request: Any, name: str) -> Any:
 
 def row(request: Any, *names: str) -> list[np.ndarray]:
     """The one row of each of these tensors, which must be there."""
-    return [array(request, name)[0] for name in names]
+    rows = []
+    for name in names:
+        tensor = array(request, name)
+        if tensor is None:
+            raise KeyError(f"the request has no {name}")
+        rows.append(tensor[0])
+    return rows
 
 
 def call(model: str, inputs: dict[str, np.ndarray], output: str) -> np.ndarray:

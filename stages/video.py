@@ -84,7 +84,7 @@ def opened(data: bytes) -> Iterator[tuple[InputContainer, VideoStream, str]]:
     """
     kind = check_file(data)
     try:
-        with av.open(BytesIO(data), format="mp4" if kind == "MP4" else "matroska") as container:
+        with av.open(BytesIO(data), "r", format="mp4" if kind == "MP4" else "matroska") as container:
             yield container, _stream(container, kind), kind
     except StageError:
         raise
@@ -125,7 +125,8 @@ def broken(kind: str, cause: str) -> StageError:
 
 def _check_boxes(data: bytes) -> None:
     """Refuses an ISO media file (ISO/IEC 14496-12, 4.2) that is shorter than its boxes say, or lacks its index."""
-    at, kinds = 0, set()
+    at = 0
+    kinds: set[bytes] = set()
     while at + 8 <= len(data) and len(kinds) <= MAX_PACKETS:
         size, kind, head = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], 8
         if size == 1:
@@ -259,8 +260,8 @@ def _seek(container: InputContainer, stream: VideoStream, listing: Listing, budg
         there = max(first, bisect_right(listing.times, time) - 1)
         # The further moments after one key frame share what each may decode.
         most = first + (len(plan.get(key, ())) + 1) * each - 1
-        wanted = listing.times[min(there, most)] if there - first < each or key in plan else key
-        plan.setdefault(key, []).append(wanted)
+        chosen = listing.times[min(there, most)] if there - first < each or key in plan else key
+        plan.setdefault(key, []).append(chosen)
     found: dict[int, Moment] = {}
     for key, wanted in plan.items():
         for moment in _decode(container, stream, key, wanted, each * len(wanted), side):
@@ -324,7 +325,7 @@ def choose(moments: list[Moment]) -> np.ndarray:
     way = _share(np.diff(time)) + _share(np.abs(np.diff(looked_at, axis=0)).mean((1, 2, 3)))
     path = np.concatenate([[0], np.cumsum(way)])
     if len(telling) <= FRAMES:
-        rows = np.linspace(0, len(telling) - 1, FRAMES).round().astype(int)
+        rows = np.linspace(0, len(telling) - 1, FRAMES).round().astype(int).tolist()
     else:
         rows = _nearest(path, np.linspace(0, path[-1], FRAMES))
     return np.stack([telling[row].pixels for row in rows])

@@ -109,3 +109,15 @@ def test_options_are_part_of_what_vectors_mean():
     slot = recipe.load("offline").slot("audio_encoder")
     assert slot.model_copy(update={"options": slot.options | {"head_sha256": "0" * 64}}).id != slot.id
     assert slot.model_copy(update={"tolerance": {}, "licence": "none"}).id == slot.id
+
+
+def test_a_slot_that_everything_stands_on_may_not_be_left_out(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\nextends: offline\nslots: {text_encoder: null}\n")
+    with pytest.raises(
+        recipe.RecipeError, match=r"slots\.text_encoder: may not be left out; .* null are video_encoder"
+    ):
+        recipe.load(str(path))
+    path.write_text("name: mine\nextends: offline\nslots: {transcriber: null}\n")
+    with pytest.raises(recipe.RecipeError, match=r"audio_encoder needs the transcriber"):
+        recipe.load(str(path))

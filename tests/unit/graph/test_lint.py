@@ -217,3 +217,9 @@ def test_a_smaller_graph_takes_its_models_folders_along_but_never_this_repositor
     assert (tmp_path / "models" / "cutout").exists()
     with pytest.raises(ValueError, match=r"leaves out cutout, .* --repository"):
         configs.write(fewer)
+
+
+def test_triton_finds_no_model_here_that_the_graph_does_not_have():
+    """It would load an adapter without a config, and fail."""
+    for root, known in ((configs.MODELS_ROOT, load().models), (configs.ENSEMBLES_ROOT, load().ensembles)):
+        assert {path.name for path in root.iterdir() if path.is_dir()} == {each.name for each in known}
