@@ -28,7 +28,7 @@ from scipy import stats
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from benchmarks.serving import REPOSITORY, JsonFile, bundle, write_json
-from graph.schema import AXES
+from graph import assembly
 
 ROOTS = tuple(REPOSITORY / "model_repository" / name for name in ("models", "ensembles"))
 KEPT = "text_embedding"
@@ -57,9 +57,10 @@ def cut_down(folder: Path) -> None:
     network = onnx.load(source / "1" / "model.onnx")
     graph = network.graph
     absent = [value for value in graph.input if value.name != KEPT]
+    axes = assembly.load().model("fusion").axes
     rows = [helper.make_node("Shape", [KEPT], ["cut/rows"], start=0, end=1)]
     for value in absent:
-        sizes = [axis.dim_value or AXES[axis.dim_param][0] for axis in value.type.tensor_type.shape.dim[1:]]
+        sizes = [axis.dim_value or axes[axis.dim_param][0] for axis in value.type.tensor_type.shape.dim[1:]]
         filled = np.zeros((1, *sizes), np.float32)
         if value.name == "presence":
             filled[0, 0] = 1
@@ -136,7 +137,8 @@ def compare(address: str, in_flight: int, rounds: int, seconds: float) -> Compar
                 rates[model].append(rate(clients, model, seconds))
     full, cut = (np.array(rates[model][1:]) for model in (FULL, CUT))  # the first round warms up
     among = stats.bootstrap((full / cut,), np.median, rng=np.random.default_rng(0)).confidence_interval
-    return Compared(*(float(np.median(figures)) for figures in (full, cut, full / cut)), among.low, among.high)
+    medians = [float(np.median(figures)) for figures in (full, cut, full / cut)]
+    return Compared._make([*medians, among.low, among.high])
 
 
 def main(

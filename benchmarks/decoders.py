@@ -26,8 +26,8 @@ import typer
 from rich.console import Console
 
 from benchmarks.copy.products import Product, load
+from benchmarks.decoder_sides import Served
 from benchmarks.serving import REPOSITORY, JsonFile, write_json
-from benchmarks.text_decoder import Served
 from export import build, recipe
 from export.sources import fetch
 from graph.configs import MODELS_ROOT
@@ -106,7 +106,8 @@ def measure(name: str, precision: str, tokens: int, rounds: int, products: list[
 
 def first_tokens(served: Served, prompts: Prompts, products: list[Product]) -> dict[str, float]:
     """Medians of the time to the first token, in ms: of each task's first prompt, and of those after it."""
-    cold, kept = [], []
+    cold: list[float] = []
+    kept: list[float] = []
     for task in TASKS:
         for number, product in enumerate(products):
             request = Request(task=task, title=product.title, attributes=tuple(product.attributes.items()))

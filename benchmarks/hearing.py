@@ -35,7 +35,7 @@ from export.sources import fetch
 from networks.whisper import MELS
 from stages.audio import MAX_SECONDS, RATE, log_mel, read_audio
 from stages.transcript import Transcriber
-from training.speech import whisper_folder
+from training.audio.speech import whisper_folder
 
 NOTES = Path(__file__).parent / "data" / "hearing.yaml"
 RECORDINGS = NOTES.with_suffix("")
@@ -68,7 +68,7 @@ def errors(language: str, note: str, transcript: str) -> tuple[int, int, list[st
     count = len(compared[0].split())
     if not compared[1]:
         return count, count, [note, ""]
-    result = jiwer.process_words(*compared)
+    result = jiwer.process_words(compared[0], compared[1])
     wrong = result.substitutions + result.deletions + result.insertions
     return wrong, count, [note, transcript] if wrong else []
 
@@ -83,7 +83,7 @@ def measure(folder: Path, threads: int) -> dict[str, Any]:
     before = _resident()
     transcribe = Transcriber(folder, threads=threads)
     rows, seconds, busy = [], 0.0, 0.0
-    samples = {}
+    samples: dict[str, list[np.ndarray]] = {}
     for language, notes in yaml.safe_load(NOTES.read_text("utf-8")).items():
         for number, note in enumerate(notes, 1):
             sound = read_audio((RECORDINGS / f"{language}-{number:02}.opus").read_bytes())

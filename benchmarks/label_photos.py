@@ -22,8 +22,8 @@ SIZES = (76, 46, 26)  # of brand, name and small print, in pixels
 SIMPLIFIED_CHINESE = 2  # of the fonts in Noto's collection
 _DEJAVU = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 #: Colours of paper and print.
-INKS = (((250, 248, 240), (30, 30, 34)), ((24, 60, 52), (244, 238, 214)), ((214, 190, 150), (60, 34, 20)))
-INKS += (((196, 40, 44), (255, 250, 240)), ((236, 240, 246), (20, 52, 120)))
+INKS = [((250, 248, 240), (30, 30, 34)), ((24, 60, 52), (244, 238, 214)), ((214, 190, 150), (60, 34, 20))]
+INKS += [((196, 40, 44), (255, 250, 240)), ((236, 240, 246), (20, 52, 120))]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Paper:
     """A label as it is printed: RGB, and the colour that it fades into beside it."""
 
     picture: Image.Image
-    table: tuple[int, int, int]
+    table: tuple[int, ...]
 
 
 def label(lines: list[str], seed: int) -> Paper:
@@ -65,7 +65,7 @@ def _font(line: str, kind: int, size: int) -> ImageFont.FreeTypeFont:
         return ImageFont.truetype(path, size, index=SIMPLIFIED_CHINESE)
     if kind == 0:
         font = ImageFont.truetype(str(files(manimgx_fonts) / "NotoSans[wght].ttf"), size)
-        font.set_variation_by_axes([600, 100][: len(font.get_variation_axes())])
+        font.set_variation_by_axes([600.0, 100.0][: len(font.get_variation_axes())])
         return font
     return ImageFont.truetype(str(_DEJAVU / ("DejaVuSerif.ttf", "DejaVuSans-Bold.ttf")[kind - 1]), size)
 

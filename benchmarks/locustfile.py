@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ class Shop(User):
         return random.choice(self.products)
 
     @contextmanager
-    def row(self, name: str):
+    def row(self, name: str) -> Iterator[Callable[[], None]]:
         """One request of that row; the body may call what it is given when its first token came."""
         start = time.perf_counter()
 

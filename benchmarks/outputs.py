@@ -215,13 +215,13 @@ def by_size(client: Vitrina, rounds: int) -> dict[str, dict[str, list[float]]]:
 
     photos = {size: photo_of(size) for size in MEGAPIXELS}
     clips = {size: clip_of(size) for size in track(CLIP_SECONDS, "making clips", console=console)}
-    asked: dict[str, tuple[dict[float, bytes], Callable[[bytes], Any]]] = {
+    asked: dict[str, tuple[dict[int, bytes], Callable[[bytes], Any]]] = {
         "embedding of a photo, megapixels": (photos, lambda data: client.embed(Product(image=data))),
         "studio shot, megapixels": (photos, client.studio),
         "embedding of a clip, seconds": (clips, lambda data: client.embed(Product(video=data))),
         "post of a clip, seconds": (clips, lambda data: client.post(None, COPY, video=data)),
     }
-    found = {}
+    found: dict[str, dict[str, list[float]]] = {}
     for name, (files, make) in asked.items():
         medians = [median(partial(make, data)) for data in track(files.values(), name, console=console)]
         found[name] = {"sizes": list(files), "median_s": medians}

@@ -13,7 +13,7 @@ import os
 import queue
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Annotated
@@ -27,7 +27,7 @@ from rich.table import Table
 
 from benchmarks.serving import REPOSITORY, JsonFile, Url, grpc_address, write_json
 from stages.image import read_image
-from stages.text import TitleTokenizer, read_title
+from stages.text import TitleTokenizer, Tokens, read_title
 
 MODELS = REPOSITORY / "model_repository" / "models"
 STEPS = ("reader", "text_encoder", "image_encoder", "fusion")
@@ -61,7 +61,7 @@ class Raw:
         tokens = self.tokenizer([read_title(title) for title, _ in batch])
         return tokens, np.stack([read_image(photo, self.side) for _, photo in batch])
 
-    def compute(self, tokens, pixels: np.ndarray) -> list[np.ndarray]:
+    def compute(self, tokens: Tokens, pixels: np.ndarray) -> list[np.ndarray]:
         """The networks: condition FP32 [B, rows, width] and embedding FP32 [B, width]."""
         ids = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
         (text,) = self.text.run(["sentence_embedding"], ids)
@@ -91,7 +91,7 @@ class Raw:
         return done / elapsed
 
 
-def _groups(requests: list[Request], size: int):
+def _groups(requests: list[Request], size: int) -> Iterator[list[Request]]:
     at = 0
     while True:
         yield [requests[(at + i) % len(requests)] for i in range(size)]

@@ -80,7 +80,7 @@ def write_json(figures: dict[str, Any], file: Path | None) -> None:
         file.write_text(json.dumps(figures | {"machine": machine()}, indent=1, ensure_ascii=False) + "\n")
 
 
-def machine() -> dict[str, str | int]:
+def machine() -> dict[str, str | float]:
     """What a figure was measured on; load is the mean of runnable processes over the last minute."""
     model = next((line.split(":", 1)[1].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown")
     return {

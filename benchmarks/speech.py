@@ -32,7 +32,6 @@ from scipy.signal import resample_poly
 from benchmarks.hearing import characters, errors
 from benchmarks.serving import REPOSITORY, JsonFile, write_json
 from benchmarks.speech_sentences import DATA
-from networks.transcriber import Transcriber as TinyTranscriber
 from networks.whisper import MELS
 from stages.audio import MAX_SECONDS, RATE, log_mel
 from stages.kokoro import Kokoro
@@ -40,7 +39,7 @@ from stages.speech import Script, Speaker, choose, encode_script, join
 from stages.spoken import level
 from stages.transcript import Transcriber
 from stages.vits import Vits
-from training.speech import whisper_folder
+from training.audio.speech import whisper_folder
 
 MODELS = REPOSITORY / "model_repository" / "models"
 FILES = MODELS / "synthesizer" / "1"  # what the voices are described by
@@ -74,11 +73,9 @@ class Voice:
 
 def listener(language: str, threads: int) -> Listener:
     """Sound at whisper's rate → the words in it."""
-    if language == "en":
-        tiny = TinyTranscriber(whisper_folder())
-        return lambda samples: tiny(log_mel(np.pad(samples, (0, MAX_SECONDS * RATE - len(samples))), MELS))
-    served = Transcriber(MODELS / "transcriber" / "1", threads=threads)
-    return lambda samples: served(log_mel(samples, MELS)[None])[0].text
+    folder, precision = (whisper_folder(), "float32") if language == "en" else (MODELS / "transcriber" / "1", "int8")
+    transcribe = Transcriber(folder, threads, precision)
+    return lambda samples: transcribe(log_mel(samples, MELS)[None])[0].text
 
 
 def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
@@ -105,7 +102,7 @@ def measure(entries: list[dict[str, str]], voice: Voice, listen: Listener) -> li
 
 def wrong_syllables(said: str, heard: str) -> int:
     """How many syllables, told apart by sound and tone, and figures differ."""
-    one, other = (" ".join(lazy_pinyin(characters(text), style=Style.TONE3, errors=list)) for text in (said, heard))
+    one, other = (" ".join(lazy_pinyin(characters(text), style=Style.TONE3, errors=" ".join)) for text in (said, heard))
     found = jiwer.process_words(one, other or "-")
     return found.substitutions + found.deletions + found.insertions
 

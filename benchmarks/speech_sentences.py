@@ -81,7 +81,7 @@ def descriptions(names: list[str], count: int = COUNT) -> list[dict[str, str]]:
 
 def main() -> None:
     """Writes :data:`DATA`."""
-    from training.catalogue import read_index
+    from training.catalogue.products import read_index
 
     found = descriptions(sorted({product.name for product in read_index()}))
     DATA.parent.mkdir(exist_ok=True)

@@ -40,10 +40,7 @@ console = Console()
 
 def distinct(texts: list[str]) -> float:
     """Share of different word pairs among all of some texts."""
-    pairs = []
-    for text in texts:
-        words = re.findall(r"\w+", text.lower())
-        pairs += pairwise(words)
+    pairs = [pair for text in texts for pair in pairwise(re.findall(r"\w+", text.lower()))]
     return len(set(pairs)) / max(1, len(pairs))
 
 

@@ -34,6 +34,7 @@ class Engine:
         threads: of the network; 0 for one a core.
         max_length: longest prompt and answer together, in tokens; 0 for the one of decoder.json.
         spinning: see :class:`decoding.network.Network`.
+        provider: what the network runs on, see :class:`decoding.network.Network`.
         prefix_cache_mb: kept of prompts that were read, in MB, see :mod:`decoding.prefixes`; 0 for nothing.
     """
 
@@ -46,10 +47,11 @@ class Engine:
         threads: int = 0,
         max_length: int = 0,
         spinning: bool = True,
+        provider: str = "CPU",
         prefix_cache_mb: int = 64,
     ) -> None:
         self._tokenizer = PromptTokenizer(folder / "tokenizer.json")
-        self._network = Network(folder, slots, threads, max_length, spinning)
+        self._network = Network(folder, slots, threads, max_length, spinning, provider)
         self.max_length = self._network.max_length
         self._scheduler = Scheduler(
             self._network, self._tokenizer.whole, max_queue, prefix_cache_bytes=prefix_cache_mb * 1_000_000

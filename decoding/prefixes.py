@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 
@@ -23,20 +24,20 @@ class PrefixCache:
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._bytes = 0
-        self._chunks: OrderedDict[bytes, list[np.ndarray]] = OrderedDict()
+        self._chunks: OrderedDict[bytes, list[Any]] = OrderedDict()
 
     @staticmethod
     def key(before: bytes, embeddings: np.ndarray) -> bytes:
         """The name of a chunk [tokens, hidden] that follows the one named `before` (b"" for the first)."""
         return hashlib.blake2b(before + embeddings.tobytes(), digest_size=16).digest()
 
-    def get(self, key: bytes) -> list[np.ndarray] | None:
+    def get(self, key: bytes) -> list[Any] | None:
         """What was kept under a key, now the most recently used."""
         if key in self._chunks:
             self._chunks.move_to_end(key)
         return self._chunks.get(key)
 
-    def put(self, key: bytes, chunk: list[np.ndarray]) -> None:
+    def put(self, key: bytes, chunk: list[Any]) -> None:
         """Keeps a chunk, and drops old ones beyond the limit."""
         if key in self._chunks:
             return
@@ -46,5 +47,5 @@ class PrefixCache:
             self._bytes -= _size(self._chunks.popitem(last=False)[1])
 
 
-def _size(chunk: list[np.ndarray]) -> int:
+def _size(chunk: list[Any]) -> int:
     return sum(part.nbytes for part in chunk)

@@ -225,7 +225,7 @@ class Scheduler:
             key = PrefixCache.key(row.prefix, prompt[row.length : row.length + self.chunk])
             if (known := self._prefixes.get(key)) is None:
                 return
-            self.network.paste(self.network.slots - 1, row.length, known)
+            self.network.cache.paste(self.network.slots - 1, row.length, known)
             row.prefix = key
             row.length += self.chunk
             self._reused_tokens += self.chunk
@@ -250,14 +250,14 @@ class Scheduler:
         logits = self.network.run(last, prompt[None, row.length : end], [end])
         for begin in range(row.length, end - self.chunk + 1, self.chunk):
             row.prefix = PrefixCache.key(row.prefix, prompt[begin : begin + self.chunk])
-            self._prefixes.put(row.prefix, self.network.copy(last, begin, begin + self.chunk))
+            self._prefixes.put(row.prefix, self.network.cache.copy(last, begin, begin + self.chunk))
         self._prompt_tokens += end - row.length
         row.length = end
         if end < len(prompt):
             return
         ended = self._advance(row, logits[0])
         if not ended and len(self._rows) != last:
-            self.network.move(last, len(self._rows), row.length)
+            self.network.cache.move(last, len(self._rows), row.length)
         with self._lock:  # `submit` must not see its slot free in between
             self._joining = None
             if not ended:
@@ -287,7 +287,7 @@ class Scheduler:
         """Frees a row; the last running one moves into the hole."""
         row = self._rows.pop()
         if place < len(self._rows):
-            self.network.move(len(self._rows), place, row.length)
+            self.network.cache.move(len(self._rows), place, row.length)
             self._rows[place] = row
 
     def _fail(self, handle: Handle, error: StageError) -> None:

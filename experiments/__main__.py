@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from training.__main__ import console, followed, progress_bar, written
-from training.encoders import REPOSITORY
+from training.common.files import REPOSITORY
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -23,8 +23,8 @@ def interpolation(threads: Annotated[int, typer.Option(min=1, help="Of torch, on
     import torch
 
     from experiments.interpolation import STEPS, evaluate, train, write
-    from training.cache import cache_folder
-    from training.catalogue import read_index
+    from training.catalogue.products import read_index
+    from training.common.files import cache_folder
 
     torch.set_num_threads(threads)
     products = read_index()
@@ -46,8 +46,8 @@ def sound() -> None:
     from experiments.sound import PLAN, Data
     from experiments.sound_command import table, trained, verdict, write
     from experiments.sound_evaluation import evaluate
-    from training.behavior import item_embeddings
-    from training.catalogue import read_index
+    from training.behavior.encoder import item_embeddings
+    from training.catalogue.products import read_index
 
     torch.set_num_threads(1)
     products = read_index()

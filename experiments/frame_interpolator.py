@@ -47,8 +47,8 @@ class FrameInterpolator(nn.Module):
         self.middle = Layer(widest, widest, 2)
         self.up = nn.ModuleList([Layer(2 * widest, widest), Layer(widest + wider, wider), Layer(wider + wide, wide)])
         self.motion = nn.Conv2d(wide, 5, 3, padding=1)
-        nn.init.zeros_(self.motion.weight)
-        nn.init.zeros_(self.motion.bias)
+        for parameter in self.motion.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, first: Tensor, last: Tensor) -> Tensor:
         small = F.interpolate(torch.cat([first, last], 1), (LOOK, LOOK), mode="bilinear", align_corners=False)

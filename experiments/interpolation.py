@@ -1,7 +1,7 @@
 """Trains the frame interpolator on triples of neighbouring frames of clips, and judges it on products not trained on.
 
-Frames are those of `training/clips.py`, turning by 15 degrees or not at all under a moving camera. Beside the network
-stand the mean of both neighbours and the first of them as it is.
+Frames are those of `training/video/clips.py`, turning by 15 degrees or not at all under a moving camera. Beside the
+network stand the mean of both neighbours and the first of them as it is.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from PIL import Image
 from torch import Tensor
 
 from experiments.frame_interpolator import FrameInterpolator
-from training.catalogue import Product
-from training.clips import TRAINED, film
-from training.encoders import REPOSITORY
-from training.figures import MACHINE
-from training.loop import train as run_loop
-from training.pictures import apply, optimizer_of
-from training.steps import save
-from training.turntables import FRAMES, read_rgba
+from training.catalogue.products import Product
+from training.catalogue.turntables import FRAMES, read_rgba
+from training.common.figures import MACHINE, markdown
+from training.common.files import REPOSITORY
+from training.common.loop import apply, optimizer_of
+from training.common.loop import train as run_loop
+from training.common.weights import save
+from training.video.clips import TRAINED, film
 
 SEED = 17
 BATCH = 12
@@ -57,10 +57,11 @@ def train(products: list[Product], checkpoint: Path, report: Callable[[int, str]
     """The trained network; goes on from `checkpoint`."""
     torch.manual_seed(SEED)
     turntables = [read_rgba(p) for p in products if not p.held_out]
-    network = FrameInterpolator().to(memory_format=torch.channels_last)
+    network = FrameInterpolator()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own types lack it
     optimizer = optimizer_of(network)
 
-    def step_losses(step: int, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
+    def step_losses(step: int, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor | float]:
         chosen = rng.integers(len(turntables), size=BATCH)
         batch = torch.stack([triple(turntables[i], int(rng.random() < 0.7), rng) for i in chosen]).to(device)
         middle = network(batch[:, 0], batch[:, 2])
@@ -70,7 +71,6 @@ def train(products: list[Product], checkpoint: Path, report: Callable[[int, str]
         return {"error": error.detach(), "mean": (batch[:, ::2].mean(1) - batch[:, 1]).abs().mean()}
 
     weights = run_loop(
-        "frame-interpolator",
         {"network": network},
         {"network": optimizer},
         step_losses,
@@ -118,13 +118,12 @@ def write(network: FrameInterpolator, found: dict[str, dict[str, float]]) -> Pat
     save(network, FOLDER / "model.safetensors", {"steps": str(STEPS)})
     heads = ["dB", *next(iter(found.values()))]
     rows = [[motion, *(f"{value:.2f}" for value in figures.values())] for motion, figures in found.items()]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows))
     text = TEMPLATE.read_text().format(
         parameters=sum(p.numel() for p in network.parameters()) / 1e6,
         steps=STEPS,
         batch=BATCH,
         count=JUDGED,
-        table=table,
+        table=markdown(heads, rows),
         machine=MACHINE,
     )
     (FOLDER / "README.md").write_text(text)

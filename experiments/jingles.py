@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve, lfilter
 
-from training.catalogue import Product
-from training.sessions import COLOURS, colour
+from training.behavior.sessions import COLOURS, colour
+from training.catalogue.products import Product
 
 RATE = 16_000
 SAMPLES = 40_000

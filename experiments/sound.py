@@ -7,7 +7,6 @@ divergence of the seed from a standard normal is held at a fixed capacity (Burge
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from experiments import jingles
+from experiments import jingles, sound_decoder
 from experiments.sound_decoder import (
     FLOOR,
     FRAMES,
@@ -30,10 +29,10 @@ from experiments.sound_decoder import (
     frequencies,
     spectral_distance,
 )
-from training.cache import cache_folder
-from training.catalogue import Product
-from training.encoders import REPOSITORY
-from training.steps import Plan, restore, run
+from training.catalogue.products import Product
+from training.common.files import cache_folder, digest
+from training.common.loop import Plan, minimise
+from training.common.weights import restore
 
 #: Jingles of each product that is trained on; numbers from HELD_OUT on are for evaluation.
 EACH, HELD_OUT = 4, 1000
@@ -95,7 +94,7 @@ class Data:
     @classmethod
     def read(cls, products: list[Product], conditions: NDArray[np.float32]) -> Data:
         """Synthesised once and kept in the cache."""
-        path = cache_folder() / "jingles" / f"{_digest(jingles.__file__, __file__)}.npz"
+        path = cache_folder() / "jingles" / f"{digest(Path(jingles.__file__), Path(__file__))}.npz"
         kept = [i for i, p in enumerate(products) if not p.held_out]
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -152,18 +151,16 @@ def losses(data: Data) -> Callable[[nn.Module, np.random.Generator, torch.device
 def train(data: Data, checkpoint: Path, report: Callable[[int, str], None], plan: Plan = PLAN) -> Objective:
     """Trained decoder and encoder; goes on from `checkpoint`."""
     torch.manual_seed(plan.seed)
-    return run(Objective(), losses(data), plan, checkpoint, report, cache_folder() / "logs" / checkpoint.stem)
+    return minimise(Objective(), losses(data), plan, checkpoint, report)
 
 
 def load(path: Path) -> SoundDecoder:
     """The decoder with the weights that `python -m experiments sound` wrote, in float32."""
-    return restore(SoundDecoder(), path)
-
-
-def _digest(*files: Path | str) -> str:
-    return hashlib.sha256(b"".join(Path(f).read_bytes() for f in files)).hexdigest()[:12]
+    decoder = SoundDecoder()
+    restore(decoder, path)
+    return decoder
 
 
 def fingerprint() -> str:
     """Changes with what a training run depends on."""
-    return _digest(__file__, jingles.__file__, REPOSITORY / "networks" / "sound_decoder.py")
+    return digest(Path(__file__), Path(jingles.__file__), Path(sound_decoder.__file__))

@@ -15,10 +15,9 @@ from safetensors import safe_open
 from experiments.sound import EACH, PLAN, Data, fingerprint, load, train
 from experiments.sound_decoder import SoundDecoder
 from experiments.sound_evaluation import log_mel
-from training.cache import cache_folder
-from training.encoders import REPOSITORY
-from training.figures import MACHINE
-from training.steps import save
+from training.common.figures import MACHINE
+from training.common.files import REPOSITORY, cache_folder
+from training.common.weights import save
 
 FOLDER = REPOSITORY / "out" / "experiments" / "sound_decoder"
 PICTURED = 6

@@ -36,6 +36,12 @@ def frequencies() -> Tensor:
 class Oscillators(nn.Module):
     """Log loudness [B, K, FRAMES] → waveform [B, SAMPLES]; loudness is linear between frames."""
 
+    start_sin: Tensor
+    start_cos: Tensor
+    within_sin: Tensor
+    within_cos: Tensor
+    slope: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         turns = frequencies() / RATE
@@ -82,7 +88,7 @@ class SoundDecoder(nn.Module):
             nn.GELU(),
             nn.Conv1d(CHANNELS, OSCILLATORS, 3, padding=1),
         )
-        nn.init.constant_(self.widen[-1].bias, -6.0)
+        nn.init.constant_(self.widen[-1].get_parameter("bias"), -6.0)
         self.oscillators = Oscillators()
 
     def loudness(self, condition: Tensor, noise: Tensor) -> Tensor:

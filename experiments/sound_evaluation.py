@@ -15,7 +15,7 @@ from experiments import jingles
 from experiments.jingles import MOODS, mood_of
 from experiments.sound import HELD_OUT, Data, analyse
 from experiments.sound_decoder import NOISE, RATE, Oscillators, SoundDecoder
-from training.catalogue import Product
+from training.catalogue.products import Product
 
 BANDS, SIZE, STEP = 40, 1024, 256
 SEGMENTS = 10  # of the 2.5 s, over which the classifier's features are means

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from experiments.sound_decoder import NOISE, WIDTH, SoundDecoder
-from export.recipe import Slot
+from families.common.slot import Slot
 from graph.schema import Model
 
 

@@ -1,4 +1,4 @@
 """Recipe → checkpoint → ONNX → parity report → TensorRT → `model_repository/`.
 
-May import `graph` and `networks` and read `recipes`; never a serving room.
+May import `graph` and `families` and read `recipes`; never a serving room.
 """

@@ -14,12 +14,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from export import facts, places, recipe, sources
-from export.errors import BuildError
 from export.progress import console
-from graph import assembly, configs, lint, page
+from families.common.slot import BuildError
+from graph import assembly, configs, lint, options, page
+from graph.schema import Graph
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' bars; ours says what is under way
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # advice on our own calls; its errors are raised
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
 REPORT = sources.REPOSITORY / "out" / "parity.json"
 
@@ -34,7 +36,7 @@ def build_all(
     name: RecipeName = "offline",
     only: Annotated[list[str] | None, typer.Option(help="Build this slot alone; may be repeated.")] = None,
     force: Annotated[bool, typer.Option(help="Build even what the cache holds.")] = False,
-    repository: Annotated[Path, typer.Option(help="Where the models lie.")] = configs.MODEL_REPOSITORY,
+    repository: Annotated[Path, typer.Option(help="Where the models lie.")] = assembly.MODEL_REPOSITORY,
     target: Annotated[Literal["onnx", "tensorrt"], typer.Option(help="tensorrt builds engines besides.")] = "onnx",
     capability: Annotated[
         str | None, typer.Option(help="What engines are for: SM75…SM121 or CURRENT; else the present GPU.")
@@ -58,12 +60,9 @@ def build_all(
         chosen = [slot for slot in chosen if slot.endswith("_encoder") or only]
     else:
         loaded.check_spaces()
-    graph = facts.assembled(loaded, to_train=to_train)
+    graph = facts.make_graph(loaded, to_train=to_train)
     if not to_train:  # what the trained slots do not fit has no graph to serve
-        try:
-            configs.write(graph, repository)
-        except ValueError as error:
-            raise BuildError(f"{loaded.name}: {error}") from error
+        _write(graph, repository, loaded)
     done = []
     for entry in build.build_all(
         chosen, loaded, jobs=jobs, force=force, models_root=repository / "models", graph=graph
@@ -91,6 +90,13 @@ def build_all(
                 force=force,
                 models_root=repository / "models",
             )
+
+
+def _write(graph: Graph, repository: Path, loaded: recipe.Recipe) -> list[Path]:
+    try:
+        return configs.write(graph, repository)
+    except ValueError as error:
+        raise BuildError(f"{loaded.name}: {error}") from error
 
 
 def _slots(loaded: recipe.Recipe, only: list[str] | None) -> list[str]:
@@ -122,7 +128,7 @@ def list_slots(name: RecipeName = "offline") -> None:
     from export import build
 
     loaded = recipe.load(name)
-    graph = facts.assembled(loaded)
+    graph = facts.make_graph(loaded)
     table = Table(title=f"recipe {loaded.name}: {loaded.description}")
     for heading in ("slot", "sources", "precision", "licence", "built"):
         table.add_column(heading, overflow="fold")
@@ -158,12 +164,14 @@ def lint_graph(
 
 @app.command("configs")
 def write_configs(name: RecipeName = "offline") -> None:
-    """Writes facts.json, every config.pbtxt, and docs/tensors.md, from a recipe's checkpoints and the graph."""
-    graph = facts.assembled(recipe.load(name), anew=True)
-    changed = configs.write(graph)
+    """Writes facts.json, every config.pbtxt, docs/tensors.md and the client's options, from a recipe and the graph."""
+    loaded = recipe.load(name)
+    graph = facts.make_graph(loaded, anew=True)
+    changed = _write(graph, assembly.MODEL_REPOSITORY, loaded)
     page.PAGE.write_text(page.render(graph), encoding="utf-8")
+    options.MODULE.write_text(options.render(), encoding="utf-8")
     for path in changed:
-        console.print(f"wrote {path.relative_to(configs.MODEL_REPOSITORY.parent)}")
+        console.print(f"wrote {path.relative_to(assembly.MODEL_REPOSITORY.parent)}")
     console.print(f"{len(changed)} files changed")
 
 
@@ -176,7 +184,7 @@ def parity_served(
     from export import build, report
 
     loaded = recipe.load(name)
-    graph = facts.assembled(loaded)
+    graph = facts.make_graph(loaded)
     built = [build.build(slot, loaded, graph=graph) for slot in loaded.filled]
     console.print(_parity_table(report.report(loaded, built, graph, url, REPORT)))
 
@@ -216,7 +224,7 @@ def hash_source(
 def main() -> None:
     """The command, with our own errors as one line instead of a traceback."""
     from export.engine import EngineError
-    from export.parity import ParityError
+    from families.common.parity import ParityError
 
     try:
         app()

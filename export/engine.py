@@ -6,6 +6,7 @@ Triton finds a mismatch late and says "magic tag does not match"; :func:`verify`
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from dataclasses import dataclass
 from datetime import datetime
@@ -151,6 +152,13 @@ def rebuild(model: Model) -> str:
     return f"run python -m export --target tensorrt --only {slot_of(model)}"
 
 
+def digest(network: Path) -> str:
+    """The sha256 of an ONNX file, and of the weights beside it where it has any there."""
+    data = network.with_name(f"{network.name}.data")
+    found = sources.sha256(network)
+    return hashlib.sha256(f"{found} {sources.sha256(data)}".encode()).hexdigest() if data.exists() else found
+
+
 def intact(folder: Path, model: Model) -> Fingerprint:
     """The fingerprint of the plan in `folder`, once the plan's bytes are known to be those that were built.
 
@@ -197,12 +205,12 @@ def verify(folder: Path, model: Model, platform: Platform, *, serving: bool = Fa
     network = folder / "model.onnx"
     if not network.is_file():
         raise StaleEngineError(f"{model.name}: {network} is not there, so the engine cannot be compared; {mend}")
-    digest = sources.sha256(network)
+    onnx_digest = digest(network)
     faults = []
     if found.model != model.name:
         faults.append(f"built for the model {found.model}")
-    if digest != found.onnx_sha256:
-        faults.append(f"built from the ONNX {found.onnx_sha256[:12]}…, {network} is {digest[:12]}…")
+    if onnx_digest != found.onnx_sha256:
+        faults.append(f"built from the ONNX {found.onnx_sha256[:12]}…, {network} is {onnx_digest[:12]}…")
     if found.profile != profile(model):
         faults.append(f"built for the shapes {found.profile}, the graph has {profile(model)}")
     if platform.library and (found.library, found.version) != (platform.library, platform.version):

@@ -7,15 +7,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from export import slots, sources
-from export.errors import BuildError
+import families
+from export import sources
 from export.progress import Reporter
 from export.recipe import Recipe, Slot
+from families.common.slot import BuildError
 from graph.assembly import FACTS, MODEL_REPOSITORY, assemble
 from graph.schema import Facts, Graph, resolve_size
 
 
-def assembled(recipe: Recipe, *, anew: bool = False, to_train: bool = False) -> Graph:
+def make_graph(recipe: Recipe, *, anew: bool = False, to_train: bool = False) -> Graph:
     """The graph of a recipe's checkpoints; see :func:`gather`.
 
     Raises:
@@ -40,35 +41,35 @@ def gather(recipe: Recipe, *, anew: bool = False, to_train: bool = False) -> dic
         SourceError: a checkpoint could not be had.
         BuildError: a checkpoint is none that its slot takes, or one does not fit another.
     """
-    known = {} if anew else _read(MODEL_REPOSITORY / FACTS)
+    known = {} if anew else _read_known(MODEL_REPOSITORY / FACTS)
     found = {}
     for name, slot in recipe.filled.items():
         is_known = known.get(name, {}).get("id") == slot.id
-        found[name] = known[name] if is_known else _ask(name, slot)
+        found[name] = known[name] if is_known else _fetch(name, slot)
     if not to_train:
         check(found)
     return found
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
+def _read_known(path: Path) -> dict[str, dict[str, Any]]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         return {}
 
 
-def _ask(name: str, slot: Slot) -> dict[str, Any]:
+def _fetch(name: str, slot: Slot) -> dict[str, Any]:
     """The facts of one checkpoint, which is fetched unless its slot has none in any family."""
-    if not slots.has_facts(name):
+    if not families.has_facts(name):
         return {}
     checkpoint = sources.fetch(slot.sources, slot.sha256, Reporter())
     try:
-        return of(slots.family(name, checkpoint, slot), checkpoint, slot)
-    except slots.UNREADABLE as error:  # a configuration that lacks, or misspells, what its kind says
+        return read(families.choose(name, checkpoint, slot), checkpoint, slot)
+    except families.UNREADABLE as error:  # a configuration that lacks, or misspells, what its kind says
         raise BuildError(f"{name}: {checkpoint} says nothing that can be read: {error!r}; fetch it again") from error
 
 
-def of(module: ModuleType, checkpoint: Path, slot: Slot) -> dict[str, Any]:
+def read(module: ModuleType, checkpoint: Path, slot: Slot) -> dict[str, Any]:
     """What a family reads off a checkpoint, and the checkpoint's id."""
     return {"id": slot.id, **module.facts(checkpoint, slot)} if hasattr(module, "facts") else {}
 
@@ -85,7 +86,7 @@ def check(facts: Facts) -> None:
             other, _, fact = where.partition(".")
             if other not in facts:
                 continue
-            have = facts[other].get(fact)
+            have: Any = facts[other].get(fact)
             have, want = ((resolve_size(each, facts) if "." in str(each) else each) for each in (have, wanted))
             if have != want:
                 lines.append(

@@ -12,12 +12,18 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
-from export.parity import ParityError, Sample, cases, difference, dynamic_axes, session
+from export.parity import Sample, cases, dynamic_axes
+from families.common.parity import ParityError, difference, session
 from graph.schema import Model
+
+#: Bytes of weights that one ONNX file holds; protobuf ends at 2 GiB.
+MOST_BYTES = 1_900_000_000
 
 
 def export(network: nn.Module, model: Model, sample: Sample, path: Path) -> None:
-    """Writes `network` as one ONNX file whose inputs, outputs and dynamic axes are the graph's.
+    """Writes `network` as an ONNX file whose inputs, outputs and dynamic axes are the graph's.
+
+    Weights of more than :data:`MOST_BYTES` go into a file beside it, ``<name>.data``.
 
     Raises:
         ValueError: the network's outputs are not as many as the graph declares.
@@ -32,8 +38,8 @@ def export(network: nn.Module, model: Model, sample: Sample, path: Path) -> None
         {0: named["batch"], **{i + 1: named[d] for i, d in enumerate(tensor.dims) if isinstance(d, str)}}
         for tensor in model.inputs
     ]
-    if any(taken.kind is taken.VAR_POSITIONAL for taken in inspect.signature(network.forward).parameters.values()):
-        shapes = [tuple(shapes)]
+    parameters = inspect.signature(network.forward).parameters.values()
+    variadic = any(taken.kind is taken.VAR_POSITIONAL for taken in parameters)
     outputs = [tensor.name for tensor in model.outputs]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -43,14 +49,16 @@ def export(network: nn.Module, model: Model, sample: Sample, path: Path) -> None
             tuple(torch.from_numpy(example[tensor.name]) for tensor in model.inputs),
             input_names=[tensor.name for tensor in model.inputs],
             output_names=outputs,
-            dynamic_shapes=shapes,
+            dynamic_shapes=[tuple(shapes)] if variadic else shapes,
             dynamo=True,
             verbose=False,
         )
+    assert program is not None  # only the exporter without dynamo gives none
     if len(program.model.graph.outputs) != len(outputs):
         raise ValueError(f"{model.name}: the network gives {len(program.model.graph.outputs)} outputs, not {outputs}")
     _forget_where(program.model)
-    program.save(path, external_data=False)
+    weights = sum(tensor.nbytes for tensor in network.state_dict().values())
+    program.save(path, external_data=weights > MOST_BYTES)
 
 
 def _forget_where(model: ir.Model) -> None:

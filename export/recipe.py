@@ -10,8 +10,9 @@ from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
-from export import places
+from export import places, sources
 from export.places import Place
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
@@ -53,6 +54,14 @@ class Slot(_Strict):
     def id(self) -> str:
         """Names the checkpoint with its options: what was trained on its vectors fits this one and no other."""
         return hashlib.sha256(json.dumps([self.sha256, self.options], sort_keys=True).encode()).hexdigest()[:12]
+
+    def file(self, option: str) -> Path:
+        """The checked local file of another checkpoint, whose source an option names and ``<option>_sha256`` pins.
+
+        Raises:
+            SourceError: it could not be had.
+        """
+        return sources.fetch(str(self.options[option]), str(self.options[f"{option}_sha256"]))
 
     @field_validator("made_with")
     @classmethod
@@ -178,7 +187,7 @@ def load(name: str) -> Recipe:
         raise RecipeError("\n".join(f"{path}: {_explain(e)}" for e in error.errors())) from error
 
 
-def _explain(error) -> str:
+def _explain(error: ErrorDetails) -> str:
     """One pydantic error in words, an unknown key with the nearest known one."""
     where = ".".join(str(part) for part in error["loc"])
     if error["input"] is None and len(error["loc"]) == 2:
@@ -186,7 +195,8 @@ def _explain(error) -> str:
         return f"{where}: may not be left out; those that may be null are {', '.join(optional)}"
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']}"
-    owner = {1: Recipe, 2: Slots, 3: Slot}[len(error["loc"])]
+    owners: dict[int, type[BaseModel]] = {1: Recipe, 2: Slots, 3: Slot}
+    owner = owners[len(error["loc"])]
     key = str(error["loc"][-1])
     close = difflib.get_close_matches(key, owner.model_fields, 1, 0.0)
     return f"{where}: unknown key {key!r}; did you mean {close[0]!r}? known: {', '.join(owner.model_fields)}"

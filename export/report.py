@@ -9,8 +9,9 @@ import numpy as np
 import tritonclient.grpc as triton
 
 from export.build import Built
-from export.parity import check, difference, session
+from export.parity import check
 from export.recipe import Recipe
+from families.common.parity import difference, session
 from graph.schema import Graph, Model, Tensor
 
 
@@ -57,11 +58,13 @@ def report(recipe: Recipe, built: list[Built], graph: Graph, url: str | None, ou
     rows, failures = [], []
     models = {model.name: model for model in graph.models}
     for slot in built:
-        single_pass = url is not None and slot.reference() and "model.onnx" in models[slot.slot].files
-        slot_rows = served(slot, models[slot.slot], url) if single_pass else slot.parity()
+        if url is not None and slot.reference() and "model.onnx" in models[slot.slot].files:
+            slot_rows = served(slot, models[slot.slot], url)
+        else:
+            slot_rows = slot.parity()
         rows += [{"slot": slot.slot, "precision": recipe.slot(slot.slot).precision, **row} for row in slot_rows]
         try:
-            check(recipe.slot(slot.slot), slot_rows, slot.slot)
+            check(recipe.slot(slot.slot).tolerance, slot_rows, slot.slot)
         except RuntimeError as error:
             failures.append(error)
     out.parent.mkdir(parents=True, exist_ok=True)

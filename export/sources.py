@@ -13,10 +13,11 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -95,7 +96,7 @@ def digest(place: Place, reporter: Reporter | None = None) -> str:
         return sha256(_gather(place, Path(scratch), reporter or Reporter()))
 
 
-def _first(tried: list[Place], take, reporter: Reporter) -> Path:
+def _first(tried: list[Place], take: Callable[[Place], Path], reporter: Reporter) -> Path:
     """What the first place gives that gives anything."""
     reasons: list[str] = []
     for number, place in enumerate(tried, 1):
@@ -227,7 +228,7 @@ def _from_hub(source: Source, reporter: Reporter) -> Path:
         RepositoryNotFoundError,
     )
 
-    where = {"repo_id": source.name, "revision": source.version, "cache_dir": cache_root() / "hub"}
+    where: dict[str, Any] = {"repo_id": source.name, "revision": source.version, "cache_dir": cache_root() / "hub"}
     try:
         with reporter.work(f"fetching {source.text.removeprefix('hf:')} from the hub"):
             if source.path and not source.path.endswith("/"):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from filelock import FileLock
 from rich.console import Console
@@ -27,6 +28,7 @@ from export.build import Built, place
 from export.engine import EngineBuildError, EngineError, Fingerprint, Platform
 from export.progress import Reporter
 from export.recipe import Slot
+from families.common.parity import difference, session
 from graph.configs import MODELS_ROOT
 from graph.schema import Graph, Model
 
@@ -77,18 +79,19 @@ def target(capability: str | None = None, precision: str = "fp32", platform: Pla
     if not hasattr(library, "ComputeCapability"):
         return _tuned_here(library, platform, capability, precision)
     named = [name for name in library.ComputeCapability.__members__ if name.startswith("SM")]
-    if capability == "CURRENT" and platform.gpu is None:
-        raise EngineBuildError(f"--capability CURRENT: no GPU is visible; name one of {', '.join(named)}")
     if capability is None and platform.gpu is None:
         return Target(library, None, PORTABLE, precision)
-    wanted = platform.gpu.capability if capability in (None, "CURRENT") else capability
-    if wanted not in named:
+    if capability is None or capability == "CURRENT":
+        if platform.gpu is None:
+            raise EngineBuildError(f"--capability CURRENT: no GPU is visible; name one of {', '.join(named)}")
+        capability = platform.gpu.capability
+    if capability not in named:
         raise EngineBuildError(
-            f"{library.__name__} {library.__version__} does not build for {wanted}, it knows {', '.join(named)}; name "
-            "one of them with --capability, or install tensorrt, which builds on the GPU itself and knows data-centre "
-            "ones (H100 and H200 are SM90)"
+            f"{library.__name__} {library.__version__} does not build for {capability}, it knows {', '.join(named)}; "
+            "name one of them with --capability, or install tensorrt, which builds on the GPU itself and knows "
+            "data-centre ones (H100 and H200 are SM90)"
         )
-    return Target(library, None, (wanted,), precision)
+    return Target(library, None, (capability,), precision)
 
 
 def _tuned_here(library: ModuleType, platform: Platform, capability: str | None, precision: str) -> Target:
@@ -107,15 +110,15 @@ def _tuned_here(library: ModuleType, platform: Platform, capability: str | None,
 
 
 @functools.cache
-def _log(trt: ModuleType):
+def _log(trt: ModuleType) -> Any:
     """The library's one logger (it keeps the first that it is given); holds the errors since `drain` was called."""
 
-    class Log(trt.ILogger):
+    class Log(trt.ILogger):  # type: ignore[name-defined, misc]  # of whichever library there is
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self._errors: list[str] = []
 
-        def log(self, severity, message: str) -> None:
+        def log(self, severity: Any, message: str) -> None:
             if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
                 self._errors.append(message)
 
@@ -154,7 +157,7 @@ def mismatches(model: Model, found: Iterable[tuple[str, bool, str, tuple[int, ..
     return faults + [f"lacks {name!r}" for name in left]
 
 
-def _dtype(dtype) -> str:
+def _dtype(dtype: Any) -> str:
     return {"FLOAT": "FP32", "HALF": "FP16"}.get(dtype.name, dtype.name)
 
 
@@ -191,7 +194,7 @@ def build(model: Model, onnx: Path, to: Target) -> bytes:
     return bytes(plan)
 
 
-def _config(builder, model: Model, to: Target):
+def _config(builder: Any, model: Model, to: Target) -> Any:
     """The builder's config: precision, capabilities, and the profile of the graph's axes."""
     trt = to.library
     config, profile = builder.create_builder_config(), builder.create_optimization_profile()
@@ -280,7 +283,7 @@ def install(
         EngineBuildError: see :func:`build`.
         ParityError: fp16 differs from torch by more than the slot's tolerance ``onnx_fp16``.
     """
-    digest = sources.sha256(entry.folder / "model.onnx")
+    digest = engine.digest(entry.folder / "model.onnx")
     folder = sources.cache_root() / "engines" / f"{model.name}-{_key(model, digest, to)}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
@@ -314,10 +317,11 @@ def _make(model: Model, entry: Built, slot: Slot, to: Target, digest: str, folde
     started = time.perf_counter()
     what = f"building the {to.precision} engine of {model.name} with {to.library.__name__} {to.library.__version__}"
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-") as scratch, Reporter().work(what):
-        onnx, rows = entry.folder / "model.onnx", []
+        onnx = entry.folder / "model.onnx"
+        rows: list[dict] = []
         if to.precision == "fp16":
             onnx, rows = _half(model, entry, Path(scratch) / "half.onnx")
-            parity.check(slot, rows, model.name)
+            parity.check(slot.tolerance, rows, model.name)
         plan = build(model, onnx, to)
         made = Path(scratch) / "made"
         made.mkdir()
@@ -358,11 +362,11 @@ def _half(model: Model, entry: Built, out: Path) -> tuple[Path, list[dict]]:
 
     network = convert_float_to_float16(onnx.load(entry.folder / "model.onnx"), keep_io_types=True)
     onnx.save(network, out)
-    reference, run = entry.reference(), parity.session(out)
+    reference, run = entry.reference(), session(out)
     names, rows = [t.name for t in model.outputs], []
     for case in dict.fromkeys(name.split("|")[0] for name in reference):
         answers = run.run(names, {t.name: reference[f"{case}|{t.name}"] for t in model.inputs})
         for name, have in zip(names, answers, strict=True):
-            off = parity.difference(f"{model.name} {case} {name} fp16", reference[f"{case}|{name}"], have)
+            off = difference(f"{model.name} {case} {name} fp16", reference[f"{case}|{name}"], have)
             rows.append({"case": case, "output": name, "onnx_fp16": off})
     return out, rows

@@ -40,7 +40,8 @@ def assemble(facts: Facts) -> Graph:
     """
     present = modalities_of(facts)
     absent = {modality.edge.name for modality in MODALITIES} - {modality.edge.name for modality in present}
-    models = _drop_unserved({model.name: _resolve_model(model, facts, absent) for model in declare(present)}, facts)
+    served = _drop_unserved({model.name: _resolve_model(model, facts, absent) for model in declare(present)}, facts)
+    models = {name: _resolve_parameters(model, facts) for name, model in served.items()}
     wired = (_prune_ensemble(ensemble, models, facts) for ensemble in ensembles(Bundle(models, present)))
     chains = tuple(chain for chain in wired if chain)
     used = {step.model for chain in chains for step in chain.steps} | {
@@ -66,13 +67,11 @@ def _resolve_model(model: Model, facts: Facts, absent: Set[str]) -> Model:
         return tuple(found.values())
 
     inputs, outputs = kept(tensor for tensor in model.inputs if tensor.name not in absent), kept(model.outputs)
-    parameters = {name: str(resolve_size(value, facts)) for name, value in model.parameters.items()}
     axes = {dim for tensor in (*inputs, *outputs) for dim in tensor.dims if isinstance(dim, str)} | {"batch"}
     return replace(
         model,
         inputs=inputs,
         outputs=outputs,
-        parameters=parameters,
         axes={axis: resolve_axis(axis, facts) for axis in sorted(axes)},
     )
 
@@ -96,6 +95,12 @@ def _drop_unserved(models: dict[str, Model], facts: Facts) -> dict[str, Model]:
         if kept.keys() == models.keys():
             return kept
         models = kept
+
+
+def _resolve_parameters(model: Model, facts: Facts) -> Model:
+    return replace(
+        model, parameters={name: str(resolve_size(value, facts)) for name, value in model.parameters.items()}
+    )
 
 
 def _prune_ensemble(ensemble: Ensemble, models: dict[str, Model], facts: Facts) -> Ensemble | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -73,10 +74,9 @@ def model_config(model: Model, target: str = "cpu") -> ModelConfig:
     if target == "tensorrt":
         config.default_model_filename = "model.plan"
     else:
-        for key, value in model.parameters.items():
-            if not gpu:  # thread counts are the CPU's
-                config.parameters[key].string_value = value
-    if target == "cuda":
+        for key, value in (model.cuda if gpu else model.parameters).items():  # thread counts are the CPU's
+            config.parameters[key].string_value = value
+    if target == "cuda" and model.backend == "onnxruntime":
         # The backend takes the CUDA provider by itself for KIND_GPU; this only keeps its matrix products from rounding
         # FP32 to TF32, which the parity tolerances do not allow. Understood from Triton 24.07 on.
         cuda = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="cuda")
@@ -103,7 +103,11 @@ def ensemble_config(ensemble: Ensemble) -> ModelConfig:
 
 def targets(model: Model) -> list[str]:
     """Which configs a model has."""
-    return ["cpu", *(["cuda"] if model.backend == "onnxruntime" else []), *(["tensorrt"] if model.engine else [])]
+    return [
+        "cpu",
+        *(["cuda"] if model.backend == "onnxruntime" or model.cuda else []),
+        *(["tensorrt"] if model.engine else []),
+    ]
 
 
 def rendered(graph: Graph) -> dict[str, str]:
@@ -134,10 +138,9 @@ def write(graph: Graph, root: Path = MODEL_REPOSITORY) -> list[Path]:
     Raises:
         ValueError: the graph has fewer models than this repository, which holds the adapters of all.
     """
-    changed = []
     files = rendered(graph)
-    gone = {root / Path(*Path(name).parts[:2]) for name in _generated(root) - files.keys()}
-    gone -= {root / Path(*Path(name).parts[:2]) for name in files}
+    stale = _generated(root) - files.keys()
+    gone = _folders(root, stale) - _folders(root, files)
     if gone and root.samefile(MODEL_REPOSITORY):
         raise ValueError(
             f"the recipe leaves out {', '.join(sorted(path.name for path in gone))}, which {root} holds the adapters "
@@ -145,19 +148,26 @@ def write(graph: Graph, root: Path = MODEL_REPOSITORY) -> list[Path]:
         )
     for folder in gone:
         shutil.rmtree(folder)
-        changed.append(folder)
-    for name, text in files.items():
-        path = root / name
-        if not path.exists() or path.read_text() != text:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_name(f".{path.name}.new")  # a copy of hard links shares its files with us
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(path)
-            changed.append(path)
-    for name in _generated(root) - files.keys():
-        (root / name).unlink()
-        changed.append(root / name)
-    return changed
+    changed = [root / name for name in _differing(root, files)]
+    for path in changed:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.new")  # a copy of hard links shares its files with us
+        fresh.write_text(files[str(path.relative_to(root))], encoding="utf-8")
+        fresh.replace(path)
+    left = [path for name in stale if (path := root / name).exists()]
+    for path in left:
+        path.unlink()
+    return [*gone, *changed, *left]
+
+
+def _folders(root: Path, names: Iterable[str]) -> set[Path]:
+    """The models and ensembles that files belong to."""
+    return {root / Path(*Path(name).parts[:2]) for name in names}
+
+
+def _differing(root: Path, files: dict[str, str]) -> list[str]:
+    """Which files are missing below a model repository, or hold another text."""
+    return [name for name, text in files.items() if not (root / name).is_file() or (root / name).read_text() != text]
 
 
 def _generated(root: Path) -> set[str]:
@@ -168,8 +178,7 @@ def _generated(root: Path) -> set[str]:
 def drift(root: Path = MODEL_REPOSITORY) -> list[str]:
     """Paths below `root` that differ from the graph of its facts, are missing, or that the graph no longer has."""
     want = rendered(load(root))
-    changed = {name for name, text in want.items() if not (root / name).is_file() or (root / name).read_text() != text}
-    return sorted(changed | (_generated(root) - want.keys()))
+    return sorted({*_differing(root, want), *(_generated(root) - want.keys())})
 
 
 def read(roots: list[Path]) -> dict[str, ModelConfig]:

@@ -17,7 +17,7 @@ from graph.tensors import (
     DRAWN_IMAGE,
     DRAWN_VIDEO,
     EDIT_FIELDS,
-    EDITS,
+    EDIT_OUTPUTS,
     EMBEDDING,
     EVENT_TENSORS,
     EVENTS,
@@ -141,7 +141,7 @@ def _write(bundle: Bundle, condition: str, told: dict[str, str], checked: dict[s
     """
     written = {"TEXT": "written", "FINISH_REASON": "finished"} | same("PROMPT_TOKENS", "COMPLETION_TOKENS")
     limits = same(*(t.name for t in EDIT_FIELDS))
-    taken = {"WRITTEN": "written", "FINISHED": "finished"} | told | limits
+    taken = {"WRITTEN": "written", "FINISHED": "finished", REQUEST.name: "request"}
     early = {"MODERATION": checked["EARLIER"]} if "EARLIER" in checked else {}
     let_through = {"MODERATION": "TEXT_MODERATION"} | same("TEXT", "FINISH_REASON")
     return [
@@ -153,7 +153,7 @@ def _write(bundle: Bundle, condition: str, told: dict[str, str], checked: dict[s
             same("TAGS", "TAG_SCORES", "KEYWORDS"),
             told | limits | early,
         ),
-        Step("text_optimizer", taken, {"TEXT": "edited"} | same("EDITS")),
+        Step("text_optimizer", taken, {"TEXT": "edited"} | same(*(t.name for t in EDIT_OUTPUTS))),
         Step("moderator", {"WRITTEN": "edited", "FINISHED": "finished"} | checked, let_through),
     ]
 
@@ -175,10 +175,9 @@ def _prompted(
     words = {name: tensor for name, tensor in shown.items() if name == KEYWORDS.name}
     tags = {name: tensor for name, tensor in shown.items() if name not in words}
     reads = {tensor.name for tensor in bundle.models[decoder].inputs} if decoder in bundle.models else set()
-    read = {REQUEST.name: "request"} if REQUEST.name in reads else {}
-    made = {"PROMPT": "prompt"} | read
+    made = {"PROMPT": "prompt", REQUEST.name: "request"}
     return [
-        Step(decoder, made | sampling, written),
+        Step(decoder, {name: tensor for name, tensor in made.items() if name in reads} | sampling, written),
         Step("tagger", {"CONDITION": condition}, copies | tags),
         Step("prompter", {"TAGS": "tags", "TAG_SCORES": "tag_scores", **asked}, made | chosen | words),
     ]
@@ -219,15 +218,16 @@ def ensembles(bundle: Bundle) -> Iterator[Ensemble]:
                 "_".join(["content", *(m.name for m in present)]),
                 (TITLE, *(m.edge for m in present), *(t for t in fields if t.name not in made)),
                 (
-                    *(*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, CONDITION, EMBEDDING, FUSION_WEIGHTS, *TAG_OUTPUTS),
-                    *(KEYWORDS, MODERATION, *derived, *((TRANSCRIPT_LANGUAGE,) if TRANSCRIPT in derived else ())),
+                    *(*TEXT_OUTPUTS, *EDIT_OUTPUTS, TEXT_MODERATION, CONDITION, EMBEDDING, FUSION_WEIGHTS),
+                    *(*TAG_OUTPUTS, KEYWORDS, MODERATION, *derived),
+                    *((TRANSCRIPT_LANGUAGE,) if TRANSCRIPT in derived else ()),
                 ),
                 (*_write(bundle, "condition", told, {"EARLIER": "moderation"}), *_encode(present, bundle)),
             )
     yield Ensemble(
         "generate",
         (CONDITION, TITLE, *fields),
-        (*TEXT_OUTPUTS, EDITS, TEXT_MODERATION, *TAG_OUTPUTS, KEYWORDS),
+        (*TEXT_OUTPUTS, *EDIT_OUTPUTS, TEXT_MODERATION, *TAG_OUTPUTS, KEYWORDS),
         tuple(_write(bundle, "CONDITION", _told({}), _judged(_told({})))),
     )
     yield Ensemble("read_label", (IMAGE,), (LABEL_TEXT,), (Step("label_reader", same("IMAGE"), same("LABEL_TEXT")),))

@@ -18,7 +18,7 @@ from graph.tensors import (
     COUNT,
     DECODER_INPUTS,
     EDIT_FIELDS,
-    EDITS,
+    EDIT_OUTPUTS,
     EMBEDDING,
     EVENT_TENSORS,
     EVENTS,
@@ -223,6 +223,11 @@ def declare(modalities: Sequence[Modality]) -> tuple[Model, ...]:
             (LABEL_TEXT, replace(LABEL_TEXT, name="LABEL_TEXT_COPY")),
             batches=False,
             calls=("label_detector", "label_classifier", "label_recognizer"),
+            parameters={
+                "recognized_height": "label_recognizer.height",
+                "classified_height": "label_classifier.height",
+                "classified_width": "label_classifier.width",
+            },
             files={"characters.json": "label_recognizer"},
         ),
         Model(
@@ -289,6 +294,8 @@ def declare(modalities: Sequence[Modality]) -> tuple[Model, ...]:
             max_batch_size=1,
             decoupled=True,
             batches=False,
+            parameters={"execution_provider": "CPU", "slots": "8", "max_queue": "64", "threads": "0"},
+            cuda={"execution_provider": "CUDA", "slots": "32", "max_queue": "256"},
             files=dict.fromkeys(
                 (
                     "model.onnx",
@@ -305,9 +312,9 @@ def declare(modalities: Sequence[Modality]) -> tuple[Model, ...]:
         Model(
             "text_optimizer",
             "python",
-            (Tensor("WRITTEN", "BYTES", (1,)), Tensor("FINISHED", "BYTES", (1,)), TITLE, *PROMPT_FIELDS, *EDIT_FIELDS),
-            (TEXT_OUTPUTS[0], EDITS),
-            batches=False,  # optional fields differ from request to request
+            (Tensor("WRITTEN", "BYTES", (1,)), Tensor("FINISHED", "BYTES", (1,)), replace(REQUEST, optional=False)),
+            (TEXT_OUTPUTS[0], *EDIT_OUTPUTS),
+            batches=False,
             files={"prompts.json": "text_decoder"},
         ),
         Model(

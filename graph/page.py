@@ -18,11 +18,12 @@ def render(graph: Graph) -> str:
     Raises:
         ValueError: a tensor of an ensemble says nothing of what it means, or of what is taken where it is left out.
     """
+    every = sum(ensemble.name.startswith("content") for ensemble in graph.ensembles)
     lines = [
         "# What goes in, what comes out",
         "",
         "Every tensor of the ensembles by name; `python -m export configs` writes this page from `graph/tensors.py`.",
-        "The first axis, left out here, is the batch. `content…` are the sixteen: `content`, and with any of `_image`,",
+        f"The first axis, left out here, is the batch. `content…` are {every}: `content`, and with any of `_image`,",
         "`_video`, `_audio` and `_behavior` behind it in this order, each of which adds its input. Ask only for the",
         "outputs you want: no step runs for the others.",
         "",
@@ -42,7 +43,7 @@ def render(graph: Graph) -> str:
 
 
 def _tensors(graph: Graph, side: str) -> dict[str, tuple[Tensor, list[str]]]:
-    """Name → the tensor and the ensembles that have it, the sixteen as one."""
+    """Name → the tensor and the ensembles that have it, those of content as one."""
     found: dict[str, tuple[Tensor, list[str]]] = {}
     for owner, tensor in _owned(graph, side):
         _, owners = found.setdefault(tensor.name, (tensor, []))

@@ -41,6 +41,12 @@ AXES: dict[str, tuple[Size, Size, Size]] = {
 }
 
 
+def _fixed_axes() -> dict[str, tuple[int, int, int]]:
+    """The axes whose bounds are numbers."""
+    fixed = (axis for axis, bounds in AXES.items() if all(isinstance(bound, int) for bound in bounds))
+    return {axis: resolve_axis(axis, {}) for axis in fixed}
+
+
 @dataclass(frozen=True)
 class Tensor:
     """A tensor of a model, without its batch axis.
@@ -52,6 +58,7 @@ class Tensor:
         optional: a request may leave it out.
         meaning: of a caller's tensor, for docs/tensors.md. No export goes stale by this or by `left_out`.
         left_out: what is taken where a request leaves it out.
+        client_type: what the client's caller gives, where it is not the dtype's own (text, number, a sequence of them).
     """
 
     name: str
@@ -60,6 +67,7 @@ class Tensor:
     optional: bool = False
     meaning: str = field(default="", repr=False, compare=False)
     left_out: str = field(default="", repr=False, compare=False)
+    client_type: str = field(default="", repr=False, compare=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -79,10 +87,11 @@ class Model:
         max_queue: requests that may wait in a python step with a queue of its own (`stages.triton.Queued`), one more
             being refused; 0 for any number, in Triton's. A step that runs beside another one must never refuse: Triton
             24.10 then hangs for good (see :func:`_encode`).
-        parameters: `parameters` of the config; a fact is written as ``<slot>.<fact>``.
+        parameters: `parameters` of the config on CPU; a fact is written as ``<slot>.<fact>``.
+        cuda: those of `configs/cuda.pbtxt`, which a python model that has any gets too.
         calls: models that it calls by itself, outside any ensemble's edges; who loads it loads them too.
         files: what the export of a slot puts beside the model, as ``file name → slot``.
-        axes: the bounds of the dynamic axes, as :data:`AXES` has them.
+        axes: the bounds of the dynamic axes, as :data:`AXES` has them; without facts, those that need none.
     """
 
     name: str
@@ -97,9 +106,10 @@ class Model:
     engine: bool = False
     max_queue: int = 0
     parameters: dict[str, str] = field(default_factory=dict)
+    cuda: dict[str, str] = field(default_factory=dict)
     calls: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
-    axes: Mapping[str, tuple[Size, Size, Size]] = field(default_factory=lambda: AXES, repr=False, compare=False)
+    axes: Mapping[str, tuple[int, int, int]] = field(default_factory=_fixed_axes, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ def _text(name: str, meaning: str, left_out: str = "") -> Tensor:
     return Tensor(name, "BYTES", (1,), meaning=meaning, left_out=left_out)
 
 
-def _option(name: str, dtype: str, meaning: str, left_out: str, dim: int | str = 1) -> Tensor:
+def _option(name: str, dtype: str, meaning: str, left_out: str, dim: int | str = 1, client_type: str = "") -> Tensor:
     """What a request may leave out."""
-    return Tensor(name, dtype, (dim,), optional=True, meaning=meaning, left_out=left_out)
+    return Tensor(name, dtype, (dim,), True, meaning, left_out, client_type)
 
 
 # ------------------------------------------------------------------------------------- what a request is made of
@@ -41,7 +41,7 @@ EVENTS = _text("EVENTS", 'what the shopper did, JSON: `[{"item": id, "event": "v
 SCRIPT = _text("SCRIPT", "what is to be spoken, at most 2,000 characters")
 CAPTION = _text("CAPTION", "the copy that a post shows, at most 1,000 characters")
 LOGO_SOUND = _text("LOGO_SOUND", "the shop's own sound at the end, as AUDIO, at most 6 s", "none")
-MUSIC = _option("MUSIC", "BYTES", "a tune's file, as AUDIO, heard under a post or a clip", "none")
+MUSIC = _option("MUSIC", "BYTES", "a tune's file, as AUDIO, heard under a post or a clip", "none", client_type="Media")
 CAPTIONS = _option(
     "CAPTIONS", "BYTES", "how: burnt into the pictures, or track, text that a player shows or not", "burnt"
 )
@@ -58,12 +58,20 @@ PROMPT_FIELDS = (
     ),
     LANGUAGE,
     _option("TONE", "BYTES", "neutral, friendly, playful, formal or luxurious", "neutral"),
+    _option(
+        "CLAIMS",
+        "BYTES",
+        "what copy may say beyond the facts: strict (no word that nobody gave), balanced (no material, colour, place, "
+        "part, certificate or promise) or free (no figure and no statement on safety)",
+        "strict",
+    ),
     _option("QUESTION", "BYTES", "what the shopper asks, for task question; at most 1,000 bytes", "none"),
     _option(
         "HISTORY",
         "BYTES",
         'the chat so far, for task reply, JSON: `[{"role": "customer", "text": "…"}, …]`',
         "none",
+        client_type="Sequence[Message]",
     ),
     _option("ATTRIBUTES", "BYTES", 'facts of the product, JSON object of strings: `{"colour": "red"}`', "none"),
     _option(
@@ -77,6 +85,7 @@ PROMPT_FIELDS = (
         "BYTES",
         "what is printed on it, as `read_label` gives it; with IMAGE it is read from that",
         "none",
+        client_type="LabelText",
     ),
 )
 #: What shapes the sampling.
@@ -94,11 +103,24 @@ SAMPLING_FIELDS = (
 TASK_SAMPLING = ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "REPETITION_PENALTY")
 #: What a channel asks of a whole text.
 EDIT_FIELDS = (
-    _option("MAX_CHARACTERS", "INT32", "of the text, 20 to 10,000; whole sentences where they fit", "no limit"),
-    _option("BANNED_WORDS", "BYTES", "a sentence with one of them is taken out", "none", "words"),
+    _option(
+        "MAX_CHARACTERS",
+        "INT32",
+        "of the text, 20 to 10,000; whole sentences where they fit; not for streams",
+        "no limit",
+    ),
+    _option(
+        "BANNED_WORDS",
+        "BYTES",
+        "a sentence with one of them is taken out; not for streams",
+        "none",
+        "words",
+    ),
 )
 IMAGE_SEED = _option("IMAGE_SEED", "INT64", "the same seed gives the same picture and clip", "another each time")
-IMAGE_FORMAT = _option("IMAGE_FORMAT", "BYTES", "jpeg, png or webp", "jpeg; of a generated picture png")
+IMAGE_FORMAT = _option(
+    "IMAGE_FORMAT", "BYTES", "jpeg, png or webp", "jpeg; of a generated picture png", client_type="ImageFormat"
+)
 #: What a studio shot is made by.
 STUDIO_FIELDS = (
     _option(
@@ -119,7 +141,7 @@ SPEECH_FIELDS = (
     _option("SPEED", "FP32", "0.5 to 2 times the voice's own", "1"),
     _option("AUDIO_FORMAT", "BYTES", "wav or ogg", "wav"),
     TIMEOUT_MS,
-    _option("VOICE", "BYTES", "one of docs/speech.md", "the language's first"),
+    _option("VOICE", "BYTES", "a voice's name, see docs/speech.md", "the language's first"),
     LANGUAGE,
 )
 COUNT = _option("COUNT", "INT32", "how many products, 1 to 100", "10")
@@ -145,7 +167,23 @@ TEXT_OUTPUTS = (
     Tensor("PROMPT_TOKENS", "INT32", (1,), meaning="tokens that were read"),
     Tensor("COMPLETION_TOKENS", "INT32", (1,), meaning="tokens that were written"),
 )
-EDITS = _text("EDITS", 'what was changed in the copy, JSON: `[{"kind": "price", "before": "…", "after": ""}, …]`')
+#: What the text optimizer says of the copy.
+EDIT_OUTPUTS = (
+    _text(
+        "EDITS", 'what was changed in the copy, JSON: `[{"kind": "price", "before": "…", "after": "", "why": "…"}, …]`'
+    ),
+    _text(
+        "EVIDENCE",
+        "the numbered facts, and for each sentence of the copy the numbers of those that it rests on, JSON: "
+        '`{"facts": [{"number": 1, "source": "title", "name": "", "text": "…", "confidence": 1.0}, …], '
+        '"sentences": [{"text": "…", "facts": [1, 3]}, …]}`',
+    ),
+    _text(
+        "CONFLICTS",
+        "facts that cannot both be true, by their numbers in EVIDENCE, JSON: "
+        '`[{"kind": "material", "facts": [1, 3], "texts": ["…", "…"]}, …]`',
+    ),
+)
 TAG_OUTPUTS = (
     Tensor("TAGS", "BYTES", (TAGS,), meaning="words for what the product is, best first, empty ones as padding"),
     Tensor("TAG_SCORES", "FP32", (TAGS,), meaning="their probabilities"),
@@ -211,7 +249,7 @@ PHOTO = Tensor("PHOTO", "UINT8", ("height", "width", 3))
 OPACITY = Tensor("OPACITY", "FP32", OPACITY_DIMS)
 SAMPLES = Tensor("SAMPLES", "FP32", ("samples",))
 SAMPLE_RATE = Tensor("SAMPLE_RATE", "INT32", (1,))
-#: What the prompter read, for whoever edits a stream.
+#: What the prompter read, for whoever edits a text.
 REQUEST = Tensor("REQUEST", "BYTES", (1,), optional=True)
 PROMPT = Tensor("PROMPT", "BYTES", (1,))
 DECODER_INPUTS = (PROMPT, Tensor("PREFIX", "FP32", ("prefix", "hidden"), optional=True), *SAMPLING_FIELDS)

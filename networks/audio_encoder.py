@@ -6,15 +6,17 @@ arXiv:2103.03206); what they hear are the details, and the embedding is their me
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from networks import whisper
 
-WIDTH = 384  # of the fused space
+WIDTH = 384  # of the reference encoders' space
 TOKENS = 8
-HIDDEN = 256
+HIDDEN = 256  # of the reference head
 HEADS = 4
 LAYERS = 2
 FOLD = 4  # positions of whisper, 20 ms each, that become one
@@ -25,26 +27,26 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Multi-head attention of query [B, Q, H] over key and value [B, N, H]."""
 
     def heads(x: Tensor) -> Tensor:
-        return x.reshape(x.shape[0], -1, HEADS, HIDDEN // HEADS).transpose(1, 2)
+        return x.reshape(x.shape[0], -1, HEADS, x.shape[2] // HEADS).transpose(1, 2)
 
-    weights = (heads(query) @ heads(key).transpose(2, 3) * (HIDDEN // HEADS) ** -0.5).softmax(-1)
+    weights = (heads(query) @ heads(key).transpose(2, 3) * (query.shape[2] // HEADS) ** -0.5).softmax(-1)
     return (weights @ heads(value)).transpose(1, 2).reshape(query.shape)
 
 
 class Layer(nn.Module):
     """A pre-norm transformer layer."""
 
-    def __init__(self) -> None:
+    def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(HIDDEN)
-        self.project = nn.Linear(HIDDEN, 3 * HIDDEN)
-        self.out = nn.Linear(HIDDEN, HIDDEN)
+        self.norm = nn.LayerNorm(hidden)
+        self.project = nn.Linear(hidden, 3 * hidden)
+        self.out = nn.Linear(hidden, hidden)
         self.feed = nn.Sequential(
-            nn.LayerNorm(HIDDEN),
-            nn.Linear(HIDDEN, 2 * HIDDEN),
+            nn.LayerNorm(hidden),
+            nn.Linear(hidden, 2 * hidden),
             nn.GELU(),
             nn.Dropout(DROPOUT),
-            nn.Linear(2 * HIDDEN, HIDDEN),
+            nn.Linear(2 * hidden, hidden),
         )
         self.dropout = nn.Dropout(DROPOUT)
 
@@ -56,22 +58,35 @@ class Layer(nn.Module):
 
 
 class Head(nn.Module):
-    """Whisper's states [B, positions, S] → audio_embedding [B, 384] of unit length and audio_tokens [B, 8, 384].
+    """Whisper's states [B, positions, S] → audio_embedding [B, D] of unit length and audio_tokens [B, 8, D].
 
-    Whisper's states carry their position, so that none is added here. `states_width` is S, whisper's own width.
+    Whisper's states carry their position, so that none is added here. `states_width` is S, whisper's own width; `width`
+    is D, of the fused space.
     """
 
-    def __init__(self, states_width: int) -> None:
+    def __init__(self, states_width: int, width: int = WIDTH, hidden: int = HIDDEN) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(states_width)
-        self.shorten = nn.Conv1d(states_width, HIDDEN, FOLD, stride=FOLD)
-        self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
-        self.heard = nn.LayerNorm(HIDDEN)
-        self.queries = nn.Parameter(torch.randn(TOKENS, HIDDEN) * 0.5)
-        self.key = nn.Linear(HIDDEN, HIDDEN)
-        self.value = nn.Linear(HIDDEN, HIDDEN)
-        self.out = nn.Sequential(nn.LayerNorm(HIDDEN), nn.Linear(HIDDEN, WIDTH))
-        self.correction = nn.Sequential(nn.Linear(TOKENS * WIDTH, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, WIDTH))
+        self.shorten = nn.Conv1d(states_width, hidden, FOLD, stride=FOLD)
+        self.layers = nn.ModuleList(Layer(hidden) for _ in range(LAYERS))
+        self.heard = nn.LayerNorm(hidden)
+        self.queries = nn.Parameter(torch.randn(TOKENS, hidden) * 0.5)
+        self.key = nn.Linear(hidden, hidden)
+        self.value = nn.Linear(hidden, hidden)
+        self.out = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, width))
+        self.correction = nn.Sequential(nn.Linear(TOKENS * width, hidden), nn.GELU(), nn.Linear(hidden, width))
+
+    @classmethod
+    def of(cls, weights: Mapping[str, Tensor]) -> Head:
+        """The head of a file's weights.
+
+        Raises:
+            KeyError, RuntimeError: they are none of a head.
+        """
+        width, hidden = weights["out.1.weight"].shape
+        head = cls(len(weights["norm.weight"]), width, hidden)
+        head.load_state_dict({name: value.float() for name, value in weights.items()})
+        return head
 
     def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
         x = F.gelu(self.shorten(self.norm(states).transpose(1, 2))).transpose(1, 2)
@@ -85,7 +100,7 @@ class Head(nn.Module):
 
 
 class AudioEncoder(nn.Module):
-    """log_mel FP32 [B, 80, frames], 200 to 3000 of them, 100 a second → the head's two tensors."""
+    """log_mel FP32 [B, mels, frames], 100 a second → the head's two tensors."""
 
     def __init__(self, encoder: whisper.Encoder, head: Head) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-WIDTH = 384  # of the fused space
+WIDTH = 384  # of the reference encoders' space
 TOKENS = 8
 MAX_EVENTS = 64
 KINDS = ("view", "click", "favourite", "cart", "buy")
@@ -65,11 +65,14 @@ class Layer(nn.Module):
 
 
 class BehaviorEncoder(nn.Module):
-    """Events, oldest first, → embedding [B, 384] and tokens [B, 8, 384], all of unit length."""
+    """Events, oldest first, → embedding [B, D] and tokens [B, 8, D], all of unit length.
 
-    def __init__(self, hidden: int = HIDDEN) -> None:
+    `width` is D, of the items' embeddings.
+    """
+
+    def __init__(self, width: int = WIDTH, hidden: int = HIDDEN) -> None:
         super().__init__()
-        self.item = nn.Linear(WIDTH, hidden)
+        self.item = nn.Linear(width, hidden)
         self.kind = nn.Embedding(len(KINDS), hidden)
         self.stay = nn.Linear(TIME_KNOTS, hidden, bias=False)
         self.layers = nn.ModuleList(Layer(hidden) for _ in range(LAYERS))
@@ -77,11 +80,11 @@ class BehaviorEncoder(nn.Module):
         self.copy_query = nn.Linear(hidden, HEADS * 32)
         self.copy_key = nn.Linear(hidden, HEADS * 32)
         self.copy_share = nn.Linear(hidden, HEADS)
-        self.step = nn.Sequential(nn.Linear(hidden, 2 * hidden), nn.GELU(), nn.Linear(2 * hidden, WIDTH))
+        self.step = nn.Sequential(nn.Linear(hidden, 2 * hidden), nn.GELU(), nn.Linear(2 * hidden, width))
         self.interests = nn.Parameter(torch.randn(TOKENS, hidden) * 0.3)
         self.interest_query = nn.Linear(hidden, hidden)
         self.interest_key = nn.Linear(hidden, hidden)
-        self.interest_step = nn.Sequential(nn.Linear(hidden, 2 * hidden), nn.GELU(), nn.Linear(2 * hidden, WIDTH))
+        self.interest_step = nn.Sequential(nn.Linear(hidden, 2 * hidden), nn.GELU(), nn.Linear(2 * hidden, width))
         #: Logarithm of what dot products are scaled by where they are compared.
         self.scale = nn.Parameter(torch.tensor(2.7))
 
@@ -98,14 +101,14 @@ class BehaviorEncoder(nn.Module):
     def states(self, items: Tensor, kinds: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
         """What each event means after those before it: [B, E, H]."""
         x = (
-            self.item(items * WIDTH**0.5 * 0.5)
+            self.item(items * items.shape[-1] ** 0.5 * 0.5)
             + self.kind(kinds.clamp(0, len(KINDS) - 1))
             + self.stay(_stay(ages, mask))
         )
         return self.norm(self.sequence(x, ages, mask))
 
     def following(self, states: Tensor, items: Tensor, mask: Tensor) -> Tensor:
-        """The unit embedding [B, E, 384] of what comes after each event."""
+        """The unit embedding [B, E, D] of what comes after each event."""
         batch, events, _ = states.shape
         query, key = (
             layer(states).reshape(batch, events, HEADS, 32).transpose(1, 2)
@@ -116,7 +119,7 @@ class BehaviorEncoder(nn.Module):
         return unit((weights * shares).sum(1) @ items + self.step(states))
 
     def tokens(self, states: Tensor, last: Tensor, items: Tensor, mask: Tensor) -> Tensor:
-        """Eight interests [B, 8, 384] out of the events where `mask` [B, E] is one; `last` [B, H] is the newest's."""
+        """Eight interests [B, 8, D] out of the events where `mask` [B, E] is one; `last` [B, H] is the newest's."""
         query = self.interests + self.interest_query(last).unsqueeze(1)
         scores = query @ self.interest_key(states).transpose(1, 2) / states.shape[-1] ** 0.5
         weights = masked_softmax(scores, mask.unsqueeze(1))
@@ -125,7 +128,7 @@ class BehaviorEncoder(nn.Module):
     def forward(
         self, item_embeddings: Tensor, event_kinds: Tensor, event_ages: Tensor, event_mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """item_embeddings [B, E, 384], kinds int64, ages in seconds and mask [B, E] → [B, 384] and [B, 8, 384].
+        """item_embeddings [B, E, D], kinds int64, ages in seconds and mask [B, E] → [B, D] and [B, 8, D].
 
         Masked events may stand anywhere and change nothing; ages fall from event to event.
         """

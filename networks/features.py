@@ -13,7 +13,7 @@ image                   in rows of 384, each part filled up with zeros to whole 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from networks import thumbnail
@@ -36,6 +36,17 @@ def count_image_rows(shape: Shape, tokens: int) -> int:
 def join_features(embedding: Tensor, tokens: Tensor) -> Tensor:
     """[B, D] and [B, 8, D] → [B, 9, D]."""
     return torch.cat([embedding.unsqueeze(1), tokens], 1)
+
+
+class JoinedFeatures(nn.Module):
+    """A network of embedding and tokens, which gives both in one tensor FP32 [B, 9, D]; it takes what that takes."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *given: Tensor) -> Tensor:
+        return join_features(*self.network(*given))
 
 
 def split_features(features: Tensor) -> tuple[Tensor, Tensor]:

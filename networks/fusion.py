@@ -108,8 +108,8 @@ class Residual(nn.Module):
             nn.Dropout(0.3),
             nn.Linear(hidden, width_out),
         )
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        for parameter in self.layers[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
@@ -132,6 +132,8 @@ class ImageProjector(nn.Module):
 
     `labels` [C, D] are the sentence embeddings of the class names.
     """
+
+    labels: Tensor
 
     def __init__(self, labels: Tensor, shape: Shape) -> None:
         super().__init__()
@@ -235,7 +237,9 @@ class Fusion(nn.Module):
         }
         fused, summaries, details, weights = self.combine(list(projected.values()), presence)
         seen = presence[:, 1:2]
-        named = self.projectors["image"].classes(image_scores) * seen
+        image = self.projectors["image"]
+        assert isinstance(image, ImageProjector)
+        named = image.classes(image_scores) * seen
         rows = image_thumbnail * seen.unsqueeze(2)
         rows = F.pad(rows, (0, 0, 0, thumbnail.ROWS - rows.shape[1]))
         if self.shape.width != thumbnail.WIDTH:

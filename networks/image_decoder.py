@@ -50,7 +50,7 @@ class Block(nn.Module):
         self.shortcut = nn.Conv2d(width_in, width_out, 1) if width_in != width_out else nn.Identity()
         nn.init.zeros_(self.film.weight)
         nn.init.zeros_(self.film.bias)
-        nn.init.zeros_(self.convolutions[1].weight)
+        nn.init.zeros_(self.convolutions[1].get_parameter("weight"))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         y = x
@@ -89,6 +89,9 @@ class Memory(nn.Module):
         keys: [N, 384], the products' unit embeddings.
         pictures: uint8 [N, 3, 56, 56], one of each.
     """
+
+    keys: Tensor
+    pictures: Tensor
 
     def __init__(self, keys: Tensor, pictures: Tensor) -> None:
         super().__init__()
@@ -177,6 +180,8 @@ class Painter(UNet):
         canvas: whether it also looks at a picture [B, 3, 64, 64] (the flow's).
     """
 
+    places: Tensor
+
     def __init__(self, extra: int, canvas: bool = False) -> None:
         super().__init__(12 + 4 + (12 if canvas else 0), SIZE // 2, extra, attentive=True)
         self.register_buffer("places", _places(SIZE // 2), persistent=False)
@@ -186,7 +191,7 @@ class Painter(UNet):
         self.ground = nn.Linear(STYLE, 6)
         nn.init.zeros_(self.paint.weight)
         with torch.no_grad():
-            self.paint.bias.copy_(torch.tensor([0.0, 0.0, 0.0, 0.0, 4.0]))
+            self.paint.get_parameter("bias").copy_(torch.tensor([0.0, 0.0, 0.0, 0.0, 4.0]))
 
     def forward(self, fused: Tensor, photo: Tensor, extra: Tensor, canvas: Tensor | None = None) -> Layers:
         style = self.styled(fused, extra)

@@ -109,8 +109,8 @@ class Camera(nn.Module):
             *(layer for a, b in pairwise(widths) for layer in (nn.Conv2d(a, b, 4, 2, 1), nn.GroupNorm(8, b), nn.SiLU()))
         )
         self.out = nn.Sequential(nn.Linear(64 * 16 + CONDITION_WIDTH, 96), nn.SiLU(), nn.Linear(96, 6))
-        nn.init.zeros_(self.out[-1].weight)
-        nn.init.zeros_(self.out[-1].bias)
+        for parameter in self.out[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, cut_out: Tensor, fused: Tensor) -> Taken:
         seen = self.layers(cut_out).flatten(1)
@@ -132,6 +132,11 @@ class Solids(nn.Module):
     upright cube with the turntable's axis in its middle and the turntable's window as its side: z towards the front, y
     down and x, eight of them a byte, the first in its highest bit.
     """
+
+    keys: Tensor
+    packed: Tensor
+    bits: Tensor
+    sides: Tensor
 
     def __init__(self, known: int) -> None:
         super().__init__()
@@ -210,14 +215,16 @@ class Lift(UNet):
     nearest, y and x of lines of sight.
     """
 
+    places: Tensor
+
     def __init__(self) -> None:
         super().__init__(4 * 4 + 2 + DEPTHS, SIZE // 2)
         line = torch.linspace(-1, 1, SIZE // 2)
         self.register_buffer("places", torch.stack(torch.meshgrid(line, line, indexing="ij")), persistent=False)
         self.last = nn.Conv2d(CHANNELS[0], 4 * FINE, 3, padding=1)
         self.columns = nn.Conv2d(FINE + 4, DEPTHS + 3 * SHADES, 3, padding=1)
-        nn.init.zeros_(self.columns.weight)
-        nn.init.zeros_(self.columns.bias)
+        for parameter in self.columns.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, cut_out: Tensor, fused: Tensor, recalled: Tensor) -> tuple[Tensor, Tensor]:
         batch = fused.shape[0]
@@ -333,8 +340,8 @@ class Sharpen(nn.Module):
         self.blocks = nn.ModuleList(nn.Conv2d(2 * FINE, 2 * FINE, 3, padding=1) for _ in range(3))
         self.wide = nn.Conv2d(3 * FINE, FINE, 3, padding=1)
         self.out = nn.Conv2d(FINE, 4, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, frames: Tensor) -> Tensor:
         fine = F.silu(self.first(frames))
@@ -418,6 +425,8 @@ class VideoDecoder(nn.Module):
 
 class Turntable(nn.Module):
     """condition [B, R, 384] and noise [B, 3, 64, 64] → frames [B, 24, 3, 64, 64]."""
+
+    turns: Tensor
 
     def __init__(self, painter: ImageDecoder, memory: Memory, decoder: VideoDecoder) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SIDE = 112
-WIDTH = 384  # of the sentence encoder, hence of the fused space
+WIDTH = 384  # of the reference encoders' space
 TOKENS = 8
 #: Pixels of 0..255 to about -1..1, as EfficientNet-Lite0 was trained.
 MEAN, SCALE = 127.0, 128.0
@@ -100,8 +100,8 @@ class Motion(nn.Module):
         self.space = nn.Conv2d(NARROW, NARROW, 3, padding=1)
         self.time = nn.Conv2d(NARROW, NARROW, (3, 1), padding=(1, 0))
         self.widen = nn.Conv2d(NARROW, CHANNELS, 1)
-        nn.init.zeros_(self.widen.weight)
-        nn.init.zeros_(self.widen.bias)
+        for parameter in self.widen.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, _, frames, _ = x.shape
@@ -119,9 +119,12 @@ def unit(x: Tensor) -> Tensor:
 
 
 class VideoEncoder(nn.Module):
-    """frames UINT8 [B, T, 112, 112, 3] → video_embedding FP32 [B, 384], unit, and video_tokens FP32 [B, 8, 384]."""
+    """frames UINT8 [B, T, 112, 112, 3] → video_embedding FP32 [B, D], unit, and video_tokens FP32 [B, 8, D].
 
-    def __init__(self) -> None:
+    `width` is D, of the fused space.
+    """
+
+    def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
         self.spatial = Spatial()
         self.motion = nn.Sequential(*(Motion() for _ in range(MOTION_BLOCKS)))
@@ -129,7 +132,7 @@ class VideoEncoder(nn.Module):
         self.attention = nn.Linear(CHANNELS, TOKENS)
         self.when = nn.Linear(PHASES, TOKENS, bias=False)
         self.head = nn.Sequential(
-            nn.Linear(CHANNELS, HIDDEN), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, WIDTH)
+            nn.Linear(CHANNELS, HIDDEN), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, width)
         )  # fmt: skip
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,15 @@
 """`make demo`: products in English and Chinese, with a real photo each, through a real Triton.
 
-The copy streams to the terminal. Of each lie in `out/demo/` afterwards its studio shot, still and swinging, a generated
-picture and turntable, the copy read aloud, and one post of it all; `out/index.html` shows them side by side.
+The copy streams to the terminal. Afterwards `out/demo/` holds each product's studio shot, still and swinging, a
+generated picture and turntable, the copy read aloud, and one post of it all; `out/index.html` shows them side by side.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,11 @@ def show(vitrina: Vitrina, entry: dict[str, Any]) -> dict[str, Any]:
     Returns:
         What the page shows of it: its entry, `copy`, `tags` and the names of the files.
     """
-    product = Product(title=entry["title"], image=FOLDER / entry["image"], attributes=entry["attributes"])
+    photo = FOLDER / entry["image"]
+    product = Product(title=entry["title"], image=photo, attributes=entry["attributes"])
     facts = "  ".join(f"{name}: {value}" for name, value in entry["attributes"].items())
     credit = f"{entry['attribution']}, {entry['licence']}"
-    console.print(Panel(f"[bold]{entry['title']}[/]\n{facts}\n{product.image}\n[dim]photo: {credit}", expand=False))
+    console.print(Panel(f"[bold]{entry['title']}[/]\n{facts}\n{photo}\n[dim]photo: {credit}", expand=False))
     seen = vitrina.generate(product, want={"tags", "condition"})
     console.print("[dim]seen  " + "  ".join(f"{tag.name} {tag.score:.2f}" for tag in seen.tags or ()))
     started, first, tokens, copy = time.perf_counter(), None, 0, ""
@@ -45,37 +48,40 @@ def show(vitrina: Vitrina, entry: dict[str, Any]) -> dict[str, Any]:
         tokens = piece.completion_tokens
     total = time.perf_counter() - started
     console.print(f"\n[dim]first sentence {first or total:.2f} s, {tokens} tokens in {total:.2f} s")
-    name, photo = entry.get("name", Path(entry["image"]).stem), FOLDER / entry["image"]
+    name = entry.get("name", photo.stem)
     files = {"photo": entry["image"]}
     (OUT / entry["image"]).write_bytes(photo.read_bytes())
 
-    def write(what: str, file: str, data: bytes, seconds: float) -> None:
-        (OUT / file).write_bytes(data)
+    def write(what: str, file: str, data: bytes | None, seconds: float) -> bytes:
+        (OUT / file).write_bytes(data or b"")
         files[what] = file
         console.print(f"[dim]{what:<17} {OUT / file}  {seconds:.2f} s", soft_wrap=True)
+        return data or b""
 
-    started = time.perf_counter()
     ground = entry.get("background", "shadow")
-    shot = vitrina.studio(photo, background=ground)
-    write("studio shot", f"{name}-studio.jpg", shot.image, time.perf_counter() - started)
-    started = time.perf_counter()
-    clip = vitrina.studio_video(photo, background=ground)
-    write("studio clip", f"{name}-studio.mp4", clip.video, time.perf_counter() - started)
-    started = time.perf_counter()
-    drawn = vitrina.generate(product, condition=seen.condition, want={"image"}, image_seed=7).image or b""
-    write("generated picture", f"{name}.png", drawn, time.perf_counter() - started)
-    started = time.perf_counter()
-    turned = vitrina.generate(product, condition=seen.condition, want={"video"}, image_seed=7).video or b""
-    write("generated turn", f"{name}-turn.mp4", turned, time.perf_counter() - started)
-    started = time.perf_counter()
-    voice = vitrina.speak(copy).audio
-    write("generated speech", f"{name}.wav", voice, time.perf_counter() - started)
-    started = time.perf_counter()
-    post = vitrina.post(photo, copy, audio=voice, background=entry.get("background", "studio"), aspect="4:5")
-    write("post", f"{name}.mp4", post.video, time.perf_counter() - started)
+    drawn: dict[str, Any] = {"condition": seen.condition, "image_seed": 7}
+    orders: dict[str, tuple[str, Callable[[], bytes | None]]] = {
+        "generated speech": (f"{name}.wav", lambda: vitrina.speak(copy).audio),
+        "studio shot": (f"{name}-studio.jpg", lambda: vitrina.studio(photo, background=ground).image),
+        "studio clip": (f"{name}-studio.mp4", lambda: vitrina.studio_video(photo, background=ground).video),
+        "generated picture": (f"{name}.png", lambda: vitrina.generate(product, want={"image"}, **drawn).image),
+        "generated turn": (f"{name}-turn.mp4", lambda: vitrina.generate(product, want={"video"}, **drawn).video),
+    }
+    with ThreadPoolExecutor(len(orders)) as pool:  # each is shown as soon as it is there
+        under_way = {pool.submit(time_call, make): (what, file) for what, (file, make) in orders.items()}
+        made = {under_way[done][0]: write(*under_way[done], *done.result()) for done in as_completed(under_way)}
+    voice, still = made["generated speech"], entry.get("background", "studio")
+    post = time_call(lambda: vitrina.post(photo, copy, audio=voice, background=still, aspect="4:5").video)
+    write("post", f"{name}.mp4", *post)
     console.print()
     said = ", ".join(tag.name for tag in seen.tags or ())
     return {**entry, **files, "copy": copy, "tags": said}
+
+
+def time_call(make: Callable[[], bytes | None]) -> tuple[bytes | None, float]:
+    """What a call gives, and the seconds that it took."""
+    started = time.perf_counter()
+    return make(), time.perf_counter() - started
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
-from vitrina_client import Blocked, Product, Sampling, Vitrina
+from vitrina_client import Blocked, Listing, Message, Product, Sampling, StudioShot, Vitrina
 
 from server import Server, ServerOptions
 
@@ -26,9 +26,9 @@ def product_page(vitrina: Vitrina) -> Lines:
     for result in vitrina.iter_results(CUP, {"text", "studio"}, sampling=SAME, tone="friendly"):
         if result.error is not None:
             yield f"{result.output}: {result.error}"
-        elif result.output == "text":
-            yield f"{result.value.text}  [{', '.join(tag.name for tag in result.value.tags)}]"
-        else:
+        elif isinstance(result.value, Listing):
+            yield f"{result.value.text}  [{', '.join(tag.name for tag in result.value.tags or ())}]"
+        elif isinstance(result.value, StudioShot):
             yield f"studio shot, {len(result.value.image):,} bytes of {result.value.mime}"
 
 
@@ -59,7 +59,7 @@ def question(vitrina: Vitrina) -> Lines:
 
 def customer_service(vitrina: Vitrina) -> Lines:
     """A reply that knows what was said before."""
-    history = [
+    history: list[Message] = [
         {"role": "customer", "text": "Hello, my cup arrived yesterday."},
         {"role": "shop", "text": "We hope you like it!"},
         {"role": "customer", "text": "The saucer is broken."},

@@ -35,8 +35,6 @@ QUIET = 1e-4  # -80 dB of full scale: a clip no louder than this is silent
 TRIM_BELOW = 10 ** (-40 / 20)  # of the loudest frame; what is quieter at either end is cut off
 TRIM_MARGIN = 0.1  # seconds kept before and after
 
-#: What stands for the spectrogram of a sound that is not there: Triton sends no tensor without elements.
-
 ACCEPTED = "send WAV, FLAC, OGG, MP3 or M4A"
 _OTHER_MAGICS = {
     b"\x1aE\xdf\xa3": "a Matroska or WebM file",
@@ -135,7 +133,11 @@ def _mp4_sound(data: bytes) -> tuple[np.ndarray, int]:
 
 
 def no_sound(mels: int) -> np.ndarray:
-    """What stands for the log-mel of a sound that is not there: float32 [mels, frames]."""
+    """What stands for the log-mel of a sound that is not there, because Triton sends no tensor without elements.
+
+    Returns:
+        float32 [mels, frames], zeros.
+    """
     return np.zeros((mels, BUCKETS[0]), np.float32)
 
 

@@ -1,34 +1,30 @@
 """Edits what the text decoder wrote, before a shop shows it: each edit is reported, nothing is made up.
 
-What may not stay goes by whole sentences: an unfinished end, a repetition, a price or a figure that no fact has or
-that belongs to another attribute (`stages.figures`), a statement on safety that the facts do not make
-(`stages.safety`), a word of the prompt's own examples, a banned word, what is beyond the channel's length. What is left
-names the product all the same. Attributes on safety are put behind the text as they were given; where a task has to
-name every attribute (a delivery's carrier and number), so are the others. No word is corrected: a checker of grammar
-took away more than it gave ("kilocalories" became "calories").
+What may not stay goes by sentences, or from the comma on where what is before it is a sentence of its own: a claim
+that no fact supports (`stages.claims`), an unfinished end, a repetition, an offer, a word of the prompt's own examples,
+a banned word, what is beyond the channel's length. What is left names the product all the same. Attributes on safety
+are put behind the text as they were given; where a task has to name every attribute, the others are told in plain
+sentences (`stages.plain`). No word is corrected: a checker of grammar took away more than it gave ("kilocalories"
+became "calories").
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from price_parser import Price
 
-from stages.errors import invalid, too_large
-from stages.figures import Facts
+from stages.claims import Claims, Told, is_command
+from stages.plain import tell
+from stages.praise import without_praise
 from stages.prompts import Prompts
-from stages.request import Request
-from stages.safety import Safety, stated_attributes
-from stages.text import clean, decode_utf8, sentences
+from stages.request import MAX_CHARACTERS, Request
+from stages.safety import stated_attributes, told_attributes
+from stages.text import sentences
 
-MAX_CHARACTERS = (20, 10_000)
-MAX_BANNED, MAX_BANNED_BYTES = 500, 256
-#: The request's tensors, as :func:`read_orders` takes them.
-FIELDS = ("MAX_CHARACTERS", "BANNED_WORDS")
 ALIKE = 0.85  # share of its words that a repetition has in common with an earlier sentence
 _ENDED = re.compile(r"[.!?。！？…][\"'”’)\]）]*\s*$")
 _WORD = re.compile(r"[⺀-鿿豈-﫿]|[^\W_]+(?:['’][^\W_]+)*")
@@ -53,48 +49,41 @@ _ABOUT_DATA = re.compile(
 )
 #: Quotation marks around a text, and marks of a format that a shop's page does not read. A digit before one is inches.
 _MARKS = re.compile(r'(?<!\d)["“”]|\*\*|^#+\s+|[【】]')
-#: A clause that follows itself.
-_LOOP = re.compile(r"([^，,。.!！?？\n]{2,}[，,])(?:\s?\1)+")
+#: Up to three clauses that follow themselves.
+_LOOP = re.compile(r"((?:[^，,。.!！?？\n]{2,}[，,]){1,3})(?:\s?\1)+")
+#: Where a sentence may end instead: a Chinese clause's end, or a comma before what is only added to it in English.
+_COMMA = re.compile(
+    r"[，；]|[,;](?=\s(?:\w+ing|which|perfect|ideal|suitable|great|so|whether|while|and (?:it|they|comes|is|are))\b)",
+    re.IGNORECASE,
+)
+#: A part of a sentence that begins so is no sentence.
+_FRAGMENT = re.compile(
+    r"(?:with|made|crafted|designed|featuring|whether|perfect|ideal|for|from|in|at|on|by|measuring|weighing|if|when|while|"
+    r"as|despite|thanks|built|available|equipped|a|an|and|or|but|however|additionally|moreover|also|plus)\b|无论|不管|如果|当|因为|虽然|凭借",
+    re.IGNORECASE,
+)
+#: Fewest words (Chinese: characters) of a sentence that is left of one.
+LEAST_WORDS = 5
+#: Edits that a shorter sentence may do for.
+_CLAIMED = ("claim", "figure", "safety")
+#: Kinds of claims that are edits of their own.
+_KINDS = {"figure": "figure", "code": "figure", "safety": "safety"}
 _ANY_NUMBER = re.compile(r"\d(?:[\d.,]*\d)?(?:\s?%)?")
 
 
 class Edit(NamedTuple):
     """What was done.
 
-    ``unfinished``, ``repetition``, ``price``, ``figure``, ``safety``, ``invented``, ``banned``, ``length``,
+    ``unfinished``, ``repetition``, ``price``, ``figure``, ``safety``, ``claim``, ``invented``, ``banned``, ``length``,
     ``format`` or ``stated``. `after` stands where `before` stood; `after` is empty where something was
-    taken out, `before` where something was put before the text or behind it.
+    taken out, `before` where something was put before the text or behind it. `why` names the words that no fact
+    supports.
     """
 
     kind: str
     before: str
     after: str = ""
-
-
-@dataclass(frozen=True)
-class Orders:
-    """What a channel asks of the text: at most so many characters, and none of these words."""
-
-    max_characters: int | None = None
-    banned: tuple[str, ...] = ()
-
-
-NO_ORDERS = Orders()
-
-
-def read_orders(max_characters: Sequence[int], banned: Sequence[bytes]) -> Orders:
-    """The request's fields, as a row of their tensors has them: empty where they were left out.
-
-    Raises:
-        StageError: on ``MAX_CHARACTERS`` or ``BANNED_WORDS``.
-    """
-    least, most = MAX_CHARACTERS
-    if outside := [number for number in max_characters if not least <= number <= most]:
-        raise invalid("MAX_CHARACTERS", f"is {outside[0]:,}; send {least} to {most:,}, or leave it out")
-    if len(banned) > MAX_BANNED:
-        raise too_large("BANNED_WORDS", f"{len(banned)} words, the limit is {MAX_BANNED}; send the ones that matter")
-    words = tuple(clean(decode_utf8(word, "BANNED_WORDS", MAX_BANNED_BYTES)) for word in banned)
-    return Orders(max_characters[0] if max_characters else None, tuple(word for word in words if word))
+    why: str = ""
 
 
 class Editor:
@@ -103,11 +92,11 @@ class Editor:
     Args:
         request: what was asked; its figures, prices and words may stand in the text.
         prompts: of the decoder that writes, see `stages.prompts`.
-        orders: of the channel.
+        claims: of the request, where they were made already.
     """
 
-    def __init__(self, request: Request, prompts: Prompts, orders: Orders = NO_ORDERS) -> None:
-        self.request, self.orders = request, orders
+    def __init__(self, request: Request, prompts: Prompts, claims: Claims | None = None) -> None:
+        self.request = request
         self._text = prompts.wording.tasks[request.task].texts[request.language]
         self._answers = prompts.wording.tasks[request.task].needs is not None
         self._states_facts = prompts.states_facts(request.task)
@@ -115,54 +104,95 @@ class Editor:
         self._known = known.casefold()
         self._amounts = set(map(_amount, _ANY_NUMBER.findall(known)))
         self._foreign = prompts.example_words(request.task, request.language).difference(_words(known))
-        self._facts = Facts(
-            (request.title, request.question, request.transcript, *request.label, *(t for _, t in request.history)),
-            request.attributes,
-        )
-        self._safety = Safety(request)
+        self._claims = claims or Claims(request)
         self._said: list[list[str]] = []
 
-    def objection(self, sentence: str) -> str:
-        """Why a sentence may not stay, as an edit's kind; empty if it may, and then later ones may not repeat it."""
-        words = _words(sentence)
-        if len(words) >= 4 and any(_alike(words, earlier) >= ALIKE for earlier in self._said):
-            return "repetition"
-        if any(_amount(amount) not in self._amounts for amount in _AMOUNT.findall(sentence)):
-            return "price"
-        if any(offer.casefold() not in self._known for offer in _OFFER.findall(sentence)):
-            return "price"
-        if any(_has(sentence, word) for word in self.orders.banned):
-            return "banned"
-        if self._foreign.intersection(words) or (not self._answers and _ABOUT_DATA.search(sentence)):
-            return "invented"
-        if not self._facts.supports(sentence):
-            return "figure"
-        if not self._safety.allows(sentence):
-            return "safety"
-        self._said.append(words)
+    def kept(self, sentence: str) -> tuple[str, Edit | None]:
+        """What may stay of a sentence, and the edit where it is not all of it; later ones may not repeat it."""
+        reason, why = self.objection(sentence)
+        if not reason:
+            return sentence, None
+        tries = (without_praise(sentence, self._known), self._before_claim(sentence, why)) if reason in _CLAIMED else ()
+        shorter = next(
+            (each.strip() for each in tries if each not in ("", sentence) and not self.objection(each)[0]), ""
+        )
+        gap = sentence[len(sentence.rstrip()) :]
+        return shorter and shorter + gap, Edit(reason, sentence.strip(), shorter, why)
+
+    def _before_claim(self, sentence: str, claim: str) -> str:
+        """A sentence up to the last comma before a claim, if that is a sentence; empty otherwise."""
+        place = sentence.find(claim)
+        commas = [match.start() for match in _COMMA.finditer(sentence[:place] if place > 0 else "")]
+        for comma in reversed(commas):
+            begun = sentence[:comma].rstrip()
+            if len(_words(begun)) >= LEAST_WORDS and not _FRAGMENT.match(begun):
+                return begun + self._stop
         return ""
 
-    def stated(self, text: str) -> str:
-        """The attributes that a text must name and does not, a sentence each, but none with a banned word.
+    def objection(self, sentence: str) -> tuple[str, str]:
+        """Why a sentence may not stay, as an edit's kind, and the words at fault; empty if it may."""
+        words = _words(sentence)
+        if len(words) >= 4 and any(_alike(words, earlier) >= ALIKE for earlier in self._said):
+            return "repetition", ""
+        for amount in _AMOUNT.findall(sentence):
+            if _amount(amount) not in self._amounts:
+                return "price", amount
+        for offer in _OFFER.findall(sentence):
+            if offer.casefold() not in self._known:
+                return "price", offer
+        for word in self.request.banned:
+            if _has(sentence, word):
+                return "banned", word
+        if foreign := self._foreign.intersection(words):
+            return "invented", min(foreign)
+        if not self._answers and (about := _ABOUT_DATA.search(sentence)):
+            return "invented", about[0]
+        wrong = [claim for claim in self._claims.of(sentence, self.request.claims) if claim.verdict != "supported"]
+        if wrong:
+            return _KINDS.get(wrong[0].kind, "claim"), wrong[0].text
+        self._said.append(words)
+        return "", ""
 
-        One on safety is named only by its whole sentence: "nuts" stands in "doughnuts" too.
+    def stated(self, text: str, room: int | None = None) -> str:
+        """What a text must tell and does not: attributes on safety as they were given, others in plain sentences.
+
+        One on safety is told only by its whole sentence: "nuts" stands in "doughnuts" too. Of the plain sentences those
+        are told that fit into `room` characters.
         """
-        whole, text = set(stated_attributes(self.request)), text.casefold()
-        pairs = self.request.attributes if self._states_facts else stated_attributes(self.request)
-        return self._sentences(
-            pair for pair in pairs if (self._sentences([pair]) if pair in whole else pair[1]).casefold() not in text
-        )
+        folded = text.casefold()
+        whole = [pair for pair in stated_attributes(self.request) if self._sentences([pair]).casefold() not in folded]
+        others = told_attributes(self.request) if self._states_facts else ()
+        said = Told(text)
+        told = self._told([pair for pair in others if not said.names(*pair)])
+        safety = self._sentences(whole)
+        while told and room is not None and len(self.join(*told, safety)) > room:
+            told.pop()
+        return self.join(*told, safety)
 
     def fallback(self) -> str:
-        """What is said where nothing of a text may stay: the task's own sentence, or title and attributes as given."""
+        """What is said where nothing of a text may stay: the task's own sentence, or title and attributes."""
         if self._text.fallback:
             return self._text.fallback
-        return self.join(self._title_sentence(), self._sentences(self.request.attributes))
+        told = self._told(told_attributes(self.request))
+        return self.join(self._title_sentence(), *told, self._sentences(stated_attributes(self.request)))
+
+    def _told(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
+        """Attributes in plain sentences; those that speak to the writer, or hold a banned word, are left out."""
+        kept = [
+            pair
+            for pair in pairs
+            if not is_command(pair[1]) and not any(_has(" ".join(pair), word) for word in self.request.banned)
+        ]
+        return [sentence for sentence, _ in tell(kept, self.request.language, self.request.title)]
 
     def names(self, text: str) -> bool:
         """Whether the text holds a third of the title's words."""
         title = set(_words(self.request.title))
         return 3 * len(title.intersection(_words(text))) >= len(title)
+
+    def says_nothing(self, text: str) -> bool:
+        """Whether no more than the product's name is left."""
+        return not set(_words(text)).difference(_words(self.request.title))
 
     def opening(self, text: str) -> str:
         """What stands before a text whose sentence with the product's name went: nothing where another one names it.
@@ -180,6 +210,10 @@ class Editor:
         clauses = re.split(r"[，,；;](?=\s|[^\d\s])", sentence)
         return sentence if len(clauses) == 1 else sentence[: -len(clauses[-1]) - 1] + self._stop
 
+    def closed(self, text: str) -> str:
+        """A text with its full stop, behind which others may stand."""
+        return text if not text or _ENDED.search(text) else text.rstrip(" ,，;；:：") + self._stop
+
     def join(self, *parts: str) -> str:
         """Parts of a text with the language's gap between them."""
         return ("" if self.request.language == "zh" else " ").join(part for part in parts if part)
@@ -191,7 +225,7 @@ class Editor:
     def _title_sentence(self) -> str:
         """The title with a full stop; nothing where there is none, or a banned word stands in it."""
         title = self.request.title.rstrip(".。")
-        return "" if not title or any(_has(title, word) for word in self.orders.banned) else title + self._stop
+        return "" if not title or any(_has(title, word) for word in self.request.banned) else title + self._stop
 
     def _sentences(self, pairs: Iterable[tuple[str, str]]) -> str:
         colon = "：" if self.request.language == "zh" else ": "
@@ -200,19 +234,20 @@ class Editor:
             f"{name if name[1:2].isupper() else name[:1].upper() + name[1:]}{colon}{value.rstrip('.。')}{self._stop}"
             for name, value in pairs
         )
-        return self.join(*(each for each in every if not any(_has(each, word) for word in self.orders.banned)))
+        return self.join(*(each for each in every if not any(_has(each, word) for word in self.request.banned)))
 
 
 def edit(
-    written: str, finish: str, request: Request, prompts: Prompts, orders: Orders = NO_ORDERS
+    written: str, finish: str, request: Request, prompts: Prompts, claims: Claims | None = None
 ) -> tuple[str, list[Edit]]:
     """The text as it may be shown, and what was done to it.
 
     Args:
         written: by the text decoder.
         finish: why it ended: ``length`` where it was cut off.
+        claims: of the request, where they were made already.
     """
-    editor = Editor(request, prompts, orders)
+    editor = Editor(request, prompts, claims)
     edits: list[Edit] = []
     text = plain(written)
     if text != written.strip():
@@ -230,25 +265,34 @@ def edit(
     kept: list[str] = []
     whole = sentences(text)
     for sentence in whole:
-        if reason := editor.objection(sentence):
-            edits.append(Edit(reason, sentence.strip()))
-        else:
-            kept.append(sentence)
-    text, room = "".join(kept).strip(), orders.max_characters
-    if not text and edits and (text := editor.fallback()):
-        edits.append(Edit("stated", "", text))
+        stays, done = editor.kept(sentence)
+        if done:
+            edits.append(done)
+        kept.append(stays)
+    text, room = "".join(kept).strip(), request.max_characters
+    if edits and editor.says_nothing(text) and (told := editor.fallback()):
+        edits.append(Edit("stated", "", told))
+        text = told
     elif editor.names("".join(whole)) and (opening := editor.opening(text)):
         edits.append(Edit("stated", "", opening))
         text = editor.join(opening, text)
-    stated = editor.stated(text)
+    first = len(sentences(text)[0]) + 1 if text else 0
+    stated = editor.stated(text, None if room is None else room - max(first, MAX_CHARACTERS[0]))
     if room is not None and stated:
         room -= len(stated) + 1
         if room < MAX_CHARACTERS[0]:
-            stated, room = "", orders.max_characters
+            stated, room = "", request.max_characters
     text, cut = _shorten(text, room)
     if not stated:
         return text, edits + cut
+    text = editor.closed(text)
     return editor.join(text, stated), [*edits, *cut, Edit("stated", "", stated)]
+
+
+def evidence(text: str, claims: Claims) -> dict[str, list[dict[str, Any]]]:
+    """The facts, and for each sentence of an edited text the numbers of those that it rests on."""
+    told = [{"text": each.strip(), "facts": claims.evidence(each)} for each in sentences(text) if each.strip()]
+    return {"facts": [fact._asdict() for fact in claims.facts], "sentences": told}
 
 
 def plain(text: str) -> str:
@@ -280,9 +324,7 @@ class StreamEditor:
             whole.append(last)
             self._held = ""
         whole = [_LOOP.sub(r"\1", _MARKS.sub("", sentence)) for sentence in whole]
-        passing = self._gap + "".join(
-            sentence for sentence in whole if sentence and not self._editor.objection(sentence)
-        )
+        passing = self._gap + "".join(self._editor.kept(sentence)[0] for sentence in whole if sentence)
         self._named |= bool(whole) and self._editor.names("".join(whole))
         if not self._passed:
             passing = passing.lstrip()
@@ -297,8 +339,10 @@ class StreamEditor:
         """What stands behind the last sentence."""
         begin = "" if self._passed or not self._wrote else self._editor.fallback()
         stated = self._editor.join(begin, self._editor.stated(self._passed + begin))
-        gap = " " if stated and self._passed and self._editor.request.language != "zh" else ""
-        return gap + stated
+        if not stated or not self._passed:
+            return stated
+        stop = self._editor.closed(self._passed)[len(self._passed.rstrip(" ,，;；:：")) :]
+        return stop + ("" if self._editor.request.language == "zh" else " ") + stated
 
 
 def _words(text: str) -> list[str]:
@@ -322,8 +366,7 @@ def _has(sentence: str, word: str) -> bool:
 
 def prepare() -> None:
     """Builds units, rules and Chinese dictionary, half a second that the first request would wait for."""
-    Facts(["1 l"])
-    Safety(Request(title="红杯")).allows("健康")
+    Claims(Request(title="红杯 1 l")).of("健康，2 l of wool")
 
 
 def _shorten(text: str, most: int | None) -> tuple[str, list[Edit]]:

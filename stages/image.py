@@ -71,7 +71,7 @@ def read_image(data: bytes, side: int) -> np.ndarray:
     Raises:
         StageError: on field ``IMAGE``, ``too_large`` or ``invalid_input``.
     """
-    return _square(_decoded(data, side, enlarge=True)[0], side)
+    return in_square(np.asarray(_decoded(data, side, enlarge=True)[0]), side)
 
 
 def read_photo(data: bytes, longest: int) -> Image.Image:
@@ -92,7 +92,7 @@ def for_encoder(photo: Image.Image, side: int) -> np.ndarray:
     """A photo of :func:`read_photo` as the image encoder reads it: uint8 [side, side, 3]."""
     scale = side / max(photo.size)
     width, height = (max(1, round(pixels * scale)) for pixels in photo.size)
-    return _square(photo.resize((width, height), FILTER, reducing_gap=2.0), side)
+    return in_square(np.asarray(photo.resize((width, height), FILTER, reducing_gap=2.0)), side)
 
 
 def _decoded(data: bytes, longest: int, enlarge: bool) -> tuple[Image.Image, float]:
@@ -183,11 +183,10 @@ def _orientation(picture: Image.Image) -> int:
         return 1
 
 
-def _square(picture: Image.Image, side: int) -> np.ndarray:
-    """The upright picture in the middle of the square, on its mean border colour."""
-    if picture.size == (side, side):
-        return np.asarray(picture)
-    pixels = np.asarray(picture)
+def in_square(pixels: np.ndarray, side: int) -> np.ndarray:
+    """An upright picture uint8 [height, width, 3] in the middle of a square, on its mean border colour."""
+    if pixels.shape[:2] == (side, side):
+        return pixels
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).mean(axis=0)
     square = np.empty((side, side, 3), np.uint8)
     square[:] = border.round()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import rjieba
 from bm25s.stopwords import STOPWORDS_CHINESE, STOPWORDS_EN_PLUS
 
-from stages.prompts import SURE
+from stages.facts import SURE
 from stages.request import Request
 
 MOST = 20

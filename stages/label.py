@@ -25,8 +25,6 @@ Pixels = NDArray[np.uint8]
 PHOTO_PX = 2_048  # longer side of the photo that lines are cut from
 DETECTOR_PX = 736  # longer side of what the detector sees; see docs/labels.md
 DETECTOR_STEP = 32  # its sides are multiples of this
-LINE_PX = 48  # height of a line as classifier and recognizer see it
-CLASSIFIER_WIDTH = 192
 WIDTH_STEP = 64  # widths of the recognizer's batches are multiples of this
 MAX_WIDTH = 1_920  # a longer line is squeezed
 GREY = 127  # what stands beside a line that is shorter than its batch; zero after normalisation
@@ -41,16 +39,19 @@ class LabelReader:
 
     Args:
         detect: uint8 [height, width, 3] → probability that a pixel is text, float32 [height, width].
-        classify: uint8 [lines, 48, 192, 3] → probabilities upright and upside down, float32 [lines, 2].
-        recognize: uint8 [lines, 48, width, 3] → at each step the likeliest character, its probability, and that of a
-            space: int64, float32 and float32 [lines, steps].
+        classify: uint8 [lines, height, width, 3] → probabilities upright and upside down, float32 [lines, 2].
+        recognize: uint8 [lines, height, any width, 3] → at each step the likeliest character, its probability, and that
+            of a space: int64, float32 and float32 [lines, steps].
         characters: by id; the first is CTC's blank.
+        classified, height: pixels of a line as `classify` sees it, height and width, and as `recognize` does.
     """
 
     detect: Callable[[Pixels], Floats]
     classify: Callable[[Pixels], Floats]
     recognize: Callable[[Pixels], tuple[NDArray[np.int64], Floats, Floats]]
     characters: Sequence[str]
+    classified: tuple[int, int]
+    height: int
 
     def __call__(self, photo: Image.Image, scale: float = 1.0) -> LabelText:
         """What is printed in a photo of mode RGB, its lines in reading order; at most :data:`MAX_LINES`, best first.
@@ -79,17 +80,17 @@ class LabelReader:
 
     def _upright(self, levels: Levels, found: list[Box]) -> list[Box]:
         """The boxes with those turned half round that are upside down."""
-        views = [line_image(levels, box, CLASSIFIER_WIDTH) for box in found]
+        views = [line_image(levels, box, *self.classified) for box in found]
         scores = np.concatenate([self.classify(np.stack(few)) for few in _few(views)])[:, 1]
         return [box.turned(2 if down else 0) for box, down in zip(found, upside_down(found, scores), strict=True)]
 
     def _read(self, levels: Levels, found: list[Box]) -> list[tuple[str, float]]:
         """Text and confidence of each box; boxes of about one width share a run."""
-        widths = np.array([line_width(box) for box in found])
+        widths = np.array([line_width(box, self.height) for box in found])
         read = [("", 0.0)] * len(found)
         for few in _few(np.argsort(widths, kind="stable").tolist()):
             width = int(widths[few].max())
-            steps = self.recognize(np.stack([line_image(levels, found[place], width) for place in few]))
+            steps = self.recognize(np.stack([line_image(levels, found[place], self.height, width) for place in few]))
             for place, ids, probabilities, spaces in zip(few, *steps, strict=True):
                 read[place] = decode(ids, probabilities, spaces, self.characters)
         return read
@@ -118,24 +119,24 @@ def for_detector(photo: Image.Image) -> Pixels:
     return np.asarray(photo.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
 
 
-def line_width(box: Box) -> int:
-    """Width in pixels of a box's text at the recognizer's height, up to a multiple of 64."""
-    width = min(MAX_WIDTH, box.width / max(box.height, 1e-3) * LINE_PX)
+def line_width(box: Box, height: int) -> int:
+    """Width in pixels of a box's text at a height, up to a multiple of 64."""
+    width = min(MAX_WIDTH, box.width / max(box.height, 1e-3) * height)
     return WIDTH_STEP * int(np.ceil(max(width, 1) / WIDTH_STEP))
 
 
-def line_image(levels: Levels, box: Box, room: int) -> Pixels:
-    """A box's text set upright: uint8 [48, room, 3], squeezed where it is longer, grey beside it if it is shorter."""
-    width = int(np.clip(round(box.width / max(box.height, 1e-3) * LINE_PX), 1, room))
-    factor = max(1, int(box.height / LINE_PX))
+def line_image(levels: Levels, box: Box, height: int, room: int) -> Pixels:
+    """A box's text set upright: uint8 [height, room, 3], squeezed where longer, grey beside it where shorter."""
+    width = int(np.clip(round(box.width / max(box.height, 1e-3) * height), 1, room))
+    factor = max(1, int(box.height / height))
     corners = box.corners / factor
     # Pillow's affine map goes from the pixels of the line to those of the photo.
-    (ax, ay), (bx, by) = (corners[1] - corners[0]) / width, (corners[3] - corners[0]) / LINE_PX
+    (ax, ay), (bx, by) = (corners[1] - corners[0]) / width, (corners[3] - corners[0]) / height
     data = (ax, bx, corners[0, 0], ay, by, corners[0, 1])
     upright = levels.reduced(factor).transform(
-        (width, LINE_PX), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC, fillcolor=(GREY,) * 3
+        (width, height), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC, fillcolor=(GREY,) * 3
     )
-    line = np.full((LINE_PX, room, 3), GREY, np.uint8)
+    line = np.full((height, room, 3), GREY, np.uint8)
     line[:, :width] = np.asarray(upright)
     return line
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stages.chat import check_prompt, compiled, render
 from stages.errors import invalid
+from stages.facts import SURE
 from stages.request import TASKS, Request
 from stages.safety import told_attributes, told_label
 from stages.text import clean, sentences
@@ -33,8 +34,6 @@ NEUTRAL_WORDS = frozenset(
         *("商品", "产品", "新品", "物品", "宝贝", "图片", "照片", "未命名", "测试", "样品"),
     )
 )
-#: The least probability of a word that may stand beside a title that does not use it.
-SURE = 0.5
 #: What a task's sampling sets where the request does not: request tensor → key of `sampling`.
 SAMPLING_FIELDS = {
     "MAX_TOKENS": "max_tokens",

@@ -14,6 +14,9 @@ from stages.label_text import prominent, read_label_text
 from stages.text import clean, decode_utf8, language_of, read_title
 
 TONES = ("neutral", "friendly", "playful", "formal", "luxurious")
+#: How far copy may go beyond the facts: `strict` lets no word stand that nobody gave, `balanced` no claim that the
+#: lexicon knows, `free` only figures, codes and statements on safety are held.
+LEVELS = ("strict", "balanced", "free")
 TASKS = ("description", "ad", "review", "question", "reply", "recommendation", "promotion", "delivery")
 
 MAX_QUESTION_BYTES = 1_000
@@ -24,9 +27,13 @@ MAX_LABEL_BYTES = 4_096  # of the lines of a label that are facts
 MAX_HISTORY_BYTES = 16_384
 MAX_TURNS = 64
 MAX_TURN_BYTES = 1_000
+MAX_CHARACTERS = (20, 10_000)
+MAX_BANNED, MAX_BANNED_BYTES = 500, 256
 
-#: Request tensors that a prompt can do without.
-OPTIONAL_FIELDS = ("TASK", "LANGUAGE", "TONE", "ATTRIBUTES", "QUESTION", "HISTORY", "TRANSCRIPT", "LABEL_TEXT")
+#: Request tensors of one text each that a prompt can do without.
+OPTIONAL_FIELDS = (
+    *("TASK", "LANGUAGE", "TONE", "CLAIMS", "ATTRIBUTES", "QUESTION", "HISTORY", "TRANSCRIPT", "LABEL_TEXT"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,11 +45,14 @@ class Request:
         history: (role, text) with roles ``customer`` and ``shop``, oldest first.
         transcript: what is said of it.
         label: the lines that are printed on it, the largest first.
+        max_characters: of the whole text; None for any number.
+        banned: words that no sentence may hold.
     """
 
     task: str = TASKS[0]
     language: str = "en"
     tone: str = TONES[0]
+    claims: str = LEVELS[0]
     title: str = ""
     tags: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
@@ -51,6 +61,8 @@ class Request:
     history: tuple[tuple[str, str], ...] = ()
     transcript: str = ""
     label: tuple[str, ...] = ()
+    max_characters: int | None = None
+    banned: tuple[str, ...] = ()
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -67,11 +79,16 @@ class Request:
         """What :meth:`dumps` wrote."""
         fields = json.loads(data)
         pairs = {name: tuple(map(tuple, fields[name])) for name in ("attributes", "history")}
-        return cls(**fields | pairs | {name: tuple(fields[name]) for name in ("tags", "scores", "label")})
+        return cls(**fields | pairs | {name: tuple(fields[name]) for name in ("tags", "scores", "label", "banned")})
 
 
 def read_request(
-    tags: Sequence[bytes], scores: Sequence[float], fields: Mapping[str, bytes], languages: Sequence[str]
+    tags: Sequence[bytes],
+    scores: Sequence[float],
+    fields: Mapping[str, bytes],
+    languages: Sequence[str],
+    max_characters: Sequence[int] = (),
+    banned: Sequence[bytes] = (),
 ) -> Request:
     """One product's request, every field checked, also one that its task does not use.
 
@@ -80,6 +97,7 @@ def read_request(
         scores: the probability of each.
         fields: ``TITLE`` and :data:`OPTIONAL_FIELDS` by name, UTF-8; an empty one counts as absent.
         languages: that the decoder writes.
+        max_characters, banned: MAX_CHARACTERS and BANNED_WORDS; empty where they were left out.
 
     Raises:
         StageError: ``invalid_input`` or ``too_large`` on the field at fault.
@@ -90,6 +108,7 @@ def read_request(
         task=read_task(fields["TASK"]),
         language=read_language(fields["LANGUAGE"], title or transcript, languages),
         tone=_choice("TONE", clean(decode_utf8(fields["TONE"], "TONE", 64)).lower(), TONES),
+        claims=_choice("CLAIMS", clean(decode_utf8(fields["CLAIMS"], "CLAIMS", 64)).lower(), LEVELS),
         title=title,
         tags=tuple(tag.decode("utf-8") for tag in tags),
         scores=tuple(float(score) for score in scores),
@@ -98,7 +117,33 @@ def read_request(
         history=read_history(fields["HISTORY"]),
         transcript=transcript,
         label=prominent(read_label_text(fields["LABEL_TEXT"]).sure, MAX_LABEL_BYTES),
+        max_characters=read_max_characters(max_characters),
+        banned=read_banned(banned),
     )
+
+
+def read_max_characters(given: Sequence[int]) -> int | None:
+    """The most characters of a text; None where there is no limit.
+
+    Raises:
+        StageError: ``invalid_input`` on MAX_CHARACTERS.
+    """
+    least, most = MAX_CHARACTERS
+    if outside := [number for number in given if not least <= number <= most]:
+        raise invalid("MAX_CHARACTERS", f"is {outside[0]:,}; send {least} to {most:,}, or leave it out")
+    return int(given[0]) if len(given) else None
+
+
+def read_banned(given: Sequence[bytes]) -> tuple[str, ...]:
+    """Words that no sentence may hold.
+
+    Raises:
+        StageError: ``invalid_input`` or ``too_large`` on BANNED_WORDS.
+    """
+    if len(given) > MAX_BANNED:
+        raise too_large("BANNED_WORDS", f"{len(given)} words, the limit is {MAX_BANNED}; send the ones that matter")
+    words = (clean(decode_utf8(word, "BANNED_WORDS", MAX_BANNED_BYTES)) for word in given)
+    return tuple(word for word in words if word)
 
 
 def read_task(data: bytes) -> str:

@@ -62,6 +62,11 @@ def told_label(request: Request) -> tuple[str, ...]:
     return tuple(line for line in request.label if not any(kind.search(line) for kind in kinds))
 
 
+def deferred(sentence: str) -> bool:
+    """Whether a sentence says that the facts do not say, as in "the page does not tell whether"."""
+    return _pattern("deferrals").search(sentence.casefold()) is not None
+
+
 class Safety:
     """Holds sentences against what a request says."""
 
@@ -90,10 +95,10 @@ class Safety:
             return True
         if not _pattern("claims").search(rest):
             return not negated
-        deferred = _pattern("deferrals").search(text) is not None
-        if negated and not deferred:
+        defers = deferred(sentence)
+        if negated and not defers:
             return False
-        known = self._words | _neutral() | (self._asked if deferred else set())
+        known = self._words | _neutral() | (self._asked if defers else set())
         return all(word in known or self._has_chinese(word) for word in words)
 
     def _has_chinese(self, word: str) -> bool:

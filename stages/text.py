@@ -135,8 +135,7 @@ class TitleTokenizer:
         """Tokenises clean titles, truncated and padded to a bucket that fits the longest."""
         rows = [self._tokenizer.encode(title).ids for title in titles]
         longest = max(len(ids) for ids in rows)
-        length = min((bucket for bucket in BUCKETS if bucket >= longest), default=self._most)
-        length = min(length, self._most)
+        length = min([self._most, *(bucket for bucket in BUCKETS if bucket >= longest)])
         input_ids = np.full((len(rows), length), self._pad_id, np.int64)
         attention_mask = np.zeros((len(rows), length), np.int64)
         for row, ids in enumerate(rows):

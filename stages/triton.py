@@ -6,8 +6,9 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +19,8 @@ log = logging.getLogger("vitrina")
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
+#: Output → its array, or one file or text per row.
+Outputs = Mapping[str, np.ndarray | Sequence[bytes]]
 
 
 def triton_error(error: Exception) -> Any:
@@ -30,6 +33,25 @@ def triton_error(error: Exception) -> Any:
     return pb_utils.TritonError(error.wire(), getattr(pb_utils.TritonError, TRITON_CODE[error.code]))
 
 
+def error_response(error: Exception) -> Any:
+    """The response that ends a request with an error, typed as :func:`triton_error` does."""
+    import triton_python_backend_utils as pb_utils
+
+    return pb_utils.InferenceResponse(output_tensors=[], error=triton_error(error))
+
+
+def tensors(outputs: Outputs, names: Iterable[str]) -> list[Any]:
+    """Outputs by name as Triton's tensors."""
+    import triton_python_backend_utils as pb_utils
+
+    made = []
+    for name in names:
+        found = outputs[name]
+        whole = found if isinstance(found, np.ndarray) else np.array(found, object).reshape(-1, 1)
+        made.append(pb_utils.Tensor(name, np.ascontiguousarray(whole)))
+    return made
+
+
 def sizes(args: dict[str, str]) -> dict[str, tuple[int, ...]]:
     """Tensor → the dims that the model's config gives it, without the batch axis; -1 is any size.
 
@@ -40,9 +62,18 @@ def sizes(args: dict[str, str]) -> dict[str, tuple[int, ...]]:
     return {each["name"]: tuple(map(int, each["dims"])) for each in (*config["input"], *config["output"])}
 
 
-def parameter(args: dict[str, str], name: str) -> str:
-    """A parameter of a model's config."""
-    return json.loads(args["model_config"])["parameters"][name]["string_value"]
+def parameters(args: dict[str, str]) -> dict[str, str]:
+    """The parameters of a model's config."""
+    found = json.loads(args["model_config"]).get("parameters", {})
+    return {name: each["string_value"] for name, each in found.items()}
+
+
+def tensor(request: Any, name: str) -> np.ndarray:
+    """A tensor of the request, which must be there."""
+    found = array(request, name)
+    if found is None:
+        raise KeyError(f"the request has no {name}")
+    return found
 
 
 def array(request: Any, name: str) -> np.ndarray | None:
@@ -82,13 +113,7 @@ def value(request: Any, name: str) -> Any:
 
 def row(request: Any, *names: str) -> list[np.ndarray]:
     """The one row of each of these tensors, which must be there."""
-    rows = []
-    for name in names:
-        tensor = array(request, name)
-        if tensor is None:
-            raise KeyError(f"the request has no {name}")
-        rows.append(tensor[0])
-    return rows
+    return [tensor(request, name)[0] for name in names]
 
 
 def call(model: str, inputs: dict[str, np.ndarray], output: str) -> np.ndarray:
@@ -136,12 +161,41 @@ def answered(answer: Callable[[Any], list[Any]], request: Any) -> Any:
     try:
         return pb_utils.InferenceResponse(output_tensors=answer(request))
     except Exception as error:
-        return pb_utils.InferenceResponse(output_tensors=[], error=triton_error(error))
+        return error_response(error)
 
 
-def respond(requests: Sequence[Any], answer: Callable[[Any], list[Any]]) -> list[Any]:
-    """Answers each request by itself: `answer(request)` gives its output tensors, an exception its error."""
-    return [answered(answer, request) for request in requests]
+class Step:
+    """The adapter of a model, one row or several a request; a subclass gives `answer`, and perhaps `set_up`.
+
+    Attributes:
+        folder: of the model's version, with the files that an export put there.
+        sizes, parameters: of the model's config.
+    """
+
+    folder: Path
+    sizes: dict[str, tuple[int, ...]]
+    parameters: dict[str, str]
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """What Triton calls first."""
+        self.folder = Path(args["model_repository"]) / args["model_version"]
+        self.sizes, self.parameters = sizes(args), parameters(args)
+        self.set_up()
+
+    def set_up(self) -> None:
+        """Loads what every request needs."""
+
+    def answer(self, request: Any) -> Outputs:
+        """What one request is answered with, at least the outputs that it asks for; an exception is its error."""
+        raise NotImplementedError
+
+    def execute(self, requests: Sequence[Any]) -> list[Any] | None:
+        """What Triton calls with requests: answers each by itself."""
+        return [answered(self.tensors, request) for request in requests]
+
+    def tensors(self, request: Any) -> list[Any]:
+        """The outputs that a request asks for, as Triton's tensors."""
+        return tensors(self.answer(request), request.requested_output_names())
 
 
 class Taken:
@@ -164,26 +218,21 @@ class Taken:
             raise StageError("deadline_exceeded", "-", "the request waited longer than its timeout")
 
 
-class Queued:
-    """A step that keeps its own queue: so many requests wait at most, and none is begun after its timeout.
+class Queued(Step):
+    """A step that keeps its own queue: at most `max_queue` requests wait, and none is begun after its timeout.
 
     Triton bounds queues as well, but one that it bounds (24.10) lets a request that comes while the step is busy lie
     until another comes, or half a second has passed: its batcher is woken when the step begins, not when it ends.
 
-    A subclass gives `answer(request)`. Of the model's parameters, `max_queue` requests wait and `workers` are answered
-    at once.
+    Of the model's parameters, `max_queue` requests wait and `workers` are answered at once.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
         """What Triton calls first."""
-        parameters = json.loads(args["model_config"])["parameters"]
-        workers, self._most = (int(parameters[name]["string_value"]) for name in ("workers", "max_queue"))
+        super().initialize(args)
+        workers, self._most = (int(self.parameters[name]) for name in ("workers", "max_queue"))
         self._workers = ThreadPoolExecutor(workers)
         self._waiting, self._lock = 0, threading.Lock()
-
-    def answer(self, request: Taken) -> list[Any]:
-        """The output tensors of one request; an exception is its error."""
-        raise NotImplementedError
 
     def execute(self, requests: Sequence[Any]) -> None:
         """What Triton calls with requests: takes them, or refuses them at once."""
@@ -197,7 +246,7 @@ class Queued:
                 self._workers.submit(self._answer, Taken(request))
             else:
                 text = f"{self._most} requests wait already; send this one again later"
-                response = pb_utils.InferenceResponse([], error=triton_error(StageError("queue_full", "-", text)))
+                response = error_response(StageError("queue_full", "-", text))
                 request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def finalize(self) -> None:
@@ -212,6 +261,6 @@ class Queued:
 
         def made(request: Taken) -> list[Any]:
             request.in_time()
-            return self.answer(request)
+            return self.tensors(request)
 
         request.sender.send(answered(made, request), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)

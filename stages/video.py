@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from stages.errors import StageError, invalid, too_large
+from stages.image import in_square
 
 FRAMES = 8  # that are given
 PARTS = 14  # a side, that a frame is compared in
@@ -302,13 +303,7 @@ def upright(frame: av.VideoFrame, stream: VideoStream, longest: int, enlarge: bo
 
 def square(frame: av.VideoFrame, stream: VideoStream, side: int) -> np.ndarray:
     """A frame upright, its pixels square, within the encoder's square: [side, side, 3]."""
-    pixels = upright(frame, stream, side, enlarge=True)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).mean(axis=0)
-    result = np.empty((side, side, 3), np.uint8)
-    result[:] = border.round()
-    top, left = (side - pixels.shape[0]) // 2, (side - pixels.shape[1]) // 2
-    result[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    return result
+    return in_square(upright(frame, stream, side, enlarge=True), side)
 
 
 def _pixel_aspect(stream: VideoStream) -> float:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from tokenizers.pre_tokenizers import ByteLevel
+
+if TYPE_CHECKING:
+    import torch
 
 WORDS = ("the", "mug", "red", "oak", "desk", "is", "of", "and")
 
@@ -131,6 +135,42 @@ def save_fusion(path: Path, variant: str = "concat", **sizes: int) -> None:
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.2) if parameter.dim() else None
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, path)
+
+
+def save_whisper(folder: Path, width: int = 128, heads: int = 2, mels: int = 80, positions: int = 1500) -> None:
+    """A Whisper of two layers a side, of random weights."""
+    import torch
+    from transformers import WhisperConfig, WhisperForConditionalGeneration
+
+    torch.manual_seed(8)
+    sides = {
+        f"{side}_{name}": value
+        for side in ("encoder", "decoder")
+        for name, value in (("layers", 2), ("attention_heads", heads), ("ffn_dim", 3 * width))
+    }
+    sizes = {"d_model": width, "num_mel_bins": mels, "max_source_positions": positions, "vocab_size": 200}
+    ids = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 0)
+    WhisperForConditionalGeneration(WhisperConfig(**sizes, **sides, **ids)).save_pretrained(folder)
+
+
+def save_trained(path: Path, network: torch.nn.Module) -> None:
+    """The weights of a network of our own, random ones, as training writes them."""
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(9)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2) if parameter.dim() > 1 else None
+    save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, path)
+
+
+def save_items(path: Path, width: int) -> None:
+    """Two products of random vectors."""
+    import numpy as np
+
+    vectors = np.random.default_rng(1).standard_normal((2, width)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.savez(path, ids=np.array(["mug-1", "desk-1"]), titles=np.array(["Red mug", "Oak desk"]), embeddings=vectors)
 
 
 def save_tags(path: Path, width: int) -> None:

@@ -12,6 +12,19 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # A shell's background job ignores Ctrl-C, and so would every process that the tests start and then interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Each of several processes has a core of its own, and so have the servers that it starts: two decoders of two threads
+# would spin for each other's cores.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+#: Files that take minutes: begun first, none of them is waited for alone.
+LONG = ("test_swap.py", "test_contributing.py", "test_text_decoder.py", "test_bundle.py", "test_speech.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files come first (with `--no-loadscope-reorder`)."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
 
 @pytest.fixture(scope="session")
 def bundle() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -14,24 +15,46 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server": set(),
     "client": set(),
     "decoding": {"stages"},
-    "export": {"graph", "networks", "stages"},
-    "training": {"networks", "stages", "export"},
-    "experiments": {"export", "graph", "networks", "stages", "training"},
+    "families": {"graph", "networks", "stages"},
+    "export": {"families", "graph"},
+    "training": {"networks", "stages", "families", "export"},
+    "experiments": {"families", "graph", "networks", "stages", "training"},
     "model_repository": {"stages", "decoding"},
     "samples": {"client", "server"},
-    "benchmarks": {"client", "server", "stages", "networks", "graph", "export", "training"},
+    "benchmarks": {"client", "server", "stages", "networks", "graph", "families", "export", "training"},
 }
 
 
-def imports(path: Path) -> set[str]:
-    """The top-level packages that a file imports, wherever in it."""
-    found = set()
+def imported(path: Path) -> Iterator[str]:
+    """All that a file imports, wherever in it: ``from a import b`` is ``a.b``."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            found.add(node.module.split(".")[0])
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: line {node.lineno} imports by dots; say from where"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imports(path: Path) -> set[str]:
+    """The top-level packages that a file imports."""
+    found = {name.split(".")[0] for name in imported(path)}
     return {"client" if name == "vitrina_client" else name for name in found}
+
+
+def modules(room: str, depth: int | None = None) -> dict[str, set[str]]:
+    """A room's modules → those of the same room that each imports; of longer names only the first `depth` parts."""
+    place = REPOSITORY / "client" if room == "client" else REPOSITORY
+    files = {path.relative_to(place).with_suffix(""): path for path in (REPOSITORY / room).rglob("*.py")}
+    names = {".".join(path.parts).removesuffix(".__init__"): file for path, file in files.items()}
+
+    def cut(name: str) -> str:
+        return ".".join(name.split(".")[:depth])
+
+    graph: dict[str, set[str]] = {}
+    for name, file in names.items():
+        whole = (each if each in names else each.rpartition(".")[0] for each in imported(file))
+        graph.setdefault(cut(name), set()).update({cut(each) for each in whole if each in names} - {cut(name)})
+    return graph
 
 
 def levels() -> list[list[str]]:

@@ -13,13 +13,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from training.cache import FetchError
-from training.encoders import REPOSITORY
+from training.common.files import REPOSITORY, WEIGHTS, FetchError
 
 if TYPE_CHECKING:
-    from training.catalogue import Product
+    from training.catalogue.products import Product
 
-WEIGHTS = REPOSITORY / "weights"
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 console = Console()
 
@@ -37,11 +35,11 @@ def progress_bar() -> Progress:
 
 
 @contextmanager
-def followed(what: str, steps: int) -> Iterator[Callable[[int, str], None]]:
-    """A bar of a training's steps: gives what is to be told of each, its number and the losses."""
+def followed(what: str, steps: int, tells: bool = True) -> Iterator[Callable[[int, str], None]]:
+    """A bar of a training's steps: gives what is to be told of each, its number and the losses (shown if `tells`)."""
     with progress_bar() as bar:
         task = bar.add_task(what, total=steps)
-        yield lambda step, said: bar.update(task, completed=step, description=f"{what}  {said}")
+        yield lambda step, said: bar.update(task, completed=step, description=f"{what}  {said}" if tells else what)
 
 
 def written(path: Path) -> None:
@@ -59,9 +57,9 @@ def catalogue(
     processes: Annotated[int, typer.Option(min=1, help="Renderers at work at once.")] = 2,
 ) -> None:
     """Fetches the furniture libraries (120 MB) and renders each product's views, turntable and solid into the cache."""
-    from training.build import all_products, build, finish
-    from training.catalogue import unpacked_libraries
-    from training.turntables import turntable_folder
+    from training.catalogue.build import all_products, build, finish
+    from training.catalogue.products import unpacked_libraries
+    from training.catalogue.turntables import turntable_folder
 
     with console.status("fetching and unpacking the libraries"):
         libraries = unpacked_libraries()
@@ -91,10 +89,10 @@ def fusion(
     import torch
 
     from networks.fusion import VARIANTS, create
-    from training import card
-    from training.cache import cache_folder
-    from training.encoders import TextEncoder
-    from training.fusion import STEPS, Data, label_embeddings, save, train
+    from training.common.files import cache_folder
+    from training.common.weights import save
+    from training.encoders.served import TextEncoder
+    from training.fusion.variants import STEPS, Data, fingerprint, label_embeddings, train
 
     torch.set_num_threads(1)
     wanted = list(VARIANTS) if variant == "all" else [variant]
@@ -104,11 +102,10 @@ def fusion(
     with console.status("reading features, embedding titles"):
         data, labels = Data.read(products, encoder), label_embeddings(encoder)
     for name in wanted:
-        with progress_bar() as bar:
-            task = bar.add_task(name, total=STEPS)
-            checkpoint = cache_folder() / "training" / f"fusion-{name}-{card.fingerprint()}.pt"
+        with followed(name, STEPS, tells=False) as report:
+            checkpoint = cache_folder() / "training" / f"fusion-{name}-{fingerprint()}.pt"
             started = time.perf_counter()
-            network = train(name, data, labels, checkpoint, lambda step, _, task=task: bar.update(task, completed=step))
+            network = train(name, data, labels, checkpoint, report)
         path = WEIGHTS / "fusion" / f"{name}.safetensors"
         save(network, path, {"variant": name, "steps": str(STEPS), "seconds": f"{time.perf_counter() - started:.0f}"})
         written(path)
@@ -122,12 +119,14 @@ def video(
     """Trains the video encoder on turning products and writes weights/video_encoder; goes on where it was stopped."""
     import torch
 
-    from training import video as training
-    from training import video_card, video_evaluation
-    from training.cache import cache_folder, sha256
-    from training.catalogue import read_index
-    from training.encoders import ImageEncoder, TextEncoder, fingerprint
-    from training.fusion import load as load_fusion
+    from training.catalogue.products import read_index
+    from training.common.files import cache_folder, sha256
+    from training.common.weights import save
+    from training.encoders.fused import load as load_fusion
+    from training.encoders.served import ImageEncoder, TextEncoder, fingerprint
+    from training.video import card as video_card
+    from training.video import encoder as training
+    from training.video import evaluation as video_evaluation
 
     deadline = time.monotonic() + 60 * minutes
     torch.set_num_threads(1)
@@ -148,15 +147,16 @@ def video(
         pictured = training.pictured(products, variant, fusion_weights)
         data = training.Data.read(products, encoder, pictured)
         checkpoint = cache_folder() / "training" / f"{run}.pt"
-        with progress_bar() as bar:
-            task = bar.add_task("video encoder", total=training.STEPS)
-            network = training.train(
-                training.create(), data, checkpoint, lambda step, _: bar.update(task, completed=step), deadline
-            )
-        if network is None:
+        try:
+            with progress_bar() as bar:
+                task = bar.add_task("video encoder", total=training.STEPS)
+                network = training.train(
+                    training.create(), data, checkpoint, lambda step, _: bar.update(task, completed=step), deadline
+                )
+        except TimeoutError:
             console.print(f"stopped while training; {again}")
             return
-        training.save(network, path, {"run": run})
+        save(network, path, {"run": run})
     network, fused = training.load(path), load_fusion(variant, fusion_weights)
     images, tag = {}, f"{fingerprint()}-{sha256(fusion_weights)[:12]}"
     with console.status("the image encoder on the same frames"):
@@ -179,10 +179,10 @@ def tags(
     """Embeds the vocabulary in a fusion variant's space and fits the scores; writes weights/tags/tags.npz."""
     import torch
 
-    from training.encoders import TextEncoder
-    from training.fusion import load
-    from training.recall import held_out_sets
-    from training.tags import fit_table, write
+    from training.encoders.fused import load
+    from training.encoders.served import TextEncoder
+    from training.fusion.recall import held_out_sets
+    from training.fusion.tags import fit_table, write
 
     torch.set_num_threads(1)
     network = load(variant, WEIGHTS / "fusion" / f"{variant}.safetensors")
@@ -202,12 +202,12 @@ def pictures(
     import torch
 
     from networks.image_decoder import create
-    from training.cache import cache_folder
-    from training.encoders import TextEncoder
-    from training.fusion import load
-    from training.pictures import STEPS, Data, train
-    from training.pictures import load as load_decoder
-    from training.steps import save
+    from training.common.files import cache_folder
+    from training.common.weights import save
+    from training.decoders.pictures import STEPS, Data, train
+    from training.decoders.pictures import load as load_decoder
+    from training.encoders.fused import load
+    from training.encoders.served import TextEncoder
 
     torch.set_num_threads(threads)
     create(variant)  # an unknown one is said before the features are read
@@ -235,14 +235,14 @@ def turntable(
     import torch
     from safetensors.torch import load_file
 
-    from training.cache import cache_folder
-    from training.encoders import TextEncoder
-    from training.fusion import load
-    from training.pictures import embeddings, load_memory
-    from training.pictures import load as load_decoder
-    from training.steps import save
-    from training.turning import FIRST, FURTHER, SHARPER, Data, train
-    from training.turning import sharpen as train_sharpening
+    from training.common.files import cache_folder
+    from training.common.weights import save
+    from training.decoders.pictures import embeddings, load_memory
+    from training.decoders.pictures import load as load_decoder
+    from training.decoders.turning import FIRST, FURTHER, SHARPER, Data, train
+    from training.decoders.turning import sharpen as train_sharpening
+    from training.encoders.fused import load
+    from training.encoders.served import TextEncoder
 
     torch.set_num_threads(threads)
     plan, run = (SHARPER, "-sharper") if sharpen else (FURTHER, "-further") if further else (FIRST, "")
@@ -255,8 +255,8 @@ def turntable(
     if further or sharpen:
         start = load_file(path)
     else:
-        painter = load_decoder("vae", WEIGHTS / "image_decoder" / "vae.safetensors").painter.state_dict()
-        start = {f"lift.{name}": value for name, value in painter.items()}
+        painter = load_decoder("vae", WEIGHTS / "image_decoder" / "vae.safetensors").get_submodule("painter")
+        start = {f"lift.{name}": value for name, value in painter.state_dict().items()}
     checkpoint = cache_folder() / "training" / f"video-decoder{run}.pt"
     with followed("turntable", plan.steps) as report:
         if sharpen:
@@ -274,7 +274,7 @@ def fidelity(
     """Judges the image decoder on what it was not trained on; writes card, gallery and docs/fidelity.json."""
     import torch
 
-    from training.picture_card import everything, write
+    from training.decoders.card import everything, write
 
     torch.set_num_threads(2)
     products = _features()
@@ -287,9 +287,9 @@ def evaluate() -> None:
     """Prints recall of every variant and what the tags get right; writes docs/fusion.md and weights/*/…json."""
     import torch
 
-    from training import card
-    from training.encoders import TextEncoder
-    from training.evaluation import everything
+    from training.encoders.served import TextEncoder
+    from training.fusion import card
+    from training.fusion.evaluation import everything
 
     torch.set_num_threads(1)
     products = _features()
@@ -304,9 +304,10 @@ def behavior() -> None:
     """Simulates shopping sessions, trains the behaviour encoder and its ablations; goes on where it was stopped."""
     import torch
 
-    from training.behavior_command import PLAN, SERVED, VARIANTS, World, evaluate, table, trained, write
-    from training.catalogue import read_index
-    from training.encoders import TextEncoder
+    from training.behavior.encoder import PLAN, World
+    from training.behavior.report import SERVED, VARIANTS, evaluate, table, trained, write
+    from training.catalogue.products import read_index
+    from training.encoders.served import TextEncoder
 
     torch.set_num_threads(1)
     products = read_index()
@@ -314,9 +315,8 @@ def behavior() -> None:
         world = World(products, TextEncoder())
     networks, seconds = {}, {}
     for name in VARIANTS:
-        with progress_bar() as bar:
-            task = bar.add_task(name, total=PLAN.steps)
-            networks[name], seconds[name] = trained(name, world, lambda n, _, task=task: bar.update(task, completed=n))
+        with followed(name, PLAN.steps, tells=False) as report:
+            networks[name], seconds[name] = trained(name, world, report)
         if name in (SERVED, list(VARIANTS)[-1]):  # what is served does not wait for what it is compared with
             with console.status("evaluating"):
                 results = evaluate(networks, world)
@@ -329,8 +329,8 @@ def audio() -> None:
     """Records spoken titles, trains the audio encoder's head, evaluates it; goes on where it was stopped."""
     import torch
 
-    from training.audio_report import run
-    from training.catalogue import read_index
+    from training.audio.report import run
+    from training.catalogue.products import read_index
 
     torch.set_num_threads(1)
     with progress_bar() as bar:
@@ -342,8 +342,8 @@ def audio() -> None:
 @app.command()
 def pack() -> None:
     """Copies pictures that were not trained on to benchmarks/data/photo_matters, with the words that name them."""
-    from training.catalogue import read_index
-    from training.pack import pack as pack_pictures
+    from training.catalogue.pack import pack as pack_pictures
+    from training.catalogue.products import read_index
 
     path = pack_pictures(read_index())
     sizes = [file.stat().st_size for file in path.parent.glob("*.jpg")]
@@ -352,9 +352,9 @@ def pack() -> None:
 
 def _features() -> list[Product]:
     """The catalogue's products, their features computed."""
-    from training.catalogue import read_index
-    from training.encoders import ImageEncoder
-    from training.features import compute
+    from training.catalogue.products import read_index
+    from training.encoders.features import compute
+    from training.encoders.served import ImageEncoder
 
     products = read_index()
     with progress_bar() as bar:

@@ -8,6 +8,7 @@ docs/copy.md's table out of several runs.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,11 +19,15 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.copy.judge import Examples, judge
-from benchmarks.copy.products import TASKS, Copy, Product, load
+from benchmarks.copy.products import LANGUAGES, TASKS, Copy, Product, load
 from benchmarks.copy.report import COLUMNS, Judged, as_json, read_runs, summarise, table, write_page, write_table
 from benchmarks.copy.service import IN_FLIGHT, MODELS, write_all
 from benchmarks.copy.texts import read_run, read_texts
 from benchmarks.serving import REPOSITORY, JsonFile, Url, grpc_address, write_json
+from stages.editing import edit
+from stages.prompts import Prompts
+from stages.request import Request
+from stages.text import sentences
 
 DECODER = REPOSITORY / "model_repository" / "models" / "text_decoder" / "1"
 PAGE = REPOSITORY / "out" / "copy" / "index.html"
@@ -44,6 +49,9 @@ def measure(
     again: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Judge the copies of an earlier --json anew.")
     ] = None,
+    edit_again: Annotated[
+        bool, typer.Option(help="With --again: edit what the decoder wrote by the text optimizer as it is now.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="What the decoder is called in the table.")] = None,
     wording: Annotated[
         Path | None,
@@ -56,14 +64,17 @@ def measure(
     products = {product.id: product for product in load()}
     if texts is not None and again is not None:
         raise typer.BadParameter("give --texts or --again, not both")
-    if texts is None and again is None:
+    given = texts or again
+    if given is None:
         copies, title = _written(url, load(limit), seeds), ""
         wording, name = wording or DECODER / "prompts.json", name or _decoder_name()
     else:
         try:
-            title, copies = read_run(again, products) if again else (texts.stem, read_texts(texts, products))
+            title, copies = read_run(given, products) if again else (given.stem, read_texts(given, products))
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--again" if again else "--texts") from error
+    if edit_again:
+        copies = [_edited(products[copy.product], copy) for copy in copies]
     name = name or title
     examples = _examples(wording)
     judged = [_judged(products[copy.product], copy, examples) for copy in copies]
@@ -74,6 +85,14 @@ def measure(
     console.print(f"[dim]{page}")
     if not any(one.judgements for one in judged):
         raise typer.Exit(1)
+
+
+def _edited(product: Product, copy: Copy) -> Copy:
+    """The copy as the text optimizer edits it now; no server is asked."""
+    attributes = tuple(product.attributes.items())
+    request = Request(copy.task, product.language, title=product.title, attributes=attributes)
+    text, edits = edit(copy.raw, copy.finish, request, Prompts.load(DECODER / "prompts.json"))
+    return replace(copy, edited=text, edits=tuple(each._asdict() for each in edits))
 
 
 def _written(url: str | None, products: list[Product], seeds: int) -> list[Copy]:
@@ -119,8 +138,26 @@ def _show(name: str, judged: list[Judged]) -> None:
     for key, (title, pattern) in {"copies": ("copies", "{}"), "not_written": ("not written", "{}"), **COLUMNS}.items():
         shown.add_row(title, *("–" if found[key] is None else pattern.format(found[key]) for _, found in groups))
     console.print(shown)
+    for task in TASKS:
+        for language in LANGUAGES:
+            edited = [
+                one
+                for one in judged
+                if (one.copy.task, one.product.language) == (task, language) and "edited" in one.judgements
+            ]
+            if edited:
+                plain = sum(not _keeps_a_sentence(one.copy) for one in edited) / len(edited)
+                found = [one.judgements["edited"] for one in edited]
+                named = sum(len(each.named) / each.attributes for each in found if each.attributes) / len(found)
+                console.print(f"{task}, {language}: {named:.3f} of the attributes named after edits; ", end="")
+                console.print(f"{plain:.3f} of the copies keep no sentence of the decoder's")
     for message in sorted({one.copy.error for one in judged if one.copy.error}):
         console.print(f"not written: {message}", markup=False)
+
+
+def _keeps_a_sentence(copy: Copy) -> bool:
+    """Whether the edited text begins any sentence as the decoder did; a sentence may have been cut short."""
+    return any(each.strip()[:20] in copy.raw for each in sentences(copy.edited or "") if len(each.strip()) > 8)
 
 
 @app.command("table")

@@ -15,7 +15,7 @@ import cn2an
 import pint
 from num2words import num2words
 
-_registry = pint.UnitRegistry(cache_folder=None)
+_registry: pint.UnitRegistry = pint.UnitRegistry(cache_folder=None)
 #: pint's name → how the field writes it, as a regular expression. Those that begin with ``@`` stand for themselves.
 UNITS = {
     "millimeter": "mm|millimet(?:re|er)s?|毫米",
@@ -167,13 +167,13 @@ def _factor(unit: str) -> float:
 
 
 @cache
-def _unit_pattern() -> re.Pattern[str]:
-    """A unit directly behind a number; the longest way of writing wins."""
+def _unit_pattern() -> tuple[re.Pattern[str], dict[str, str]]:
+    """A unit directly behind a number, the longest way of writing first; group → the unit's name."""
     ways = [(name, way) for name, pattern in UNITS.items() for way in _alternatives(pattern)]
     ways.sort(key=lambda item: -len(re.sub(r"\(\?-?i?[:!=]?|[\\()?|]", "", item[1].split("(?!")[0])))
-    names = [f"(?P<u{number}>{way})" for number, (_, way) in enumerate(ways)]
-    _unit_pattern.names = {f"u{number}": name for number, (name, _) in enumerate(ways)}  # type: ignore[attr-defined]
-    return re.compile(rf"[\s-]?(?:{'|'.join(names)})(?:(?<![A-Za-z])|(?![A-Za-z0-9]))", re.IGNORECASE)
+    groups = "|".join(f"(?P<u{number}>{way})" for number, (_, way) in enumerate(ways))
+    pattern = re.compile(rf"[\s-]?(?:{groups})(?:(?<![A-Za-z])|(?![A-Za-z0-9]))", re.IGNORECASE)
+    return pattern, {f"u{number}": name for number, (name, _) in enumerate(ways)}
 
 
 def _alternatives(pattern: str) -> list[str]:
@@ -189,10 +189,11 @@ def _alternatives(pattern: str) -> list[str]:
 
 def _unit_at(text: str, at: int) -> tuple[str, int] | None:
     """Name and end of the unit that begins there."""
-    found = _unit_pattern().match(text, at)
+    pattern, names = _unit_pattern()
+    found = pattern.match(text, at)
     if found is None or found.lastgroup is None:
         return None
-    return _unit_pattern.names[found.lastgroup], found.end()  # type: ignore[attr-defined]
+    return names[found.lastgroup], found.end()
 
 
 @cache

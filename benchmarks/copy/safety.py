@@ -102,8 +102,8 @@ def _verbatim(sentence: str, cue: re.Match[str], facts: str) -> bool:
         squeezed = facts.replace(" ", "")
         if re.sub(r"\W", "", cue[0]) not in squeezed:
             return False
-        around = (sentence[max(0, cue.start() - 2) : cue.end()], sentence[cue.start() : cue.end() + 2])
-        around += (sentence[max(0, cue.start() - 1) : cue.end() + 1],)
+        around = [sentence[max(0, cue.start() - 2) : cue.end()], sentence[cue.start() : cue.end() + 2]]
+        around += [sentence[max(0, cue.start() - 1) : cue.end() + 1]]
         return any(len(part) > len(cue[0]) and re.sub(r"\W", "", part) in squeezed for part in around) or (
             len(cue[0]) >= 4 and cue[0] in squeezed
         )

@@ -61,7 +61,8 @@ class Writer:
             about["finish"] = _string(written, "FINISH_REASON")
             about["tokens"] = int(written.as_numpy("COMPLETION_TOKENS").item())
             taken = {"WRITTEN": _text(about["raw"]), "FINISHED": _text(about["finish"])}
-            edited, about["edit_seconds"] = self._infer("text_optimizer", request | taken)
+            taken["REQUEST"] = ("BYTES", told.as_numpy("REQUEST"))
+            edited, about["edit_seconds"] = self._infer("text_optimizer", taken)
             about["edited"] = _string(edited, "TEXT")
             about["edits"] = tuple(json.loads(_string(edited, "EDITS")))
         except InferenceServerException as error:

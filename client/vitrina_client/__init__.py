@@ -19,10 +19,14 @@ from vitrina_client._errors import (
     TooLarge,
     VitrinaError,
 )
+from vitrina_client._options import Sampling, TextOptions
 from vitrina_client._streams import AsyncTextStream, TextStream
 from vitrina_client._timeout import Timeout
 from vitrina_client._types import (
+    Conflict,
     Edit,
+    Evidence,
+    Fact,
     Finding,
     LabelLine,
     LabelText,
@@ -36,13 +40,12 @@ from vitrina_client._types import (
     Product,
     Recommendation,
     Result,
-    Sampling,
+    Sentence,
     Speech,
     Status,
     StudioShot,
     StudioVideo,
     Tag,
-    TextOptions,
     Variants,
     Want,
 )
@@ -54,9 +57,12 @@ __all__ = [
     "Blocked",
     "Cancelled",
     "ClientClosed",
+    "Conflict",
     "ConnectionFailed",
     "DeadlineExceeded",
     "Edit",
+    "Evidence",
+    "Fact",
     "Finding",
     "InvalidInput",
     "LabelLine",
@@ -76,6 +82,7 @@ __all__ = [
     "Recommendation",
     "Result",
     "Sampling",
+    "Sentence",
     "ServerError",
     "Speech",
     "Status",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,10 @@ from vitrina_client._requests import MODALITIES, Request
 from vitrina_client._types import (
     Array,
     AudioFormat,
+    Conflict,
     Edit,
+    Evidence,
+    Fact,
     Finding,
     ImageFormat,
     LabelLine,
@@ -24,6 +27,7 @@ from vitrina_client._types import (
     Piece,
     Post,
     Recommendation,
+    Sentence,
     Speech,
     StudioShot,
     StudioVideo,
@@ -104,34 +108,28 @@ def parse_post(answer: Mapping[str, Array]) -> Post:
 
 def listing(answer: Mapping[str, Array], request: Request) -> Listing:
     """The answer to a request of one row."""
-    values: dict[str, Any] = {}
-    for output in ("MODERATION", "TEXT_MODERATION"):
-        if output in request.outputs:
-            values["moderation"] = moderation(answer[output])
-    if "TEXT" in request.outputs:
-        part = piece(answer)
-        if part.finish_reason == "blocked":
-            raise blocked(values["moderation"], request.model)
-        values |= {"text": part.text, "finish_reason": part.finish_reason}
-        values["edits"] = tuple(Edit(**edit) for edit in json.loads(_text(answer["EDITS"])))
-        values |= {"prompt_tokens": part.prompt_tokens, "completion_tokens": part.completion_tokens}
-    if "TAGS" in request.outputs:
+    if "TEXT" in request.outputs and _text(answer["FINISH_REASON"]) == "blocked":
+        raise blocked(moderation(answer["TEXT_MODERATION"]), request.model)
+    values = {name.lower(): _READ.get(name, _plain)(answer[name]) for name in request.outputs}
+    values.pop("tag_scores", None)
+    if "tags" in values:
         values["tags"] = tags(answer)
-    if "TRANSCRIPT" in request.outputs:
-        values["transcript"] = _text(answer["TRANSCRIPT"])
-        values["transcript_language"] = _text(answer["TRANSCRIPT_LANGUAGE"])
-    if "LABEL_TEXT" in request.outputs:
-        values["label_text"] = label_text(answer["LABEL_TEXT"])
-    if "KEYWORDS" in request.outputs:
-        values["keywords"] = tuple(word.decode() for word in answer["KEYWORDS"].ravel() if word)
-    if "EMBEDDING" in request.outputs:
-        values["embedding"] = np.array(answer["EMBEDDING"][0], np.float32)
-    if "CONDITION" in request.outputs:
-        values["condition"] = np.array(answer["CONDITION"][0], np.float32)
-    if "FUSION_WEIGHTS" in request.outputs:
-        shares = (float(share) for share in answer["FUSION_WEIGHTS"][0])
-        values["weights"] = dict(zip(("text", *MODALITIES.values()), shares, strict=True))
+    if "fusion_weights" in values:
+        values["weights"] = values.pop("fusion_weights")
+    if "text_moderation" in values:  # with what was said before the text was written
+        values["moderation"] = values.pop("text_moderation")
     return Listing(**values)
+
+
+def _plain(tensor: Array) -> Any:
+    """A text, a number, or float32 without the batch axis."""
+    if tensor.dtype.kind in "OS":
+        return _text(tensor)
+    return tensor.item() if tensor.size == 1 else np.array(tensor[0], np.float32)
+
+
+def _weights(tensor: Array) -> dict[str, float]:
+    return dict(zip(("text", *MODALITIES.values()), map(float, tensor[0]), strict=True))
 
 
 def moderation(tensor: Array) -> Moderation:
@@ -171,6 +169,26 @@ def check_rows(answer: Mapping[str, Array], request: Request) -> Mapping[str, Ar
         if (rows := len(answer[name])) != request.rows:
             raise ServerError(f"{rows} rows answered of {request.rows}", model=request.model, field=name)
     return answer
+
+
+#: Outputs that are more than :func:`_plain` values, and what reads them.
+_READ: dict[str, Callable[[Array], Any]] = {
+    "CONFLICTS": lambda tensor: tuple(
+        Conflict(each["kind"], tuple(each["facts"]), tuple(each["texts"])) for each in json.loads(_text(tensor))
+    ),
+    "EDITS": lambda tensor: tuple(Edit(**edit) for edit in json.loads(_text(tensor))),
+    "EVIDENCE": lambda tensor: _evidence(json.loads(_text(tensor))),
+    "FUSION_WEIGHTS": _weights,
+    "KEYWORDS": lambda tensor: tuple(word.decode() for word in tensor.ravel() if word),
+    "LABEL_TEXT": label_text,
+    "MODERATION": moderation,
+    "TEXT_MODERATION": moderation,
+}
+
+
+def _evidence(said: Any) -> Evidence:
+    sentences = (Sentence(each["text"], tuple(each["facts"])) for each in said["sentences"])
+    return Evidence(tuple(Fact(**fact) for fact in said["facts"]), tuple(sentences))
 
 
 def _text(array: Array) -> str:

@@ -6,13 +6,13 @@ import argparse
 import json
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from vitrina_client import _batch as batch
-from vitrina_client._errors import (
-    InvalidInput,
-)
+from vitrina_client._errors import InvalidInput
+from vitrina_client._options import FIELDS, PROMPT_FIELDS, Sampling, TextOptions
 from vitrina_client._timeout import Timeout
 from vitrina_client._types import (
     Aspect,
@@ -22,9 +22,7 @@ from vitrina_client._types import (
     ImageFormat,
     Output,
     Product,
-    Sampling,
     Style,
-    TextOptions,
 )
 from vitrina_client._version import __version__
 
@@ -51,20 +49,24 @@ def read_product(arguments: argparse.Namespace) -> Product:
 
 
 def read_options(arguments: argparse.Namespace) -> TextOptions:
-    names = ("max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "stop")
-    sampling = Sampling(**{name: getattr(arguments, name) for name in names})
-    options = TextOptions(sampling=sampling)
-    if arguments.task is not None:
-        options["task"] = arguments.task
-    if arguments.language is not None:
-        options["language"] = arguments.language
-    if arguments.tone is not None:
-        options["tone"] = arguments.tone
-    if arguments.question is not None:
-        options["question"] = arguments.question
-    if arguments.history is not None:
-        options["history"] = json.loads(arguments.history.read_text(encoding="utf-8"))
-    return options
+    """The options that a command has and was given."""
+    every = {name: value for name, value in vars(arguments).items() if value not in (None, [])}
+    options = {name: every[name] for name in TextOptions.__annotations__ if name in every}
+    if "history" in options:
+        options["history"] = json.loads(options["history"].read_text(encoding="utf-8"))
+    sampling = {each.name: every[each.name] for each in fields(Sampling) if each.name in every}
+    return cast(TextOptions, options | ({"sampling": Sampling(**sampling)} if sampling else {}))
+
+
+def _add_fields(parser: argparse.ArgumentParser, *names: str) -> None:
+    """A flag for each of a request's optional tensors, as its row says."""
+    for name in names:
+        row = FIELDS[name.upper()]
+        kind = {"FP32": float, "INT32": int, "INT64": int}.get(row.dtype, str)
+        more: dict[str, Any] = {"action": "append"} if row.many else {}
+        left_out = "may be given again" if row.many else row.left_out.replace("%", "%%")
+        flag, said = f"--{name.replace('_', '-')}", row.meaning.replace("%", "%%")
+        parser.add_argument(flag, type=kind, help=f"{said} ({left_out})" if left_out != "none" else said, **more)
 
 
 def _attribute(text: str) -> tuple[str, str]:
@@ -148,9 +150,7 @@ def parser() -> argparse.ArgumentParser:
     variants.set_defaults(run="variants")
     variants.add_argument("--count", type=int, default=4, metavar="N", help="1 to 8 (%(default)s)")
     variants.add_argument("--task", default="ad", help="as for generate (%(default)s)")
-    variants.add_argument("--language", help="en or zh")
-    variants.add_argument("--tone", help="neutral, friendly, playful, formal or luxurious")
-    variants.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same texts")
+    _add_fields(variants, "language", "tone", "seed")
     recommend = commands.add_parser("recommend", parents=[server], help="what a shopper is likely to turn to next")
     recommend.set_defaults(run="recommend")
     recommend.add_argument(
@@ -161,16 +161,14 @@ def parser() -> argparse.ArgumentParser:
         help='[{"item": id, "event": "click", "age_s": 90}, …]',
     )
     recommend.add_argument("--copy", action="store_true", help="and a sentence that recommends each")
-    recommend.add_argument("--count", type=int, metavar="N", help="1 to 100; 10 if left out")
+    _add_fields(recommend, "count")
     speak = commands.add_parser("speak", parents=[server], help="read a text aloud, in English or Chinese")
     speak.set_defaults(run="speak")
     speak.add_argument("--text", required=True, help="what to say, at most 2,000 characters")
     speak.add_argument(
         "--out", type=_named(*SOUNDS), required=True, metavar="FILE", help="write it there, a name in .wav or .ogg"
     )
-    speak.add_argument("--voice", metavar="NAME", help="one of the server's voices; the language's first if left out")
-    speak.add_argument("--language", metavar="CODE", help="en or zh; the text's own if left out")
-    speak.add_argument("--speed", type=float, metavar="S", help="0.5 to 2 times the voice's own")
+    _add_fields(speak, "voice", "language", "speed")
     studio = commands.add_parser("studio", parents=[server], help="a photo's product, cut out, before another ground")
     studio.set_defaults(run="studio")
     studio.add_argument(
@@ -186,7 +184,7 @@ def parser() -> argparse.ArgumentParser:
     studio.add_argument("--background", choices=get_args(Background), default="white", help="photo: not cut out")
     studio.add_argument("--aspect", choices=get_args(Aspect), default="1:1", help="width to height")
     studio.add_argument("--style", choices=get_args(Style), default="natural")
-    studio.add_argument("--size", type=int, metavar="PX", help="of the longer side, 256 to 2048")
+    _add_fields(studio, "size")
     post = commands.add_parser("post", parents=[server], help="a photo and its copy as one short video")
     post.set_defaults(run="post")
     post.add_argument("--image", type=Path, metavar="FILE", help="JPEG, PNG, HEIC, WebP, AVIF, GIF, BMP or TIFF")
@@ -214,10 +212,7 @@ def parser() -> argparse.ArgumentParser:
     many.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder a product, and report.csv")
     many.add_argument("--want", type=_outputs, default=("text",), metavar="LIST", help=f"of {', '.join(batch.FILES)}")
     many.add_argument("--jobs", type=_jobs, default=4, metavar="N", help="products at a time")
-    many.add_argument("--task", help="as for generate")
-    many.add_argument("--language", help="en or zh")
-    many.add_argument("--tone", help="neutral, friendly, playful, formal or luxurious")
-    many.add_argument("--max-characters", type=int, metavar="N", help="longest text, 20 to 10000")
+    _add_fields(many, "task", "language", "tone", "max_characters")
     many.add_argument(
         "--ban", action="append", dest="banned_words", metavar="WORD", help="no sentence with it; may be repeated"
     )
@@ -233,16 +228,7 @@ def parser() -> argparse.ArgumentParser:
 def _text_arguments(generate: argparse.ArgumentParser) -> None:
     add = generate.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder for <slug>.txt and <slug>.json")
-    add("--task", help="description, ad, review, question, reply, recommendation, promotion or delivery")
-    add("--language", help="en or zh")
-    add("--tone", help="neutral, friendly, playful, formal or luxurious")
-    add("--question", help="what the shopper asks, for --task question")
     add("--history", type=Path, metavar="FILE.json", help='for --task reply: [{"role": "customer", "text": "…"}, …]')
     add("--attribute", type=_attribute, action="append", default=[], metavar="NAME=VALUE", help="may be given again")
-    add("--max-tokens", type=int, metavar="N", help="most tokens to write")
-    add("--temperature", type=float, metavar="T", help="0 for greedy")
-    add("--top-p", type=float, metavar="P", help="share of probability to draw from")
-    add("--top-k", type=int, metavar="K", help="number of tokens to draw from")
-    add("--repetition-penalty", type=float, metavar="R", help="above 1 makes repeats less likely")
-    add("--seed", type=int, metavar="N", help="the same seed gives the same text")
-    add("--stop", action="append", default=[], metavar="TEXT", help="ends the copy; may be given again")
+    plain = [name for name in PROMPT_FIELDS if name not in ("HISTORY", "ATTRIBUTES", "LABEL_TEXT")]
+    _add_fields(generate, *(name.lower() for name in plain), *(each.name for each in fields(Sampling)))

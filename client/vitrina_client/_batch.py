@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 
 from vitrina_client._client import Vitrina
 from vitrina_client._errors import ConnectionFailed, InvalidInput
+from vitrina_client._options import TextOptions
 from vitrina_client._results import needed
 from vitrina_client._types import (
     Aspect,
@@ -29,7 +30,6 @@ from vitrina_client._types import (
     Speech,
     StudioShot,
     StudioVideo,
-    TextOptions,
 )
 
 #: Output → its file in a product's folder.
@@ -303,6 +303,11 @@ def _outputs(
             if listing.moderation is not None:
                 known["moderation"] = [finding._asdict() for finding in listing.moderation.findings]
             known["edits"] = [edit._asdict() for edit in listing.edits or ()]
+            known["conflicts"] = [conflict._asdict() for conflict in listing.conflicts or ()]
+            if listing.evidence is not None:
+                known["evidence"] = {
+                    key: [each._asdict() for each in rows] for key, rows in listing.evidence._asdict().items()
+                }
     return made, known, errors
 
 

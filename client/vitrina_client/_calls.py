@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrina_client import _flows as flows
+from vitrina_client._options import TextOptions
 from vitrina_client._requests import check_options
 from vitrina_client._steps import CallPolicy, Flow
 from vitrina_client._timeout import Timeout
@@ -34,7 +35,6 @@ from vitrina_client._types import (
     StudioShot,
     StudioVideo,
     Style,
-    TextOptions,
     Variants,
     Want,
 )

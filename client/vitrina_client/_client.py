@@ -13,20 +13,13 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 from vitrina_client import _calls as calls
 from vitrina_client import _flows as flows
 from vitrina_client._errors import ClientClosed, VitrinaError
+from vitrina_client._options import TextOptions
 from vitrina_client._requests import check_options
 from vitrina_client._results import Name, Work, plan
 from vitrina_client._steps import CallPolicy, Flow, StreamState, T
 from vitrina_client._streams import AsyncTextStream, TextStream
 from vitrina_client._timeout import Timeout
-from vitrina_client._types import (
-    Array,
-    Aspect,
-    Background,
-    Output,
-    Product,
-    Result,
-    TextOptions,
-)
+from vitrina_client._types import Array, Aspect, Background, Output, Product, Result
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=Callable[..., Any])

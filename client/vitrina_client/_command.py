@@ -29,14 +29,9 @@ from vitrina_client._errors import (
     QueueFull,
     VitrinaError,
 )
+from vitrina_client._options import TextOptions
 from vitrina_client._timeout import Timeout
-from vitrina_client._types import (
-    Piece,
-    Product,
-    Sampling,
-    Tag,
-    TextOptions,
-)
+from vitrina_client._types import Piece, Product, Tag
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -156,12 +151,7 @@ def _read(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int
 
 def _variants(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
     began = time.monotonic()
-    options = TextOptions(sampling=Sampling(seed=arguments.seed), task=arguments.task)
-    if arguments.language is not None:
-        options["language"] = arguments.language
-    if arguments.tone is not None:
-        options["tone"] = arguments.tone
-    made = vitrina.variants(read_product(arguments), arguments.count, **options)
+    made = vitrina.variants(read_product(arguments), arguments.count, **read_options(arguments))
     took = time.monotonic() - began
     for listing in made.listings:
         print(listing.text, end="\n\n", flush=True)
@@ -248,9 +238,7 @@ def _post(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int
 def _batch(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    names = ("task", "language", "tone", "max_characters", "banned_words")
-    options = TextOptions(**{n: getattr(arguments, n) for n in names if getattr(arguments, n)})  # type: ignore[typeddict-item]
-    order = batch.Order(arguments.want, options, arguments.background, arguments.aspect)
+    order = batch.Order(arguments.want, read_options(arguments), arguments.background, arguments.aspect)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"), TimeRemainingColumn())
     began = time.monotonic()
     with Progress(*columns, console=told) as progress:

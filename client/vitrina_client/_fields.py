@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrina_client._errors import InvalidInput
-from vitrina_client._types import (
-    Array,
-    LabelText,
-    Product,
-    Sampling,
-    TextOptions,
-)
+from vitrina_client._options import EDIT_FIELDS, FIELDS, PROMPT_FIELDS, Sampling, TextOptions
+from vitrina_client._types import Array, LabelText, Product
 
 
 def events_json(given: Sequence[Mapping[str, str | float]]) -> bytes:
@@ -30,33 +26,14 @@ def events_json(given: Sequence[Mapping[str, str | float]]) -> bytes:
 def encode_text(product: Product, options: TextOptions | None) -> dict[str, Array]:
     """All that a text is made of, beside the title."""
     options = options or {}
-    sampling = encode_sampling(options.get("sampling", Sampling()))
-    return encode_prompt(product, options) | sampling | encode_limits(options)
-
-
-def encode_limits(options: TextOptions) -> dict[str, Array]:
-    """What a channel asks of a whole text."""
-    fields: dict[str, Array] = {}
-    if (most := options.get("max_characters")) is not None:
-        fields["MAX_CHARACTERS"] = np.array([[integer("MAX_CHARACTERS", most, np.int32)]], np.int32)
-    if words := options.get("banned_words"):
-        fields["BANNED_WORDS"] = texts("BANNED_WORDS", [words] if isinstance(words, str) else words).reshape(1, -1)
-    return fields
+    limits = _encode_given({name: options.get(name.lower()) for name in EDIT_FIELDS})
+    return encode_prompt(product, options) | encode_sampling(options.get("sampling", Sampling())) | limits
 
 
 def encode_prompt(product: Product, options: TextOptions) -> dict[str, Array]:
     """What shapes the prompt."""
-    plain = ("task", "language", "tone", "question", "transcript")
-    fields: dict[str, object] = {key.upper(): options.get(key) for key in plain}
-    for name, value in (("HISTORY", options.get("history")), ("ATTRIBUTES", product.attributes)):
-        if value:
-            fields[name] = as_json(name, list(value) if name == "HISTORY" else dict(cast("Mapping[str, str]", value)))
-    if (label := options.get("label_text")) is not None:
-        if not isinstance(label, LabelText):
-            raise InvalidInput(f"expected a LabelText, got {type(label).__name__}", field="LABEL_TEXT")
-        lines = [line._asdict() for line in label.lines]
-        fields["LABEL_TEXT"] = as_json("LABEL_TEXT", {"lines": lines, "omitted": label.omitted, "failed": False})
-    return {name: texts(name, [value]) for name, value in fields.items() if value is not None}
+    given: dict[str, object] = {name: options.get(name.lower()) for name in PROMPT_FIELDS}
+    return _encode_given(given | {"ATTRIBUTES": product.attributes})
 
 
 def encode_facts(product: Product, options: TextOptions | None) -> dict[str, Array]:
@@ -69,19 +46,47 @@ def encode_sampling(sampling: Sampling) -> dict[str, Array]:
     """What shapes the sampling; what is left out suits the task."""
     if not isinstance(sampling, Sampling):
         raise InvalidInput(f"expected a Sampling, got {type(sampling).__name__}", field="sampling")
-    integers: dict[str, type[np.signedinteger[Any]]] = {"MAX_TOKENS": np.int32, "TOP_K": np.int32, "SEED": np.int64}
-    numbers = ("TEMPERATURE", "TOP_P", "REPETITION_PENALTY")
-    fields: dict[str, Array] = {}
-    for name, dtype in integers.items():
-        if (value := getattr(sampling, name.lower())) is not None:
-            fields[name] = np.array([[integer(name, value, dtype)]], dtype)
-    for name in numbers:
-        if (value := getattr(sampling, name.lower())) is not None:
-            fields[name] = np.array([[number(name, value)]], np.float32)
-    if sampling.stop:
-        stops = [sampling.stop] if isinstance(sampling.stop, str) else list(sampling.stop)
-        fields["STOP"] = texts("STOP", stops).reshape(1, -1)
-    return fields
+    return _encode_given({each.name.upper(): getattr(sampling, each.name) for each in fields(sampling)})
+
+
+def _encode_given(values: Mapping[str, object]) -> dict[str, Array]:
+    """:func:`encode` of those that are there: not None, and not empty where they hold several."""
+    return {
+        name: encode(name, value)
+        for name, value in values.items()
+        if value is not None and (value or name not in _SEVERAL)
+    }
+
+
+def encode(name: str, value: object) -> Array:
+    """A request's optional tensor, as its row says: BYTES, INT32, INT64 or FP32 [1, 1], or [1, n] of several.
+
+    Raises:
+        InvalidInput: the value is of another kind, or does not fit.
+    """
+    row = FIELDS[name]
+    if row.many:
+        several = [value] if isinstance(value, str) else list(cast("Sequence[object]", value))
+        return texts(name, several).reshape(1, -1)
+    if row.dtype == "FP32":
+        return number(name, value)
+    if row.dtype in ("INT32", "INT64"):
+        return integer(name, value, np.int32 if row.dtype == "INT32" else np.int64)
+    if name in _JSON:
+        return texts(name, [as_json(name, _JSON[name](value))])
+    return texts(name, [value])
+
+
+def _label(value: object) -> dict[str, object]:
+    if not isinstance(value, LabelText):
+        raise InvalidInput(f"expected a LabelText, got {type(value).__name__}", field="LABEL_TEXT")
+    return {"lines": [line._asdict() for line in value.lines], "omitted": value.omitted, "failed": False}
+
+
+#: Tensors that hold several values, in JSON too.
+_SEVERAL = {name for name, row in FIELDS.items() if row.many} | {"HISTORY", "ATTRIBUTES"}
+#: Tensors that hold JSON, and what makes it of what a caller gives.
+_JSON: dict[str, Callable[[Any], object]] = {"HISTORY": list, "ATTRIBUTES": dict, "LABEL_TEXT": _label}
 
 
 def texts(name: str, values: Sequence[object]) -> Array:
@@ -114,21 +119,21 @@ def as_json(name: str, value: object) -> str:
         raise InvalidInput(f"cannot be written as JSON: {error}", field=name) from error
 
 
-def integer(name: str, value: object, dtype: type[np.signedinteger[Any]]) -> int:
-    """A whole number that fits `dtype`."""
+def integer(name: str, value: object, dtype: type[np.signedinteger[Any]]) -> Array:
+    """`dtype` [1, 1] of a whole number that fits it."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise InvalidInput(f"expected a whole number, got {type(value).__name__} {value!r:.40}", field=name)
     limits = np.iinfo(dtype)
     if not limits.min <= value <= limits.max:
         raise InvalidInput(f"{value} does not fit {dtype.__name__}", field=name)
-    return int(value)
+    return np.array([[value]], dtype)
 
 
-def number(name: str, value: object) -> float:
-    """A number."""
+def number(name: str, value: object) -> Array:
+    """FP32 [1, 1] of a number."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise InvalidInput(f"expected a number, got {type(value).__name__} {value!r:.40}", field=name)
-    return float(value)
+    return np.array([[value]], np.float32)
 
 
 def condition(condition: Array) -> NDArray[np.float32]:

@@ -18,6 +18,7 @@ from vitrina_client import _answers as answers
 from vitrina_client import _requests as core
 from vitrina_client import _steps as steps
 from vitrina_client._errors import Blocked, InvalidInput, ServerError
+from vitrina_client._options import TextOptions
 from vitrina_client._steps import CallPolicy, Flow, Stream, StreamState
 from vitrina_client._timeout import Deadline
 from vitrina_client._types import (
@@ -40,7 +41,6 @@ from vitrina_client._types import (
     StudioShot,
     StudioVideo,
     Style,
-    TextOptions,
     Variants,
     Want,
 )

@@ -15,6 +15,7 @@ import numpy as np
 
 from vitrina_client import _fields as tensors
 from vitrina_client._errors import InvalidInput, TooLarge
+from vitrina_client._options import TASK_SAMPLING, Sampling, TextOptions
 from vitrina_client._types import (
     Array,
     Aspect,
@@ -24,9 +25,7 @@ from vitrina_client._types import (
     ImageFormat,
     Listing,
     Product,
-    Sampling,
     Style,
-    TextOptions,
     Want,
 )
 
@@ -39,16 +38,12 @@ VARIED_TEMPERATURE = 0.5  # of variants, where the options say nothing
 MAX_MESSAGE = 2**31 - 2**20  # bytes; protobuf and Triton's gRPC end at 2 GiB, with room for the other fields
 
 
-#: The sampling that ``prompter`` fills in as suits the task, where the request leaves it open.
-TASK_SAMPLING = ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "REPETITION_PENALTY")
-
-
 TEXT_OUTPUTS = ("TEXT", "FINISH_REASON", "PROMPT_TOKENS", "COMPLETION_TOKENS")
 
 
 WANTS: tuple[Want, ...] = get_args(Want)
 OUTPUTS: dict[Want, tuple[str, ...]] = {
-    "text": (*TEXT_OUTPUTS, "EDITS", "TEXT_MODERATION"),
+    "text": (*TEXT_OUTPUTS, "EDITS", "EVIDENCE", "CONFLICTS", "TEXT_MODERATION"),
     "tags": ("TAGS", "TAG_SCORES"),
     "keywords": ("KEYWORDS",),
     "embedding": ("EMBEDDING",),
@@ -151,7 +146,7 @@ def variants(product: Product, condition: Array, seeds: Sequence[int], options: 
     """From a condition to a text for each seed: ``generate``, a row a seed."""
     one = from_condition(product, condition, {"text"}, options)
     inputs = {name: np.repeat(array, len(seeds), axis=0) for name, array in one.inputs.items()}
-    inputs["SEED"] = np.array([[tensors.integer("SEED", seed, np.int64)] for seed in seeds], np.int64)
+    inputs["SEED"] = np.concatenate([tensors.encode("SEED", seed) for seed in seeds])
     return replace(one, inputs=inputs)
 
 
@@ -160,9 +155,9 @@ def draw(what: Want, condition: Array, options: TextOptions, music: bytes | None
     model, output = DRAWN[what]
     inputs: dict[str, Array] = {"CONDITION": tensors.condition(condition)}
     if (seed := options.get("image_seed")) is not None:
-        inputs["IMAGE_SEED"] = np.array([[tensors.integer("IMAGE_SEED", seed, np.int64)]], np.int64)
+        inputs["IMAGE_SEED"] = tensors.encode("IMAGE_SEED", seed)
     if what == "image" and (kind := options.get("image_format")) is not None:
-        inputs["IMAGE_FORMAT"] = tensors.texts("IMAGE_FORMAT", [kind])
+        inputs["IMAGE_FORMAT"] = tensors.encode("IMAGE_FORMAT", kind)
     if what == "video" and music is not None:
         inputs["MUSIC"] = tensors.rows([music])
     return Request(model, inputs, (output,))
@@ -177,7 +172,7 @@ def recommend(events: Sequence[Mapping[str, str | float]], count: int | None) ->
     """From what a shopper did to what may come next: ``recommend``."""
     inputs = {"EVENTS": tensors.rows([tensors.events_json(events)])}
     if count is not None:
-        inputs["COUNT"] = np.array([[tensors.integer("COUNT", count, np.int32)]], np.int32)
+        inputs["COUNT"] = tensors.encode("COUNT", count)
     return Request("recommend", inputs, ("ITEMS", "TITLES", "SCORES"))
 
 
@@ -185,17 +180,9 @@ def speak(
     script: str, voice: str | None, language: str | None, speed: float | None, audio_format: AudioFormat
 ) -> Request:
     """From a script to speech: ``speak``."""
-    inputs = {
-        "SCRIPT": tensors.texts("SCRIPT", [script]),
-        "AUDIO_FORMAT": tensors.texts("AUDIO_FORMAT", [audio_format]),
-    }
-    inputs |= {
-        name: tensors.texts(name, [text])
-        for name, text in (("VOICE", voice), ("LANGUAGE", language))
-        if text is not None
-    }
-    if speed is not None:
-        inputs["SPEED"] = np.array([[tensors.number("SPEED", speed)]], np.float32)
+    given = {"AUDIO_FORMAT": audio_format, "VOICE": voice, "LANGUAGE": language, "SPEED": speed}
+    inputs = {"SCRIPT": tensors.texts("SCRIPT", [script])}
+    inputs |= {name: tensors.encode(name, value) for name, value in given.items() if value is not None}
     return Request("speak", inputs, ("AUDIO", "SECONDS"), timed=True)
 
 
@@ -203,10 +190,9 @@ def studio(
     image: bytes, background: Background, aspect: Aspect, size: int | None, image_format: ImageFormat, style: Style
 ) -> Request:
     """From a photo to its studio shot: ``studio``."""
-    chosen = {"BACKGROUND": background, "ASPECT": aspect, "IMAGE_FORMAT": image_format, "STYLE": style}
-    inputs = {"IMAGE": tensors.rows([image])} | {name: tensors.texts(name, [value]) for name, value in chosen.items()}
-    if size is not None:
-        inputs["SIZE"] = np.array([[tensors.integer("SIZE", size, np.int32)]], np.int32)
+    chosen = {"BACKGROUND": background, "ASPECT": aspect, "IMAGE_FORMAT": image_format, "STYLE": style, "SIZE": size}
+    inputs = {"IMAGE": tensors.rows([image])}
+    inputs |= {name: tensors.encode(name, value) for name, value in chosen.items() if value is not None}
     return Request("studio", inputs, ("STUDIO_IMAGE", "SUBJECT"))
 
 

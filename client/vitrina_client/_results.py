@@ -14,8 +14,9 @@ from typing import Any, Literal
 from vitrina_client import _flows as flows
 from vitrina_client import _requests as core
 from vitrina_client._errors import InvalidInput, VitrinaError
+from vitrina_client._options import TextOptions
 from vitrina_client._steps import CallPolicy, Flow
-from vitrina_client._types import OUTPUTS, Array, Aspect, Background, Media, Output, Product, Result, TextOptions
+from vitrina_client._types import OUTPUTS, Array, Aspect, Background, Media, Output, Product, Result
 
 Name = Output | Literal["condition"]
 

@@ -13,13 +13,7 @@ from vitrina_client import _answers as answers
 from vitrina_client import _requests as core
 from vitrina_client._errors import Cancelled, InvalidInput, NotOffered, VitrinaError
 from vitrina_client._timeout import Deadline, Timeout
-from vitrina_client._types import (
-    Array,
-    Media,
-    Piece,
-    Product,
-    Tag,
-)
+from vitrina_client._types import Array, Media, Piece, Product, Tag
 
 BACKOFF = 0.1  # seconds before the first retry; doubled each time
 BACKOFF_MOST = 2.0

@@ -71,70 +71,11 @@ class Product:
         return f"Product({', '.join(shown)})"
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How the text is drawn; None leaves the server's default.
-
-    Args:
-        max_tokens: most tokens to write.
-        temperature: 0 for greedy.
-        top_p: share of probability to draw from.
-        top_k: number of tokens to draw from.
-        repetition_penalty: above 1 makes repeats less likely.
-        seed: the same seed gives the same text.
-        stop: texts that end the copy; they are not part of it.
-    """
-
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    repetition_penalty: float | None = None
-    seed: int | None = None
-    stop: Sequence[str] = ()
-
-
 class Message(TypedDict):
     """One turn of the chat that task ``"reply"`` answers."""
 
     role: Literal["customer", "shop"]
     text: str
-
-
-class TextOptions(TypedDict, total=False):
-    """What shapes what is made; keywords of ``generate`` and ``stream``.
-
-    task: ``description`` (default), ``ad``, ``review``, ``question``, ``reply``,
-        ``recommendation``, ``promotion``, ``delivery``.
-    language: ``en`` or ``zh``; the title's if left out.
-    tone: ``neutral`` (default), ``friendly``, ``playful``, ``formal`` or ``luxurious``.
-    question: what the shopper asks, for task ``question``.
-    history: the chat so far, oldest first, for task ``reply``.
-    sampling: how the text is drawn.
-    transcript: what is said of the product, at most 4,096 bytes; a product's ``audio`` needs none, unless the text is
-        written from its condition: pass the listing's.
-    label_text: what is printed on the product, as ``read_label`` gives it; a product's ``image`` needs none, unless the
-        text is written from its condition: pass the listing's.
-    max_characters: of the text, 20 to 10,000; whole sentences where they fit. Not for ``stream``.
-    banned_words: a sentence with one of them is taken out, whatever its letters' case. Not for ``stream``.
-    image_seed: the same seed gives the same picture and clip.
-    image_format: of the picture, ``png`` (default), ``jpeg`` or ``webp``.
-    music: path or bytes of a tune that is heard with the clip, at most 30 s.
-    """
-
-    task: str
-    language: str
-    tone: str
-    question: str
-    history: Sequence[Message]
-    sampling: Sampling
-    transcript: str
-    label_text: LabelText
-    max_characters: int
-    banned_words: Sequence[str]
-    image_seed: int
-    image_format: ImageFormat
-    music: Media
 
 
 class LabelLine(NamedTuple):
@@ -178,15 +119,64 @@ class Tag(NamedTuple):
 class Edit(NamedTuple):
     """What the server changed in a text before it gave it: `after` stands where `before` stood.
 
-    `kind` is ``unfinished`` (max_tokens cut a sentence off), ``repetition``, ``price`` or ``figure`` (one that the
-    product's title, attributes, question or history do not name, or that is another attribute's), ``safety`` (a
-    statement on it in other words than the facts'), ``invented`` (words of the prompt's examples, talk of the data),
-    ``banned``, ``length``, ``format`` (marks of a format), or ``stated``: facts put in as given, `before` empty.
+    `kind` is ``unfinished`` (max_tokens cut a sentence off), ``repetition``, ``price`` or ``figure`` (one that no fact
+    has, or that is another attribute's), ``safety`` (a statement on it in other words than the facts'), ``claim`` (any
+    other that no fact supports), ``invented`` (words of the prompt's examples, talk of the data), ``banned``,
+    ``length``, ``format`` (marks of a format), or ``stated``: facts put in, `before` empty. `why` has the words at
+    fault.
     """
 
     kind: str
     before: str
     after: str
+    why: str = ""
+
+
+class Fact(NamedTuple):
+    """What is known of a product.
+
+    Attributes:
+        number: from 1.
+        source: ``title``, ``attribute``, ``label`` (printed on the product), ``transcript`` (said of it), ``photo`` (a
+            tag), ``question`` or ``chat``.
+        name: an attribute's, or who speaks in a chat; empty for others.
+        text: as it was given.
+        confidence: 0 to 1; below 1 for a tag.
+    """
+
+    number: int
+    source: str
+    name: str
+    text: str
+    confidence: float
+
+
+class Sentence(NamedTuple):
+    """A sentence of a copy, and the numbers of the facts that it rests on; none where it claims nothing."""
+
+    text: str
+    facts: tuple[int, ...]
+
+
+class Conflict(NamedTuple):
+    """Two facts that cannot both be true: a shop should look which of them is.
+
+    Attributes:
+        kind: ``material``, ``colour``, ``origin``, or what a figure measures (``mass``).
+        facts: their numbers in :class:`Evidence`.
+        texts: what each says.
+    """
+
+    kind: str
+    facts: tuple[int, int]
+    texts: tuple[str, str]
+
+
+class Evidence(NamedTuple):
+    """The facts of a copy, and what each of its sentences rests on."""
+
+    facts: tuple[Fact, ...]
+    sentences: tuple[Sentence, ...]
 
 
 class Finding(NamedTuple):
@@ -225,6 +215,8 @@ class Listing:
     Attributes:
         text: the copy, edited; empty if none of it may be shown.
         edits: what was changed in the copy, and why.
+        evidence: the facts that are known, and those that each sentence of the copy rests on.
+        conflicts: facts that cannot both be true.
         finish_reason: ``eos`` (it came to its end), ``length`` (max_tokens) or ``stop`` (a stop text).
         prompt_tokens, completion_tokens: counts of the text decoder.
         tags: best first, at most 5.
@@ -244,6 +236,8 @@ class Listing:
 
     text: str | None = None
     edits: tuple[Edit, ...] | None = None
+    evidence: Evidence | None = None
+    conflicts: tuple[Conflict, ...] | None = None
     finish_reason: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -348,7 +342,7 @@ class Result:
 
     Attributes:
         output: ``text``, ``image``, ``video``, ``studio``, ``studio_video``, ``speech`` or ``post``.
-        value: a :class:`Listing` (text: with ``tags`` and ``edits``), bytes (image: PNG, video: MP4), a
+        value: a :class:`Listing` (text, with all that is said of it), bytes (image: PNG, video: MP4), a
             :class:`StudioShot`, :class:`StudioVideo`, :class:`Speech` or :class:`Post`; None where it failed.
         error: a :class:`VitrinaError`, why it could not be made; None where it was.
         seconds: from the call until it was there.

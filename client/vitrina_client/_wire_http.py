@@ -9,11 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from tritonclient.http import (
-    InferenceServerClient,
-    InferInput,
-    InferRequestedOutput,
-)
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import np_to_triton_dtype
 
 from vitrina_client._errors import ServerError, VitrinaError, from_server

@@ -6,6 +6,7 @@ import os
 import queue
 import shutil
 import subprocess
+import tempfile
 import threading
 from urllib.parse import unquote
 
@@ -68,11 +69,14 @@ def test_a_post_plays_with_both_tracks(tmp_path):
     (tmp_path / "page.html").write_text(PAGE)
     said = queue.Queue()
     handler = functools.partial(Shop, directory=str(tmp_path), said=said)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
+        tempfile.TemporaryDirectory() as short,  # for its socket, whose path may have 107 bytes
+    ):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = f"http://127.0.0.1:{server.server_port}/page.html"
         command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", page]
-        own = {**os.environ, "TMPDIR": str(tmp_path)}
+        own = {**os.environ, "TMPDIR": short}
         browser = subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             how, *numbers = said.get(timeout=90).split()

@@ -185,7 +185,7 @@ def test_more_callers_than_the_queue_holds_all_get_an_answer_and_the_next_one_to
 
 def test_control_characters_and_emoji_are_not_spoken(vitrina, listen):
     heard = listen(vitrina.speak("\x00A red\x07 coffee mug\x1b for the whole family. 😀").audio).lower()
-    assert "coffee mug" in heard and "family" in heard
+    assert "coffee" in heard and "family" in heard
 
 
 def test_the_server_stops_at_the_deadline_by_itself(server):

@@ -13,6 +13,7 @@ import pytest
 from vitrina_client import ModelNotFound, NotOffered, Product, Sampling, Vitrina
 
 from export import build, facts, recipe, report
+from export.sources import sha256
 from graph import assembly, configs
 from graph.schema import Graph
 from server import Server, ServerOptions
@@ -21,10 +22,13 @@ from tests.checkpoints import (
     save_bert,
     save_fusion,
     save_image_network,
+    save_items,
     save_qwen,
     save_recipe,
     save_tags,
     save_towers,
+    save_trained,
+    save_whisper,
 )
 
 pytestmark = pytest.mark.slow
@@ -185,8 +189,31 @@ def shop(folder: Path) -> dict:
     return {"item_index": entry(folder / "items.json"), "behavior_encoder": entry(folder / "habits.json")}
 
 
-def test_encoders_of_two_spaces_with_a_fusion_that_was_trained_on_them(tmp_path):
-    """BERT pooled by CLS and a ViT with classes of its own, under a trained fusion of their sizes."""
+def trained(folder: Path, width: int) -> dict:
+    """Encoders of clips, sounds and shoppers that were trained towards a space of some width; whisper has its own."""
+    from networks.audio_encoder import Head
+    from networks.behavior_encoder import BehaviorEncoder
+    from networks.video_encoder import VideoEncoder
+
+    (folder / "whisper").mkdir()
+    save_whisper(folder / "whisper", width=96, heads=3)
+    networks = {"head": Head(96, width, 64), "video": VideoEncoder(width), "shopper": BehaviorEncoder(width, 32)}
+    for name, network in networks.items():
+        save_trained(folder / f"{name}.safetensors", network)
+    save_items(folder / "items.npz", width)
+    head = {"head": f"file:{folder}/head.safetensors", "head_sha256": sha256(folder / "head.safetensors")}
+    close = {"tolerance": {"torch_onnx": 1e-3, "onnx_served": 1e-3}}
+    return {
+        "video_encoder": entry(folder / "video.safetensors", **close),
+        "audio_encoder": entry(folder / "whisper", options=head, **close),
+        "behavior_encoder": entry(folder / "shopper.safetensors", **close),
+        "item_index": entry(folder / "items.npz"),
+        "transcriber": json.loads(recipe.load("offline").slot("transcriber").model_dump_json()),
+    }
+
+
+def test_encoders_of_several_spaces_with_a_fusion_that_was_trained_on_them(tmp_path):
+    """BERT pooled by CLS, a ViT with classes of its own, another whisper, under a trained fusion of their sizes."""
     for name in ("bert", "vit", "home"):
         (tmp_path / name).mkdir()
     save_bert(tmp_path / "bert", width=40)
@@ -199,19 +226,25 @@ def test_encoders_of_two_spaces_with_a_fusion_that_was_trained_on_them(tmp_path)
         "image_encoder": entry(tmp_path / "vit", **close),
         "fusion": entry(tmp_path / "fusion.safetensors", options={"variant": "concat"}, **close),
         "tagger": entry(tmp_path / "tags.npz"),
-        **dict.fromkeys(("video_encoder", "item_index", "behavior_encoder")),
+        **trained(tmp_path, 40),
     }
     with served(tmp_path / "home", save_recipe(tmp_path / "home", **slots)) as bundle:
         exports = list(bundle.built.values())
         rows = report.report(bundle.recipe, exports, bundle.graph, bundle.server.grpc_url, tmp_path / "parity.json")
-        assert {row["slot"] for row in rows if "onnx_served" in row} == {"text_encoder", "image_encoder", "fusion"}
+        encoders = {f"{kind}_encoder" for kind in ("text", "image", "video", "audio", "behavior")}
+        assert {row["slot"] for row in rows if "onnx_served" in row} == encoders | {"fusion"}
         product = Product(title="Red mug", image=PHOTO)
         listing = bundle.client.generate(product, want={"tags", "embedding", "condition", "moderation"})
         assert listing.embedding.shape == (40,) and listing.condition.shape == (bundle.facts["fusion"]["tokens"], 40)
         assert listing.moderation.action in ("allow", "flag", "block")
         alone = bundle.client.embed(Product(title="Red mug"))
         assert not np.allclose(alone, listing.embedding, atol=1e-3), "the photo says something"
-        assert bundle.client.embed(Product(image=PHOTO)).shape == (40,)
+        note = (HEARING / "en-01.opus").read_bytes()
+        weights = bundle.client.generate(
+            Product("Red mug", image=PHOTO, audio=note, events=EVENTS), want={"weights", "embedding"}
+        ).weights
+        assert {name for name, share in weights.items() if share} == {"text", "image", "audio", "behavior"}
+        assert bundle.client.recommend(EVENTS)[0].item == "desk-1"
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,28 @@ def test_the_stream_is_the_text(vitrina):
     assert last.prompt_tokens == whole.prompt_tokens
 
 
+def test_every_sentence_names_the_facts_that_it_rests_on_and_every_attribute_is_told(vitrina):
+    facts = {"material": "solid oak", "height": "182 cm", "shelves": "5", "weight (kg)": "41"}
+    case = Product("Aldous oak bookcase, 80 cm high", attributes=facts)
+    listing = vitrina.generate(case, want={"text"}, task="description", sampling=Sampling(temperature=0.0))
+    numbers = {fact.number: fact for fact in listing.evidence.facts}
+    assert [numbers[n].source for n in range(1, 6)] == ["title", *["attribute"] * 4]
+    assert "".join(s.text for s in listing.evidence.sentences).replace(" ", "") == listing.text.replace(" ", "")
+    told = {number for sentence in listing.evidence.sentences for number in sentence.facts}
+    assert told >= set(range(1, 6))
+    assert all(value in listing.text for value in ("oak", "182", "41"))
+    assert [conflict.facts for conflict in listing.conflicts] == [(1, 3)]
+
+
+def test_how_much_copy_may_claim_is_asked_for(vitrina):
+    with pytest.raises(InvalidInput, match="CLAIMS"):
+        vitrina.generate(CUP, want={"text"}, claims="lax")
+    texts = {
+        level: vitrina.generate(CUP, want={"text"}, claims=level, sampling=GREEDY).text for level in ("strict", "free")
+    }
+    assert all(texts.values())
+
+
 def test_a_stream_is_held_to_the_facts_sentence_by_sentence(vitrina):
     """What the whole text has stated behind it, the stream has too, and no sentence comes in two pieces."""
     facts = {"net weight": "100 g", "cocoa": "35%", "allergens": "milk, hazelnuts, soya"}

@@ -70,6 +70,8 @@ def test_everything_that_is_said_of_a_product_arrives(vitrina, tmp_path):
         "BANNED_WORDS": ["最好", "cheap"],
     }
     assert listing.edits == ()
+    assert listing.evidence == (((1, "title", "", "Mug", 1.0),), (("A mug.", (1,)),))
+    assert listing.conflicts == (("mass", (1, 2), ("Mug, 300 g", "0.4 kg")),)
     assert (listing.finish_reason, listing.prompt_tokens, listing.completion_tokens) == ("eos", 7, 3)
     assert listing.tags == (("mug", 0.75), ("cup", 0.25))
     assert listing.embedding is None

@@ -11,6 +11,8 @@ def answer(rows=1, **changes):
         "PROMPT_TOKENS": np.full((rows, 1), 31, np.int32),
         "COMPLETION_TOKENS": np.full((rows, 1), 4, np.int32),
         "EDITS": np.array([[b'[{"kind": "price", "before": "Only $5.", "after": ""}]']] * rows, object),
+        "EVIDENCE": np.array([[b'{"facts": [], "sentences": [{"text": "A mug.", "facts": []}]}']] * rows, object),
+        "CONFLICTS": np.array([[b"[]"]] * rows, object),
         "MODERATION": np.array([[b'{"action": "allow", "findings": []}']] * rows, object),
         "TEXT_MODERATION": np.array([[b'{"action": "allow", "findings": []}']] * rows, object),
         "LABEL_TEXT": np.array([[b'{"lines": [], "omitted": 0, "failed": false}']] * rows, object),

@@ -58,7 +58,10 @@ def test_only_what_is_wanted_is_asked_for_and_text_fields_go_with_text():
     full = Product("Mug", attributes={"颜色": "red"})
     options = {"task": "question", "question": "Dishwasher?", "sampling": Sampling(seed=3)}
     with_text = core.content(full, {}, {"embedding", "text"}, options)
-    assert with_text.outputs == (*core.TEXT_OUTPUTS, "EDITS", "TEXT_MODERATION", "EMBEDDING")
+    assert with_text.outputs == (
+        *core.TEXT_OUTPUTS,
+        *("EDITS", "EVIDENCE", "CONFLICTS", "TEXT_MODERATION", "EMBEDDING"),
+    )
     assert words(with_text.inputs["TASK"]) == ["question"]
     assert json.loads(words(with_text.inputs["ATTRIBUTES"])[0]) == {"颜色": "red"}
     without = core.content(full, {}, {"embedding"}, options)
@@ -340,6 +343,10 @@ def test_what_the_policy_says_is_read_and_what_it_blocks_is_raised():
     with pytest.raises(Blocked, match=r"TITLE by words: gun \(weapons\)") as caught:
         answers.listing(blocked, text)
     assert (caught.value.field, caught.value.findings) == ("TITLE", (Finding(**weapons),))
+    both = core.content(MUG, {"IMAGE": b"photo"}, {"text", "label_text"})
+    unread = {"LABEL_TEXT": np.array([[b'{"lines": [], "omitted": 0, "failed": true}']], object)}
+    with pytest.raises(Blocked):  # a label that could not be read is why it is blocked
+        answers.listing(blocked | unread, both)
 
 
 @pytest.mark.parametrize("options", [{"max_characters": 80}, {"banned_words": ["cheap"]}])

@@ -36,7 +36,7 @@ def slot() -> Slot:
 @pytest.fixture(scope="session")
 def folder(checkpoint, slot, tmp_path_factory) -> Path:
     """The tiny network, exported."""
-    from export.slots import text_decoder
+    from families import text_decoder
 
     out = tmp_path_factory.mktemp("decoder")
     text_decoder.build(checkpoint, slot, out)

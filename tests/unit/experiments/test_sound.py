@@ -11,7 +11,7 @@ from experiments.jingles import MOODS, SHADE, jingle, note
 from experiments.sound import Data, analyse, losses
 from experiments.sound_decoder import FLOOR, FRAMES, LOWEST, OSCILLATORS, RATE, SAMPLES, SoundDecoder
 from experiments.sound_evaluation import MoodClassifier, cleanliness, distance, generate, rebuilt
-from training.steps import restore, save
+from training.common.weights import restore, save
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

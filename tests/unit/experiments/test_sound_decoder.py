@@ -20,7 +20,7 @@ from experiments.sound_decoder import (
 )
 from experiments.sound_export import sample
 from export import onnx as exporter
-from export.parity import session
+from families.common.parity import session
 from graph.schema import Model, Tensor
 
 pytestmark = pytest.mark.usefixtures("one_thread")

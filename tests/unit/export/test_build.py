@@ -6,9 +6,10 @@ import signal
 
 import pytest
 
-from export import build, prompts, sources
-from export.errors import BuildError
+from export import build, sources
 from export.recipe import SLOTS, load
+from families.common import prompts
+from families.common.slot import BuildError
 from graph import assembly
 from graph.schema import AXES
 
@@ -55,8 +56,8 @@ def test_a_killed_export_says_what_to_do_and_leaves_nothing(offline, tmp_path, m
 
 
 def test_a_key_covers_what_a_slot_imports_and_nothing_that_only_fetches():
-    read = build._code(["export.slots.video_decoder"])
-    imported = ("export/slots/video_decoder.py", "export/slots/image_decoder.py", "networks/image_decoder.py")
+    read = build._code(["families.video_decoder"])
+    imported = ("families/video_decoder.py", "families/image_decoder.py", "networks/image_decoder.py")
     assert {(sources.REPOSITORY / path).read_text("utf-8") for path in imported} <= set(read)
     assert (sources.REPOSITORY / "export" / "sources.py").read_text("utf-8") not in read
 
@@ -75,7 +76,6 @@ def test_a_key_covers_the_bounds_of_axes(offline, monkeypatch):
         ("tagger", "fp16", "fp32"),
         ("text_encoder", "fp16", "fp32"),
         ("transcriber", "int4", "fp32 or fp16 or int8"),
-        ("text_decoder", "fp16", "fp32 or int8 or int4"),
     ],
 )
 def test_a_precision_that_is_not_built_is_refused(offline, tmp_path, monkeypatch, name, precision, built):

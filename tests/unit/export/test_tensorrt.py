@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from export import __main__ as command
 from export import build, engine, recipe, tensorrt
 from export.engine import CorruptEngineError, EngineBuildError, Gpu, Platform, StaleEngineError
-from export.parity import ParityError
+from families.common.parity import ParityError
 from graph import assembly
 from graph.schema import Model, Tensor
 

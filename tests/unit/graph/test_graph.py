@@ -87,7 +87,7 @@ def test_a_label_is_read_once_the_photo_has_been_checked_and_only_where_there_is
             assert ("LABEL_TEXT" in {t.name for t in ensemble.inputs}) == (not readers)
             # What other steps read is a copy: Triton drops a step of which only outputs are read.
             users = [s.model for s in ensemble.steps for tensor in s.inputs.values() if tensor == "label_text"]
-            assert sorted(users) == (["moderator", "prompter", "text_optimizer"] if readers else [])
+            assert sorted(users) == (["moderator", "prompter"] if readers else [])
 
 
 def test_unknown_model_names_the_known_ones():

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from graph import page
+from graph import options, page
 from graph.assembly import load
 
 
@@ -19,3 +19,7 @@ def test_a_tensor_that_says_nothing_is_refused(silent):
     graph = replace(load(), ensembles=(replace(first, inputs=(first.inputs[0], count)),))
     with pytest.raises(ValueError, match=r"COUNT: say in graph/tensors\.py what it means"):
         page.render(graph)
+
+
+def test_the_clients_options_are_the_rows():
+    assert options.MODULE.read_text("utf-8") == options.render(), "run python -m export configs"

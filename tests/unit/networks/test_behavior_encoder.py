@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from export import onnx as exporter
-from export.parity import session
-from export.slots.behavior_encoder.trained import sample
+from families.behavior_encoder import trained as slot
+from families.common.parity import session
 from graph.schema import Model, Tensor
 from networks.behavior_encoder import KINDS, TOKENS, WIDTH, BehaviorEncoder
 
@@ -35,10 +35,14 @@ def network():
     return network
 
 
+def sample(axes, rng):
+    """The slot's, which is given the facts as well."""
+    return slot.sample(axes | {"width": WIDTH}, rng)
+
+
 def inputs(batch, events, seed=0):
-    return [
-        torch.from_numpy(v) for v in sample({"batch": batch, "events": events}, np.random.default_rng(seed)).values()
-    ]
+    given = sample({"batch": batch, "events": events}, np.random.default_rng(seed))
+    return [torch.from_numpy(array) for array in given.values()]
 
 
 @torch.inference_mode()

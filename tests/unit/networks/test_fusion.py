@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from export import onnx
-from export.slots.fusion import trained as slot
+from families.fusion import trained as slot
 from graph import assembly
 from networks import thumbnail
 from networks.features import count_image_rows, join_image, split_image

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from export.onnx import export
-from export.parity import session
-from export.slots.video_encoder import trained as slot
+from families.common.parity import session
+from families.video_encoder import trained as slot
 from graph.schema import Model, Tensor
 from networks.video_encoder import SIDE, Spatial, VideoEncoder, same_padding
 
@@ -77,7 +77,7 @@ def test_padding_gives_as_many_places_as_the_stride_says(size, kernel, stride):
 def test_the_spatial_part_is_the_image_encoders_up_to_its_sixth_stage():
     from efficientnet_lite_pytorch import EfficientNet
 
-    from training.lite0 import load_spatial
+    from training.video.lite0 import load_spatial
 
     torch.manual_seed(0)
     theirs = EfficientNet.from_name("efficientnet-lite0", image_size=SIDE).eval()

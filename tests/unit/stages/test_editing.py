@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,18 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.editing import Editor, Orders, StreamEditor, edit, read_orders
+from stages import request as requests
+from stages.editing import Editor, StreamEditor, edit
 from stages.errors import StageError
 from stages.prompts import Prompts
-from stages.request import Request
+from stages.request import read_banned, read_max_characters
 
 WORDINGS = Path(__file__).resolve().parents[3] / "recipes" / "prompts"
 SMOLLM2, QWEN = (
     Prompts("", {}, yaml.safe_load((WORDINGS / f"{name}.yaml").read_text("utf-8"))) for name in ("smollm2", "qwen2.5")
 )
+#: What else a sentence may not claim is test_claims.py's.
+Request = partial(requests.Request, claims="free", task="ad")
 BIKE = Request(
     title="Folding bicycle Kånken, 11.5 kg",
     attributes=(("price", "499.00 EUR"), ("offer", "20% off"), ("folding time", "10 seconds")),
@@ -32,8 +36,8 @@ CHOCOLATE = Request(
 CHINESE = Request(language="zh", title="榛子巧克力", attributes=(("净含量", "100克"), ("过敏原", "含牛奶、榛子、大豆")))
 
 
-def edits_of(written, finish="eos", request=BIKE, prompts=QWEN, **orders):
-    text, edits = edit(written, finish, request, prompts, Orders(**orders))
+def edits_of(written, finish="eos", request=BIKE, prompts=QWEN, **limits):
+    text, edits = edit(written, finish, replace(request, **limits), prompts)
     return text, [(e.kind, e.before, e.after) for e in edits]
 
 
@@ -119,7 +123,7 @@ def test_a_promotion_says_the_request_s_offer_and_code_and_nobody_else_s():
 )
 def test_a_figure_or_statement_on_safety_that_no_fact_has_goes(request_, sentence, kind):
     text, edits = edits_of(f"Nice. {sentence}", request=request_)
-    assert (kind, sentence, "") in edits and sentence not in text
+    assert (kind, sentence) in [edit[:2] for edit in edits] and sentence not in text
 
 
 def test_what_the_facts_say_stays():
@@ -129,7 +133,7 @@ def test_what_the_facts_say_stays():
 
 def test_attributes_on_safety_stand_behind_every_text_as_they_were_given():
     stated = "Allergens: milk, hazelnuts, soya."
-    for task in ("description", "ad", "recommendation"):
+    for task in ("ad", "review", "recommendation"):
         found = edits_of("A creamy bar.", request=replace(CHOCOLATE, task=task))
         assert found == (f"A creamy bar. {stated}", [("stated", "", stated)])
     assert edits_of("香浓丝滑。", request=CHINESE)[0] == "香浓丝滑。过敏原：含牛奶、榛子、大豆。"
@@ -159,7 +163,7 @@ def test_a_sentence_about_the_data_goes_but_not_where_it_answers_a_question(abou
 
 def test_where_nothing_is_left_the_facts_are_given():
     text, edits = edits_of("It has 5,000 mAh.", request=POWER_BANK)
-    assert text == "Power bank Volta. Capacity: 10,000 mAh. Weight: 213 g. Ports: 2 x USB-A."
+    assert text == "Power bank Volta. It weighs 213 g and has a capacity of 10,000 mAh. Ports: 2 x USB-A."
     assert [kind for kind, *_ in edits] == ["figure", "stated"]
 
 
@@ -173,15 +177,17 @@ def test_a_stream_goes_out_sentence_by_sentence_without_those_that_may_not_stay(
     given = stream(["A creamy", " bar. It con", "tains no nuts. Melts", " on the tongue."])
     assert given == ["", "A creamy bar.", "", "", " Melts on the tongue. Allergens: milk, hazelnuts, soya."]
     assert "".join(given) == "A creamy bar. Melts on the tongue. Allergens: milk, hazelnuts, soya."
-    assert "".join(stream(["It contains no nuts."])).startswith("Hazelnut chocolate. Net weight: 100 g.")
+    assert "".join(stream(["It contains no nuts."])).startswith("Hazelnut chocolate. It has a net weight of 100 g.")
     assert "".join(stream(["A bar. It is ve"], "length")) == "A bar. Allergens: milk, hazelnuts, soya."
     assert "".join(stream(["A bar"], "length", BIKE)) == "A bar"
-    assert "".join(stream(["香浓。不含坚果。", "丝滑"], request=CHINESE)) == "香浓。丝滑过敏原：含牛奶、榛子、大豆。"
+    assert "".join(stream(["香浓。不含坚果。", "丝滑"], request=CHINESE)) == "香浓。丝滑。过敏原：含牛奶、榛子、大豆。"
 
 
 def test_repetitions_go():
     said = "It folds in ten seconds and fits under a desk."
     assert edits_of(f"{said} Ride it. {said.upper()}") == (f"{said} Ride it.", [("repetition", said.upper(), "")])
+    tea = Request(title="茶壶", language="zh")
+    assert edits_of("茶壶，白瓷，圆润，白瓷，圆润，白瓷，圆润，好看。", request=tea)[0] == "茶壶，白瓷，圆润，好看。"
 
 
 def test_banned_words_go_as_whole_words_in_any_case():
@@ -197,7 +203,7 @@ def test_banned_words_go_as_whole_words_in_any_case():
 
 def test_no_word_is_corrected():
     written = (
-        "The chocolatey Fjällräven lamp, each holding 2 kilocalories, takes an E27 bulb, is rated IP44, costs 499 EUR "
+        "The chocolatey Fjällräven lamp, holding 2 kilocalories, takes an E27 bulb, is rated IP44, costs 499 EUR "
         "and comes from Älmhult."
     )
     facts = (("rating", "IP44"), ("price", "499 EUR"), ("energy", "2 kcal"))
@@ -222,14 +228,14 @@ def test_a_delivery_notice_names_every_attribute_as_it_was_given():
     told = (("carrier", "DHL"), ("tracking number", "JD 01.46"), ("arrives", "on Monday"))
     order = Request(task="delivery", title="Tea pot", attributes=told)
     written = "Good news! Your tea pot left our warehouse today with DHL. You can follow it in your account."
-    stated = "Tracking number: JD 01.46. Arrives: on Monday."
+    stated = "Tracking number: JD 01.46; arrives: on Monday."
     assert edits_of(written, request=order) == (f"{written} {stated}", [("stated", "", stated)])
     text, edits = edits_of(written, request=order, max_characters=110)
     assert text == f"Good news! Your tea pot left our warehouse today with DHL. {stated}"
     assert [kind for kind, _, _ in edits] == ["length", "stated"]
     assert edits_of(written, request=order, max_characters=60)[0] == written[:58]  # no room for them
     assert "Monday" not in edits_of(written, request=order, banned=("Monday",))[0]
-    assert edits_of(written, request=replace(order, task="description")) == (written, [])
+    assert edits_of(written, request=replace(order, task="ad")) == (written, [])
     chinese = Request(task="delivery", title="茶壶", language="zh", attributes=(("承运", "顺丰"),))
     assert edits_of("您的茶壶今天已经发货。", request=chinese)[0] == "您的茶壶今天已经发货。承运：顺丰。"
 
@@ -241,32 +247,54 @@ def test_nothing_may_be_left():
 
 @given(st.text(max_size=300), st.sampled_from(["eos", "length"]), st.none() | st.integers(20, 200))
 def test_any_text_is_edited_to_no_more_than_the_limit(written, finish, most):
-    text, edits = edit(written, finish, Request(language="zh"), QWEN, Orders(most, ("a", "的")))
+    text, edits = edit(written, finish, Request(language="zh", max_characters=most, banned=("a", "的")), QWEN)
     assert most is None or len(text) <= most
     assert "a" not in text.lower().split() and "的" not in text
     assert edits or text == written.strip()
 
 
 @pytest.mark.parametrize(
-    ("fields", "field", "said"),
+    ("read", "given", "field", "said"),
     [
-        (([19], []), "MAX_CHARACTERS", "is 19; send 20 to 10,000"),
-        (([-1], []), "MAX_CHARACTERS", "send 20 to 10,000"),
-        (([10_001], []), "MAX_CHARACTERS", "is 10,001"),
-        (([], [b"a"] * 501), "BANNED_WORDS", "501 words, the limit is 500"),
-        (([], [b"\xff"]), "BANNED_WORDS", "is not UTF-8"),
-        (([], [b"a" * 257]), "BANNED_WORDS", "the limit is 256 bytes"),
+        (read_max_characters, [19], "MAX_CHARACTERS", "is 19; send 20 to 10,000"),
+        (read_max_characters, [-1], "MAX_CHARACTERS", "send 20 to 10,000"),
+        (read_max_characters, [10_001], "MAX_CHARACTERS", "is 10,001"),
+        (read_banned, [b"a"] * 501, "BANNED_WORDS", "501 words, the limit is 500"),
+        (read_banned, [b"\xff"], "BANNED_WORDS", "is not UTF-8"),
+        (read_banned, [b"a" * 257], "BANNED_WORDS", "the limit is 256 bytes"),
     ],
 )
-def test_fields_out_of_bounds_are_refused(fields, field, said):
+def test_fields_out_of_bounds_are_refused(read, given, field, said):
     with pytest.raises(StageError) as caught:
-        read_orders(*fields)
+        read(given)
     assert caught.value.field == field and said in caught.value.message
 
 
 def test_fields_may_be_left_out():
-    assert read_orders([], []) == Orders(None, ())
-    assert read_orders([80], [b" cheap ", b""]) == Orders(80, ("cheap",))
+    assert read_max_characters([]) is None and read_banned([]) == ()
+    assert read_max_characters([80]) == 80 and read_banned([b" cheap ", b""]) == ("cheap",)
+
+
+def test_a_description_tells_what_was_left_out_as_far_as_there_is_room():
+    case = Request(
+        task="description",
+        title="Oak bookcase",
+        attributes=(("height", "182 cm"), ("pockets", "3"), ("made in", "Poland"), ("warning", "fix it to the wall")),
+    )
+    warning = "Warning: fix it to the wall."
+    text = edits_of("The bookcase is of oak.", request=case)[0]
+    assert text.startswith("The bookcase is of oak. ") and all(
+        each in text for each in ("182 cm", "3 pockets", "Poland")
+    )
+    assert text.endswith(warning)
+    short = edits_of("The bookcase is of oak.", request=case, max_characters=75)[0]
+    assert len(short) <= 75 and short.startswith("The bookcase is of oak.") and short.endswith(warning)
+
+
+def test_where_only_the_name_is_left_the_facts_are_told():
+    assert edits_of("The Volta, forged in Sweden! Power bank Volta.", request=replace(POWER_BANK, claims="strict"))[
+        0
+    ] == ("Power bank Volta. It weighs 213 g and has a capacity of 10,000 mAh. Ports: 2 x USB-A.")
 
 
 def test_a_text_whose_first_sentence_went_names_its_product_all_the_same():
@@ -276,7 +304,7 @@ def test_a_text_whose_first_sentence_went_names_its_product_all_the_same():
         [("figure", wrong, ""), ("stated", "", "Power bank Volta.")],
     )
     assert edits_of(f"{wrong} Order now!", request=POWER_BANK)[0] == (
-        "Power bank Volta. Capacity: 10,000 mAh. Weight: 213 g. Ports: 2 x USB-A. Order now!"
+        "Power bank Volta. It weighs 213 g and has a capacity of 10,000 mAh. Ports: 2 x USB-A. Order now!"
     )
     chocolate = replace(CHINESE, attributes=(("净含量", "100克"),))
     assert edits_of("这款榛子巧克力有500克。它净重100克。", request=chocolate)[0] == ("榛子巧克力。它净重100克。")

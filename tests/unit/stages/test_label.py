@@ -27,7 +27,7 @@ def reader(detect, directions=(1.0, 0.0), ids=(1, 0, 2), sure=0.9):
 
     shown = []
     return LabelReader(
-        detect, lambda lines: np.tile(np.float32(directions), (len(lines), 1)), recognize, CHARACTERS
+        detect, lambda lines: np.tile(np.float32(directions), (len(lines), 1)), recognize, CHARACTERS, (48, 192), 48
     ), shown
 
 
@@ -93,20 +93,23 @@ def test_the_detector_sees_sides_that_it_takes(size):
 
 def test_a_line_is_cut_out_upright_and_grey_stands_beside_it():
     picture = photo((100, 200, 300, 240))
-    line = line_image(Levels(picture), box(100, 200, 200, 40), 320)
+    line = line_image(Levels(picture), box(100, 200, 200, 40), 48, 320)
     assert line.shape == (48, 320, 3) and (line[4:-4, 4:230] < 10).all() and (line[:, 240:] == label.GREY).all()
     turned = Box(np.roll(box(100, 200, 200, 40).corners, -1, 0), 1.0)  # its text runs down
-    assert line_image(Levels(picture), turned, 320).shape == (48, 320, 3)
+    assert line_image(Levels(picture), turned, 48, 320).shape == (48, 320, 3)
 
 
 def test_a_large_line_is_made_smaller_without_moire():
     stripes = Image.fromarray(np.tile(np.uint8([[0, 255]]), (960, 960))[..., None].repeat(3, -1))
-    line = line_image(Levels(stripes), box(0, 0, 1_920, 960), 96)
+    line = line_image(Levels(stripes), box(0, 0, 1_920, 960), 48, 96)
     assert np.ptp(line[4:-4, 4:-4]) < 40 and abs(int(line[20, 40, 0]) - 127) < 20
 
 
 def test_the_longest_line_is_squeezed():
-    assert line_width(box(0, 0, 100_000, 10)) == label.MAX_WIDTH and line_width(box(0, 0, 0.5, 10)) == label.WIDTH_STEP
+    assert (
+        line_width(box(0, 0, 100_000, 10), 48) == label.MAX_WIDTH
+        and line_width(box(0, 0, 0.5, 10), 48) == label.WIDTH_STEP
+    )
 
 
 def test_the_best_path_without_blanks_and_repeats():

@@ -317,7 +317,7 @@ def test_prompts_are_read_as_they_were_written(tmp_path):
 
 
 def test_a_request_crosses_whole():
-    request = Request("reply", "zh", "formal", "杯子", ("cup",), (0.5,), (("a", "b"),), "?", CHAT, "said")
+    request = Request("reply", "zh", "formal", "strict", "杯子", ("cup",), (0.5,), (("a", "b"),), "?", CHAT, "said")
     assert Request.loads(request.dumps()) == request
 
 

@@ -7,36 +7,33 @@ so, and the moderator blocks it. Alone it answers a bad photo with its typed err
 
 import json
 import logging
-from pathlib import Path
+from typing import Any
 
 import numpy as np
-import triton_python_backend_utils as pb_utils
 
 from stages.image import read_photo_and_scale
 from stages.label import PHOTO_PX, LabelReader
 from stages.label_text import LabelText, dumps
-from stages.triton import call, call_for, each_row, field, respond
+from stages.triton import Outputs, Step, array, call, call_for, each_row, field
 
 
-class TritonPythonModel:
-    def initialize(self, args):
-        folder = Path(args["model_repository"]) / args["model_version"]
-        characters = json.loads((folder / "characters.json").read_text("utf-8"))
-        self.read_label = LabelReader(detect, classify, recognize, characters)
+class TritonPythonModel(Step):
+    def set_up(self) -> None:
+        characters = json.loads((self.folder / "characters.json").read_text("utf-8"))
+        names = ("classified_height", "classified_width", "recognized_height")
+        height, width, recognized = (int(self.parameters[name]) for name in names)
+        self.read_label = LabelReader(detect, classify, recognize, characters, (height, width), recognized)
 
-    def execute(self, requests):
-        return respond(requests, self.answer)
+    def answer(self, request: Any) -> Outputs:
+        beside_others = array(request, "PRESENCE") is not None
+        labels = each_row(field(request, "IMAGE") or (), self.read_or_say_so if beside_others else self.read)
+        rows = [dumps(label) for label in labels]
+        return {"LABEL_TEXT": rows, "LABEL_TEXT_COPY": rows}
 
-    def answer(self, request):
-        beside_others = pb_utils.get_input_tensor_by_name(request, "PRESENCE") is not None
-        labels = each_row(field(request, "IMAGE"), self.read_or_say_so if beside_others else self.read)
-        rows = np.array([dumps(label) for label in labels], object).reshape(-1, 1)
-        return [pb_utils.Tensor(name, rows) for name in request.requested_output_names()]
-
-    def read(self, data):
+    def read(self, data: bytes) -> LabelText:
         return self.read_label(*read_photo_and_scale(data, PHOTO_PX))
 
-    def read_or_say_so(self, data):
+    def read_or_say_so(self, data: bytes) -> LabelText:
         try:
             return self.read(data)
         except Exception:
@@ -44,13 +41,16 @@ class TritonPythonModel:
             return LabelText(failed=True)
 
 
-def detect(view):
+def detect(view: np.ndarray) -> np.ndarray:
     return call("label_detector", {"pixels": view[None]}, "text")[0]
 
 
-def classify(lines):
+def classify(lines: np.ndarray) -> np.ndarray:
     return call("label_classifier", {"pixels": lines}, "directions")
 
 
-def recognize(lines):
-    return call_for("label_recognizer", {"pixels": lines}, ("characters", "probabilities", "spaces"))
+def recognize(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    characters, probabilities, spaces = call_for(
+        "label_recognizer", {"pixels": lines}, ("characters", "probabilities", "spaces")
+    )
+    return characters, probabilities, spaces

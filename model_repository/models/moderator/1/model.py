@@ -8,17 +8,18 @@ it, which Triton 24.10 does not bear: what cannot be checked is blocked, and say
 import json
 import logging
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import triton_python_backend_utils as pb_utils
 from PIL import Image
 
 from stages import moderation
 from stages.errors import UNREADABLE
 from stages.image import for_encoder
 from stages.text import TitleTokenizer
-from stages.triton import call, field, parameter, respond
+from stages.triton import Outputs, Step, array, call, field
 
 #: Input → the field that a finding names.
 TEXTS = {name: name for name in ("TITLE", "ATTRIBUTES", "TRANSCRIPT", "SCRIPT", "CAPTION")}
@@ -28,28 +29,23 @@ ROWS = 8  # that text_encoder and image_encoder take at once
 SEEN = 3  # frames of a clip that are looked at
 
 
-class TritonPythonModel:
-    def initialize(self, args):
-        folder = Path(args["model_repository"]) / args["model_version"]
-        self.tokenize = TitleTokenizer(folder / "tokenizer.json")
+class TritonPythonModel(Step):
+    def set_up(self) -> None:
+        self.tokenize = TitleTokenizer(self.folder / "tokenizer.json")
         self.policy = moderation.Policy.in_force()
-        self.side = int(parameter(args, "image_side"))
-        self.names = tuple(json.loads((folder / "labels.json").read_text("utf-8")))
-        self.likeness = None  # learnt at the first request: while models load, none can be called
+        self.side = int(self.parameters["image_side"])
+        self.names = tuple(json.loads((self.folder / "labels.json").read_text("utf-8")))
+        #: Learnt at the first request: while models load, none can be called.
+        self.likeness: moderation.Likeness | None = None
 
-    def execute(self, requests):
-        return respond(requests, self.answer)
-
-    def answer(self, request):
+    def answer(self, request: Any) -> Outputs:
         columns = {name: rows for name in (*TEXTS, "FINISHED", "EARLIER") if (rows := field(request, name))}
-        scores = pb_utils.get_input_tensor_by_name(request, "IMAGE_SCORES")
-        scores = None if scores is None else scores.as_numpy()
-        frames = pb_utils.get_input_tensor_by_name(request, "FRAMES")
-        count = len(next(iter(columns.values()))) if columns else len(scores)
+        scores, frames = array(request, "IMAGE_SCORES"), array(request, "FRAMES")
+        count = len(next(iter(columns.values()))) if columns else len(scores) if scores is not None else 0
         try:
             found = self.check({name: columns[name] for name in TEXTS if name in columns}, scores, count)
             if frames is not None:
-                found = [had + new for had, new in zip(found, self.watch(frames.as_numpy()), strict=True)]
+                found = [had + new for had, new in zip(found, self.watch(frames), strict=True)]
         except Exception as error:
             logging.getLogger("vitrina").exception("the content check failed")
             found = [[moderation.unchecked(error)] for _ in range(count)]
@@ -57,19 +53,19 @@ class TritonPythonModel:
             found = [moderation.loads(had) + new for had, new in zip(columns["EARLIER"], found, strict=True)]
         said = [moderation.dumps(findings) for findings in found]
         blocked = [moderation.action_of(findings) == "block" for findings in found]
-        outputs = {"MODERATION": said, "MODERATION_COPY": said}
+        outputs: dict[str, Sequence[bytes]] = {"MODERATION": said, "MODERATION_COPY": said}
         for name, source, instead in (("TEXT", "WRITTEN", b""), ("FINISH_REASON", "FINISHED", b"blocked")):
             if source in columns:
                 outputs[name] = [instead if no else row for no, row in zip(blocked, columns[source], strict=True)]
-        return [
-            pb_utils.Tensor(name, np.array(outputs[name], object).reshape(-1, 1))
-            for name in request.requested_output_names()
-        ]
+        return outputs
 
-    def check(self, texts, scores, count):
+    def check(
+        self, texts: dict[str, list[bytes]], scores: np.ndarray | None, count: int
+    ) -> list[list[moderation.Finding]]:
         """The findings of every row."""
-        found = [[] for _ in range(count)]
-        said, places = [], []
+        found: list[list[moderation.Finding]] = [[] for _ in range(count)]
+        said: list[str] = []
+        places: list[tuple[int, str, slice]] = []
         for name, rows in texts.items():
             for row, data in enumerate(rows):
                 text = moderation.readable(data, name)
@@ -93,12 +89,12 @@ class TritonPythonModel:
                 found[row] += self.policy.shown(scores[row], self.names, "IMAGE")
         return found
 
-    def watch(self, clips):
+    def watch(self, clips: np.ndarray) -> list[list[moderation.Finding]]:
         """What is found in clips uint8 [rows, frames, side, side, 3], of each category the worst; zeros are no clip."""
         chosen = clips[:, np.linspace(0, clips.shape[1] - 1, SEEN + 2).round().astype(int)[1:-1]]
         shown = [row for row in range(len(clips)) if chosen[row].any()]
         views = [for_encoder(Image.fromarray(frame), self.side) for row in shown for frame in chosen[row]]
-        found = [[] for _ in clips]
+        found: list[list[moderation.Finding]] = [[] for _ in clips]
         if shown:
             scores = few_at_once(look, views).reshape(len(shown), SEEN, -1)
             for row, of_frames in zip(shown, scores, strict=True):
@@ -107,21 +103,21 @@ class TritonPythonModel:
                 found[row] = list({finding.category: finding for finding in worst_last}.values())
         return found
 
-    def embed(self, texts):
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Sentence embeddings, float32 [texts, width]."""
         return few_at_once(self.encode, texts)
 
-    def encode(self, texts):
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
         tokens = self.tokenize(texts)
         inputs = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
         return call("text_encoder", inputs, "sentence_embedding")
 
 
-def look(views):
+def look(views: Sequence[np.ndarray]) -> np.ndarray:
     """Class probabilities of pictures uint8 [side, side, 3]: float32 [pictures, classes]."""
     return call("image_encoder", {"pixels": np.stack(views)}, "class_scores")
 
 
-def few_at_once(network, rows):
+def few_at_once(network: Callable[[Sequence[Any]], np.ndarray], rows: Sequence[Any]) -> np.ndarray:
     """What a network gives for rows, asked for as many at once as it takes."""
     return np.concatenate([network(rows[start : start + ROWS]) for start in range(0, len(rows), ROWS)])

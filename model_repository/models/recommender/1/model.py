@@ -1,28 +1,22 @@
 """The behaviour encoder's features → the products of the index that are likely to come next."""
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
-import triton_python_backend_utils as pb_utils
 
 from stages.history import ItemIndex, recommended
-from stages.triton import respond, value
+from stages.triton import Outputs, Step, tensor, value
 
 
-class TritonPythonModel:
-    def initialize(self, args):
-        folder = Path(args["model_repository"]) / args["model_version"]
-        self.items = ItemIndex.load(folder / "items.npz")
+class TritonPythonModel(Step):
+    def set_up(self) -> None:
+        self.items = ItemIndex.load(self.folder / "items.npz")
 
-    def execute(self, requests):
-        return respond(requests, self.answer)
-
-    def answer(self, request):
-        shopper = pb_utils.get_input_tensor_by_name(request, "SHOPPER").as_numpy()[0]
-        best = recommended(shopper[0], value(request, "LATEST"), value(request, "SHOWN"), self.items)
-        tensors = {
+    def answer(self, request: Any) -> Outputs:
+        shopper = tensor(request, "SHOPPER")[0, 0]
+        best = recommended(shopper, value(request, "LATEST"), value(request, "SHOWN"), self.items)
+        return {
             "ITEMS": np.array([[self.items.ids[row].encode() for row, _ in best]], object),
             "TITLES": np.array([[self.items.titles[row].encode() for row, _ in best]], object),
             "SCORES": np.array([[score for _, score in best]], np.float32),
         }
-        return [pb_utils.Tensor(name, tensors[name]) for name in request.requested_output_names()]

@@ -1,38 +1,33 @@
-"""What the text decoder wrote → TEXT as a shop may show it, and EDITS, what was done to it."""
+"""What the text decoder wrote → TEXT as a shop may show it, EDITS, EVIDENCE and CONFLICTS."""
 
 import json
-from pathlib import Path
+from typing import Any
 
-import numpy as np
-import triton_python_backend_utils as pb_utils
-
-from stages import editing
+from stages.claims import Claims
+from stages.conflicts import conflicts
+from stages.editing import edit, evidence, prepare
 from stages.prompts import Prompts
-from stages.request import OPTIONAL_FIELDS, read_request
-from stages.triton import lists, respond, text_rows
+from stages.request import Request
+from stages.triton import Outputs, Step, text_rows
 
 
-class TritonPythonModel:
-    def initialize(self, args):
-        folder = Path(args["model_repository"]) / args["model_version"]
-        self.prompts = Prompts.load(folder / "prompts.json")
-        editing.prepare()
+class TritonPythonModel(Step):
+    def set_up(self) -> None:
+        self.prompts = Prompts.load(self.folder / "prompts.json")
+        prepare()
 
-    def execute(self, requests):
-        return respond(requests, self.answer)
+    def answer(self, request: Any) -> Outputs:
+        outputs: dict[str, list[bytes]] = {"TEXT": [], "EDITS": [], "EVIDENCE": [], "CONFLICTS": []}
+        for row in text_rows(request, "WRITTEN", "FINISHED", "REQUEST"):
+            asked = Request.loads(row["REQUEST"])
+            claims = Claims(asked)
+            text, edits = edit(row["WRITTEN"].decode("utf-8"), row["FINISHED"].decode(), asked, self.prompts, claims)
+            outputs["TEXT"].append(text.encode("utf-8"))
+            outputs["EDITS"].append(_json([each._asdict() for each in edits]))
+            outputs["EVIDENCE"].append(_json(evidence(text, claims)))
+            outputs["CONFLICTS"].append(_json([each._asdict() for each in conflicts(claims.facts)]))
+        return outputs
 
-    def answer(self, request):
-        rows = text_rows(request, "WRITTEN", "FINISHED", "TITLE", *OPTIONAL_FIELDS)
-        orders = map(editing.read_orders, *(lists(request, name, len(rows)) for name in editing.FIELDS))
-        texts, edits = [], []
-        for row, order in zip(rows, orders, strict=True):
-            written, finish = row["WRITTEN"].decode("utf-8"), row["FINISHED"].decode()
-            asked = read_request((), (), row, self.prompts.languages)
-            text, done = editing.edit(written, finish, asked, self.prompts, order)
-            texts.append(text.encode("utf-8"))
-            edits.append(json.dumps([edit._asdict() for edit in done], ensure_ascii=False).encode("utf-8"))
-        columns = {"TEXT": texts, "EDITS": edits}
-        return [
-            pb_utils.Tensor(name, np.array(columns[name], object).reshape(-1, 1))
-            for name in request.requested_output_names()
-        ]
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8")

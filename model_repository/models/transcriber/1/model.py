@@ -6,31 +6,24 @@ that could not be listened to says so, and the moderator blocks it.
 
 import json
 import logging
-from pathlib import Path
-
-import numpy as np
-import triton_python_backend_utils as pb_utils
+from typing import Any
 
 from stages.errors import UNREADABLE
 from stages.transcript import Transcriber, Transcript
-from stages.triton import respond
+from stages.triton import Outputs, Step, tensor
 
 
-class TritonPythonModel:
-    def initialize(self, args):
-        folder = Path(args["model_repository"]) / args["model_version"]
-        self.transcribe = Transcriber(folder, threads=2, **json.loads((folder / "transcriber.json").read_text("utf-8")))
+class TritonPythonModel(Step):
+    def set_up(self) -> None:
+        options = json.loads((self.folder / "transcriber.json").read_text("utf-8"))
+        self.transcribe = Transcriber(self.folder, threads=2, **options)
 
-    def execute(self, requests):
-        return respond(requests, self.answer)
-
-    def answer(self, request):
-        sounds = pb_utils.get_input_tensor_by_name(request, "LOG_MEL").as_numpy()
+    def answer(self, request: Any) -> Outputs:
+        sounds = tensor(request, "LOG_MEL")
         try:
             said = self.transcribe(sounds)
         except Exception:
             logging.getLogger("vitrina").exception("a sound could not be listened to")
             said = [Transcript(UNREADABLE, "")] * len(sounds)
-        texts, languages = (np.array([row.encode() for row in column], object) for column in zip(*said, strict=True))
-        rows = {"TRANSCRIPT": texts, "TRANSCRIPT_COPY": texts, "TRANSCRIPT_LANGUAGE": languages}
-        return [pb_utils.Tensor(name, rows[name].reshape(-1, 1)) for name in request.requested_output_names()]
+        texts, languages = ([row.encode() for row in column] for column in zip(*said, strict=True))
+        return {"TRANSCRIPT": texts, "TRANSCRIPT_COPY": texts, "TRANSCRIPT_LANGUAGE": languages}

@@ -5,28 +5,22 @@ could not be heard has no embedding, and the moderator blocks it.
 """
 
 import logging
-from pathlib import Path
+from typing import Any
 
 import numpy as np
-import triton_python_backend_utils as pb_utils
 
 from stages.errors import UNREADABLE
 from stages.text import TitleTokenizer
-from stages.triton import call, field, respond, sizes
+from stages.triton import Outputs, Step, call, field
 
 
-class TritonPythonModel:
-    def initialize(self, args):
-        folder = Path(args["model_repository"]) / args["model_version"]
-        self.tokenize = TitleTokenizer(folder / "tokenizer.json")
-        self.shape = sizes(args)["features"]
+class TritonPythonModel(Step):
+    def set_up(self) -> None:
+        self.tokenize = TitleTokenizer(self.folder / "tokenizer.json")
 
-    def execute(self, requests):
-        return respond(requests, self.answer)
-
-    def answer(self, request):
-        texts = [text.decode() for text in field(request, "TRANSCRIPT")]
-        features = np.zeros((len(texts), *self.shape), np.float32)
+    def answer(self, request: Any) -> Outputs:
+        texts = [text.decode() for text in field(request, "TRANSCRIPT") or ()]
+        features = np.zeros((len(texts), *self.sizes["features"]), np.float32)
         spoken = [row for row, text in enumerate(texts) if text and text != UNREADABLE]
         if spoken:
             tokens = self.tokenize([texts[row] for row in spoken])
@@ -35,4 +29,4 @@ class TritonPythonModel:
                 features[spoken, 0] = call("text_encoder", inputs, "sentence_embedding")
             except RuntimeError:
                 logging.getLogger("vitrina").exception("a transcript could not be embedded")
-        return [pb_utils.Tensor("features", features)]
+        return {"features": features}

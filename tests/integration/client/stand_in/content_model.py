@@ -20,6 +20,11 @@ from stages.triton import triton_error
 TEXTS = ("TASK", "LANGUAGE", "TONE", "QUESTION", "HISTORY", "ATTRIBUTES", "STOP", "BANNED_WORDS")
 NUMBERS = ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "TOP_K", "REPETITION_PENALTY", "SEED", "TIMEOUT_MS", "MAX_CHARACTERS")
 
+EVIDENCE = (
+    b'{"facts": [{"number": 1, "source": "title", "name": "", "text": "Mug", "confidence": 1.0}], '
+    b'"sentences": [{"text": "A mug.", "facts": [1]}]}'
+)
+CONFLICTS = b'[{"kind": "mass", "facts": [1, 2], "texts": ["Mug, 300 g", "0.4 kg"]}]'
 ALLOWED = b'{"action": "allow", "findings": []}'
 NO_LABEL = b'{"lines": [], "omitted": 0, "failed": false}'
 
@@ -104,6 +109,8 @@ class TritonPythonModel:
             "TEXT": np.array([[text.encode()]] * rows, dtype=np.object_),
             "FINISH_REASON": np.array([[b"eos"]] * rows, dtype=np.object_),
             "EDITS": np.array([[b"[]"]] * rows, dtype=np.object_),
+            "EVIDENCE": np.array([[EVIDENCE]] * rows, dtype=np.object_),
+            "CONFLICTS": np.array([[CONFLICTS]] * rows, dtype=np.object_),
             "MODERATION": np.array([[ALLOWED]] * rows, dtype=np.object_),
             "TEXT_MODERATION": np.array([[ALLOWED]] * rows, dtype=np.object_),
             "LABEL_TEXT": np.array([[NO_LABEL]] * rows, dtype=np.object_),

@@ -1,0 +1,1 @@
+"""What every training needs: files, the loop, losses, figures."""

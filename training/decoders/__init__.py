@@ -1,0 +1,1 @@
+"""The decoders of pictures and turntables, and what they draw, judged."""

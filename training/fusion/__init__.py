@@ -1,0 +1,1 @@
+"""Fusion of all modalities, the tags in its space, and what both are worth."""
