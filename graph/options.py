@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 if TYPE_CHECKING:
-    from vitrina_client._types import ImageFormat, LabelText, Media, Message
+    from vitrina_client._types import Brand, ImageFormat, LabelText, Media, Message
 
 
 class Field(NamedTuple):

@@ -87,6 +87,14 @@ PROMPT_FIELDS = (
         "none",
         client_type="LabelText",
     ),
+    _option(
+        "BRAND",
+        "BYTES",
+        "the shop's voice, which is never a fact: how it writes, words that it likes and words that it never uses, "
+        'JSON: `{"style": "…", "words": ["…"], "never": ["…"]}`',
+        "the server's",
+        client_type="Brand",
+    ),
 )
 #: What shapes the sampling.
 SAMPLING_FIELDS = (
@@ -182,6 +190,11 @@ EDIT_OUTPUTS = (
         "CONFLICTS",
         "facts that cannot both be true, by their numbers in EVIDENCE, JSON: "
         '`[{"kind": "material", "facts": [1, 3], "texts": ["…", "…"]}, …]`',
+    ),
+    _text(
+        "LISTING",
+        "title, bullets, description, category, attributes, questions and what else a shop's page has, JSON as "
+        "docs/listing.md has it",
     ),
 )
 TAG_OUTPUTS = (

@@ -1,7 +1,8 @@
 """`make demo`: products in English and Chinese, with a real photo each, through a real Triton.
 
-The copy streams to the terminal. Afterwards `out/demo/` holds each product's studio shot, still and swinging, a
-generated picture and turntable, the copy read aloud, and one post of it all; `out/index.html` shows them side by side.
+The copy streams to the terminal, and the facts that each of its sentences rests on. Afterwards `out/demo/` holds each
+product's structured listing, its studio shot, still and swinging, a generated picture and turntable, the copy read
+aloud, and one post of it all; `out/index.html` shows them side by side.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def show(vitrina: Vitrina, entry: dict[str, Any]) -> dict[str, Any]:
     """Prints one product: its photo, what the photo was taken for, the copy as it is written, and what was made.
 
     Returns:
-        What the page shows of it: its entry, `copy`, `tags` and the names of the files.
+        What the page shows of it: its entry, `evidence`, `listing`, `tags` and the names of the files.
     """
     photo = FOLDER / entry["image"]
     product = Product(title=entry["title"], image=photo, attributes=entry["attributes"])
@@ -48,8 +49,17 @@ def show(vitrina: Vitrina, entry: dict[str, Any]) -> dict[str, Any]:
         tokens = piece.completion_tokens
     total = time.perf_counter() - started
     console.print(f"\n[dim]first sentence {first or total:.2f} s, {tokens} tokens in {total:.2f} s")
+    held = vitrina.generate(
+        product, condition=seen.condition, want={"listing"}, task="description", sampling=Sampling(seed=7)
+    )
+    assert held.evidence is not None and held.listing is not None  # they were asked for
+    for sentence in held.evidence.sentences:
+        said = "; ".join(fact.name or fact.source for fact in held.evidence.facts if fact.number in sentence.facts)
+        console.print(f"[dim]{sentence.text}  ← {said or 'claims nothing'}", soft_wrap=True)
     name = entry.get("name", photo.stem)
-    files = {"photo": entry["image"]}
+    files = {"photo": entry["image"], "listing file": f"{name}.json"}
+    data = json.dumps(held.listing.to_dict(), ensure_ascii=False, indent=2)
+    (OUT / f"{name}.json").write_text(data + "\n", encoding="utf-8")
     (OUT / entry["image"]).write_bytes(photo.read_bytes())
 
     def write(what: str, file: str, data: bytes | None, seconds: float) -> bytes:
@@ -74,8 +84,8 @@ def show(vitrina: Vitrina, entry: dict[str, Any]) -> dict[str, Any]:
     post = time_call(lambda: vitrina.post(photo, copy, audio=voice, background=still, aspect="4:5").video)
     write("post", f"{name}.mp4", *post)
     console.print()
-    said = ", ".join(tag.name for tag in seen.tags or ())
-    return {**entry, **files, "copy": copy, "tags": said}
+    tags = ", ".join(tag.name for tag in seen.tags or ())
+    return {**entry, **files, "evidence": held.evidence, "listing": held.listing, "tags": tags}
 
 
 def time_call(make: Callable[[], bytes | None]) -> tuple[bytes | None, float]:

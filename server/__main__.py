@@ -39,6 +39,12 @@ def serve(
     policy: Annotated[
         Path | None, typer.Option(envvar="VITRINA_POLICY", help="What the shop will not show, like stages/policy.yaml.")
     ] = None,
+    taxonomy: Annotated[
+        Path | None, typer.Option(envvar="VITRINA_TAXONOMY", help="Categories of listings, like stages/taxonomy.yaml.")
+    ] = None,
+    brand: Annotated[
+        Path | None, typer.Option(envvar="VITRINA_BRAND", help="The shop's voice: style, words, never (YAML).")
+    ] = None,
     host: Annotated[str, typer.Option(envvar="VITRINA_HOST", help="Address to listen on.")] = DEFAULT.host,
     http_port: Annotated[int, typer.Option(envvar="VITRINA_HTTP_PORT", help="0: a free one.")] = DEFAULT.http_port,
     grpc_port: Annotated[int, typer.Option(envvar="VITRINA_GRPC_PORT", help="0: a free one.")] = DEFAULT.grpc_port,
@@ -65,6 +71,8 @@ def serve(
             model_roots=model_root or DEFAULT_ROOTS,
             models=model or None,
             policy=policy,
+            taxonomy=taxonomy,
+            brand=brand,
             config_name=config_name,
             host=host,
             http_port=http_port,

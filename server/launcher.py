@@ -116,8 +116,9 @@ class Server:
         check_files(self._expected.values())
         triton = find_triton()
         environment = triton.environment()
-        if options.policy is not None:
-            environment["VITRINA_POLICY"] = str(options.policy.resolve())
+        for name in ("policy", "taxonomy", "brand"):
+            if (path := getattr(options, name)) is not None:
+                environment[f"VITRINA_{name.upper()}"] = str(path.resolve())
         if triton.from_wheel:
             canary.check_numpy(environment)
         leftovers.remove_stale(options.shm_prefix)

@@ -10,6 +10,8 @@ from typing import Literal
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEFAULT_ROOTS = (REPOSITORY / "model_repository" / "models", REPOSITORY / "model_repository" / "ensembles")
+#: A shop's voice, as its file has it.
+BRAND = '{style: "Short and warm.", words: [cosy], never: [cheap]}'
 LogLevel = Literal["error", "warning", "info", "verbose"]
 
 
@@ -21,6 +23,8 @@ class ServerOptions:
         model_roots: folders given to ``--model-repository``, each holding one folder a model.
         models: names to load, with what their ensembles need; None loads all.
         policy: of the content check, as stages/policy.yaml explains; None for that one itself.
+        taxonomy: categories of listings, as stages/taxonomy.yaml explains them; None for that one itself.
+        brand: the shop's voice, as stages/brand.py explains it; None for none.
         config_name: hardware variant; ``MODEL/configs/NAME.pbtxt`` is used where there is one.
         host: address to listen on; ``0.0.0.0`` for every interface.
         http_port, grpc_port, metrics_port: 0 picks a free one.
@@ -34,6 +38,8 @@ class ServerOptions:
     model_roots: Sequence[Path | str] = DEFAULT_ROOTS
     models: Sequence[str] | None = None
     policy: Path | None = None
+    taxonomy: Path | None = None
+    brand: Path | None = None
     config_name: str | None = None
     host: str = "127.0.0.1"
     http_port: int = 8000
@@ -52,8 +58,10 @@ class ServerOptions:
             port = getattr(self, name)
             if not 0 <= port <= 65535:
                 raise ValueError(f"{name} {port} is no port; give 0 (a free one) to 65535")
-        if self.policy is not None and not self.policy.is_file():
-            raise ValueError(f"policy {str(self.policy)!r} is no file; give one like stages/policy.yaml")
+        for name, like in {"policy": "stages/policy.yaml", "taxonomy": "stages/taxonomy.yaml", "brand": BRAND}.items():
+            path = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise ValueError(f"{name} {str(path)!r} is no file; give one like {like}")
         if "/" in self.shm_prefix or not self.shm_prefix:
             raise ValueError(f"shm_prefix {self.shm_prefix!r} is no file name; give letters and digits")
         for name in ("start_timeout_s", "exit_timeout_s"):

@@ -7,10 +7,11 @@ statement on safety, or, in the strict level, any word that neither the facts no
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from stages.commands import is_command as is_command
 from stages.facts import Fact, known_facts
 from stages.figures import KnownFigures, codes, figures, with_unit
 from stages.lexicon import Group, Mention, lexicon, mentions, neutral_words, words
@@ -87,14 +88,16 @@ _SAYING = (
 #: Words that only have a place in the grammar: one letter, a Chinese character that praises nothing, a negation, ``一``
 #: with a measure word.
 _GRAMMATICAL = re.compile(f"[^{_SAYING}]|[不没无未][有会能用需必是]|[一二两三四五六七八九十][^一]")
-#: What speaks to the writer: nobody vouches for a fact with such words in it.
-_COMMAND = re.compile(
-    r"\b(?:ignore|disregard|forget|override)\b.{0,30}\b(?:above|previous|earlier|instructions?|rules?|facts|prompt)\b"
-    r"|(?:^|[.!?:;(\[]\s*)(?:please |now |and |you must |always )?(?:write|say|claim|pretend|state|mention|tell|add)\b"
-    r"(?: in the \w+)? (?:that|it|this|the|them|customers|everyone|:)|\bsystem prompt\b"
-    r"|(?:忽略|无视|忘记).{0,12}(?:以上|上面|之前|前面|指令|规则|要求|提示)|(?:请|务必|必须|都要)?(?:写上|写明|写成|写出|声称|宣称|注明说)",
-    re.IGNORECASE,
-)
+#: Letters and digits of full width, as the half-wide ones that words and figures are read in.
+_HALF_WIDE = {code: code - 0xFEE0 for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
+#: Two letters or more of scripts other than Latin and Chinese.
+_OTHER_LETTERS = re.compile(f"[^\\W\\d_\\u0000-\\u024f\\u1e00-\\u1eff{HAN}]{{2,}}")
+#: Words letter by letter.
+_SPELLED = re.compile(r"(?<!\w)[A-Za-z](?: {1,2}[A-Za-z](?!\w)){6,}")
+#: Chinese with gaps between its characters.
+_GAPS = re.compile(f"(?<=[{HAN}]) +(?=[{HAN}])")
+#: Fewest of such gaps that are no slips.
+_MOST_SLIPS = 3
 #: Figures of a sentence beyond which a decoder is going round in circles.
 MOST_FIGURES = 40
 #: Share of an attribute's words by which a text names it.
@@ -140,13 +143,13 @@ class Claims:
     """Holds the sentences of one request's text against its facts.
 
     Attributes:
-        facts: numbered; a customer's words, which nobody vouches for, among them.
+        facts: numbered, without commands; a customer's words, which nobody vouches for, among them.
     """
 
     def __init__(self, request: Request) -> None:
         self.facts: tuple[Fact, ...] = known_facts(request)
-        vouched = [fact for fact in self.facts if not fact.is_customers and not is_command(fact.text)]
-        others = [fact for fact in self.facts if fact.is_customers or is_command(fact.text)]
+        vouched = [fact for fact in self.facts if not fact.is_customers]
+        others = [fact for fact in self.facts if fact.is_customers]
         self._figures, self._asked = KnownFigures(vouched), KnownFigures(others)
         self._parts = Parts(vouched)
         self._title = {fact.number for fact in vouched if fact.source == "title"}
@@ -158,10 +161,12 @@ class Claims:
             self._kinds_of[clause.fact].update(kind for kind, _ in clause.groups)
         self._kinds = set().union(*self._kinds_of.values())
         self._worded = request.task in WORDED_TASKS
+        self._liked = {word.stem for liked in request.words for word in words(liked)}
         self._harmless = UNDER_WAY if request.task in ("delivery", "reply") else frozenset()
 
     def of(self, sentence: str, level: str = LEVELS[0]) -> tuple[Claim, ...]:
         """The claims of a sentence that `level` holds against the facts."""
+        sentence = _readable(sentence)
         defers = deferred(sentence)  # then it neither affirms nor denies what a customer asked for
         clauses = self._clauses + self._said if defers else self._clauses
         found, places = self._of_figures(sentence)
@@ -176,6 +181,7 @@ class Claims:
                 places.append((mention.start, mention.end))
         if level == "strict" and self._worded:
             found += self._of_words(sentence, places, clauses, defers)
+            found += self._of_other_letters(sentence)
         return tuple(found)
 
     def evidence(self, sentence: str) -> tuple[int, ...]:
@@ -244,7 +250,7 @@ class Claims:
     ) -> list[Claim]:
         found = []
         for word in words(sentence):
-            plain = word.stem in neutral_words() or _GRAMMATICAL.fullmatch(word.stem)
+            plain = word.stem in neutral_words() or word.stem in self._liked or _GRAMMATICAL.fullmatch(word.stem)
             if plain or _within((word.start, word.end), places):
                 continue
             holders = self._holders(word.stem, clauses)
@@ -254,6 +260,12 @@ class Claims:
             denied = None if defers else _is_negated(sentence, word.start, word.end)
             found.append(self._verdict("word", written, holders, denied))
         return found
+
+    def _of_other_letters(self, sentence: str) -> Iterator[Claim]:
+        """Words that no lexicon has: of other scripts, and letter by letter (g o l d)."""
+        for written in (*_OTHER_LETTERS.findall(sentence), *_SPELLED.findall(sentence)):
+            numbers = tuple(fact.number for fact in self.facts if written.casefold() in fact.text.casefold())
+            yield Claim("word", written, "supported" if numbers else "unsupported", numbers)
 
     def _holders(self, word: str, clauses: Sequence[_Clause]) -> list[tuple[int, bool]]:
         """Number of the fact of each clause that has a word, and whether it denies it."""
@@ -276,11 +288,6 @@ class Claims:
         if holders:
             return Claim(kind, written, "contradicted", tuple(dict.fromkeys(number for number, _ in holders if number)))
         return Claim(kind, written, "contradicted" if kind in _CLOSED & self._kinds else "unsupported")
-
-
-def is_command(text: str) -> bool:
-    """Whether a text tells the writer what to write instead of saying what a product is."""
-    return _COMMAND.search(text) is not None
 
 
 class Told:
@@ -367,6 +374,12 @@ def _beside(sentence: str, start: int, end: int) -> list[str]:
     before = _OWNER_BEFORE.search(sentence[:start])
     found = [word for part in (behind, before) if part for word in words(part[1] or part[2])]
     return [word.stem for word in found if word.stem not in neutral_words()]
+
+
+def _readable(sentence: str) -> str:
+    """A sentence in the letters that words and figures are read in."""
+    sentence = sentence.translate(_HALF_WIDE)
+    return _GAPS.sub("", sentence) if len(_GAPS.findall(sentence)) > _MOST_SLIPS else sentence
 
 
 def _within(place: tuple[int, int], others: Sequence[tuple[int, int]]) -> bool:

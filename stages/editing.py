@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 from price_parser import Price
 
-from stages.claims import Claims, Told, is_command
+from stages.claims import Claims, Told
+from stages.extraction import extract_of_facts
 from stages.plain import tell
 from stages.praise import without_praise
-from stages.prompts import Prompts
+from stages.prompts import Prompts, is_neutral
 from stages.request import MAX_CHARACTERS, Request
 from stages.safety import stated_attributes, told_attributes
 from stages.text import sentences
@@ -90,13 +91,13 @@ class Editor:
     """Holds the sentences of one request's text against what the request says.
 
     Args:
-        request: what was asked; its figures, prices and words may stand in the text.
+        request: what was asked; its figures, prices and words may stand in the text, but for commands to the writer.
         prompts: of the decoder that writes, see `stages.prompts`.
         claims: of the request, where they were made already.
     """
 
     def __init__(self, request: Request, prompts: Prompts, claims: Claims | None = None) -> None:
-        self.request = request
+        self.request = request = request.without_commands()
         self._text = prompts.wording.tasks[request.task].texts[request.language]
         self._answers = prompts.wording.tasks[request.task].needs is not None
         self._states_facts = prompts.states_facts(request.task)
@@ -105,6 +106,7 @@ class Editor:
         self._amounts = set(map(_amount, _ANY_NUMBER.findall(known)))
         self._foreign = prompts.example_words(request.task, request.language).difference(_words(known))
         self._claims = claims or Claims(request)
+        self._name = prompts.product_name(request) if is_neutral(request.title) else request.title
         self._said: list[list[str]] = []
 
     def kept(self, sentence: str) -> tuple[str, Edit | None]:
@@ -170,38 +172,40 @@ class Editor:
         return self.join(*told, safety)
 
     def fallback(self) -> str:
-        """What is said where nothing of a text may stay: the task's own sentence, or title and attributes."""
+        """What is said where nothing of a text may stay: the task's own sentence, or name and attributes.
+
+        Among these are those that a label or a note states: "made of recycled glass".
+        """
         if self._text.fallback:
             return self._text.fallback
-        told = self._told(told_attributes(self.request))
+        said = extract_of_facts(self._claims.facts, self.request.language, ("label", "transcript"))
+        more = [(each.name, each.value) for _, each in said if each.value.casefold() not in self._name.casefold()]
+        told = self._told([*told_attributes(self.request), *more])
         return self.join(self._title_sentence(), *told, self._sentences(stated_attributes(self.request)))
 
     def _told(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
-        """Attributes in plain sentences; those that speak to the writer, or hold a banned word, are left out."""
-        kept = [
-            pair
-            for pair in pairs
-            if not is_command(pair[1]) and not any(_has(" ".join(pair), word) for word in self.request.banned)
-        ]
-        return [sentence for sentence, _ in tell(kept, self.request.language, self.request.title)]
+        """Attributes in plain sentences; those that hold a banned word are left out."""
+        kept = [pair for pair in pairs if not any(_has(" ".join(pair), word) for word in self.request.banned)]
+        return [sentence for sentence, _ in tell(kept, self.request.language, self._name)]
 
     def names(self, text: str) -> bool:
-        """Whether the text holds a third of the title's words."""
-        title = set(_words(self.request.title))
+        """Whether the text holds a third of the words of the product's name."""
+        title = set(_words(self._name))
         return 3 * len(title.intersection(_words(text))) >= len(title)
 
     def says_nothing(self, text: str) -> bool:
         """Whether no more than the product's name is left."""
-        return not set(_words(text)).difference(_words(self.request.title))
+        return not set(_words(text)).difference(_words(self._name))
 
     def opening(self, text: str) -> str:
         """What stands before a text whose sentence with the product's name went: nothing where another one names it.
 
-        Else the title, or all that :meth:`fallback` says where the text holds none of the facts either.
+        Else the title, or all that :meth:`fallback` says where the text holds none of the facts either; where a task
+        has to name every attribute, :meth:`stated` tells them.
         """
         if self._text.fallback or self.names(text):
             return ""
-        if any(value.casefold() in text.casefold() for _, value in self.request.attributes):
+        if self._states_facts or any(value.casefold() in text.casefold() for _, value in self.request.attributes):
             return self._title_sentence()
         return self.fallback()
 
@@ -223,8 +227,8 @@ class Editor:
         return "。" if self.request.language == "zh" else "."
 
     def _title_sentence(self) -> str:
-        """The title with a full stop; nothing where there is none, or a banned word stands in it."""
-        title = self.request.title.rstrip(".。")
+        """The name with a full stop; nothing where there is none, or a banned word stands in it."""
+        title = self._name.rstrip(".。")
         return "" if not title or any(_has(title, word) for word in self.request.banned) else title + self._stop
 
     def _sentences(self, pairs: Iterable[tuple[str, str]]) -> str:

@@ -22,7 +22,7 @@ class Fact(NamedTuple):
         source: who says so: the shop (title, attribute), what is printed on the product (label), what was said of it
             (transcript), the photo's tags, or a customer (question, chat), whose words are known but not vouched for.
         name: of an attribute, or who speaks in a chat; empty for others.
-        text: as it was given.
+        text: as it was given, without what tells the writer what to write.
         confidence: 0 to 1; below 1 for a tag.
     """
 
@@ -39,8 +39,8 @@ class Fact(NamedTuple):
 
 
 def known_facts(request: Request) -> tuple[Fact, ...]:
-    """The facts of a request: title, attributes, printed lines, what was said, sure tags, question and chat."""
-    return tuple(Fact(number, *row) for number, row in enumerate(_rows(request), start=1))
+    """The facts of a request without commands: title, attributes, label, transcript, sure tags, question and chat."""
+    return tuple(Fact(number, *row) for number, row in enumerate(_rows(request.without_commands()), start=1))
 
 
 def _rows(request: Request) -> Iterator[tuple[Source, str, str, float]]:

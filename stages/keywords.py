@@ -13,6 +13,7 @@ from bm25s.stopwords import STOPWORDS_CHINESE, STOPWORDS_EN_PLUS
 
 from stages.facts import SURE
 from stages.request import Request
+from stages.safety import told_attributes
 
 MOST = 20
 LABEL_LINES = 6  # of what is printed on the product, the largest
@@ -30,11 +31,11 @@ _PLURAL = re.compile(r"(?:(?<=[sxz])es|(?<=[cs]h)es|(?<=\w\w)(?<![su])s)$")
 def keywords(request: Request) -> list[str]:
     """At most 20 words in lower case, none twice nor in plural beside its singular.
 
-    The title's come first, then those of the attributes' values, of what is said, of what is printed large, and of the
-    tags that are sure.
+    The title's come first, then those of the attributes' values (but no warnings and addresses), of what is said, of
+    what is printed large, and of the tags that are sure.
     """
     sure = (tag for tag, score in zip(request.tags, request.scores, strict=True) if score >= SURE)
-    texts = (request.title, *(value for _, value in request.attributes), request.transcript)
+    texts = (request.title, *(value for _, value in told_attributes(request)), request.transcript)
     texts += (*request.label[:LABEL_LINES], *sure)
     found: dict[str, str] = {}
     for text in texts:

@@ -70,12 +70,17 @@ def tell(attributes: Sequence[tuple[str, str]], language: str, title: str = "") 
     rules = _language(language)
     frames: set[str] = set()
     clauses = [rules.make_clause(attribute, value, frames) for attribute, value in attributes if value.strip()]
-    plural = rules.is_plural(title.strip(" .。!！"))
+    plural = is_plural(title, language)
     sentences = []
     for together in _split(sorted(clauses, key=lambda clause: clause.group), rules.last):
         text = rules.write_sentence(together, plural)
         sentences.append((text, tuple(clause.attribute for clause in together)))
     return sentences
+
+
+def is_plural(title: str, language: str) -> bool:
+    """Whether `tell` writes "They" of a product of this title, not "It"."""
+    return _language(language).is_plural(title.strip(" .。!！"))
 
 
 class _Language:

@@ -45,5 +45,8 @@ def _patterns() -> tuple[re.Pattern[str], ...]:
         re.compile(f"(?<![很更最是为常分])[超极]?(?P<praise>{chinese})[、和且又]?的?(?=[\u4e00-\u9fff])(?![性度便])"),
         re.compile(rf"{before}(?:, and|,| and) (?=[a-z])", re.IGNORECASE),
         re.compile(rf"(?:, and| and|,) (?P<praise>{english})(?=[ ,.!])", re.IGNORECASE),
-        re.compile(rf"{before} (?=[a-z])", re.IGNORECASE),
+        # "A popular choice" says nothing without "popular".
+        re.compile(
+            rf"{before} (?=[a-z])(?!(?:and \w+ )?(?:choice|option|addition|pick|way|solution)\b)", re.IGNORECASE
+        ),
     )

@@ -58,12 +58,15 @@ class Limits(_Strict):
 
 
 class Language(_Strict):
-    """How a language puts a product and its facts; `tones` is what each tone adds to the system message."""
+    """How a language puts a product and its facts; `tones` and `voice` are what a tone and a shop's voice add to the
+    system message.
+    """
 
     nothing_known: str
     note: str
     printed: str
     product: str
+    voice: str
     roles: dict[Literal["customer", "shop"], str]
     tones: dict[str, str]
 
@@ -177,6 +180,13 @@ class Prompts:
         """Whether a task's text has to name every attribute."""
         return self.wording.tasks[task].states_facts
 
+    def product_name(self, request: Request) -> str:
+        """What the prompt calls the product; empty where nothing sure names it."""
+        language = self.wording.languages[request.language]
+        name = _name(request, language.nothing_known, self.wording.limits.title)[0]
+        unsure = {tag for tag, score in zip(request.tags, request.scores, strict=True) if score < SURE}
+        return "" if name == language.nothing_known or name in unsure else name
+
     def prompt(self, request: Request) -> str:
         """The prompt of a request; see :meth:`messages` for what it raises."""
         arguments = self.special_tokens | self.wording.template_arguments
@@ -196,7 +206,10 @@ class Prompts:
         language, text = self.wording.languages[request.language], task.texts[request.language]
         name, keywords, note = _name(request, language.nothing_known, limits.title)
         tone = language.tones.get(request.tone, "")
-        chat = [{"role": "system", "content": f"{text.system} {tone}".strip()}]
+        voice = ""
+        if request.style or request.words:
+            voice = compiled(language.voice).render(style=request.style, words=request.words)
+        chat = [{"role": "system", "content": " ".join(f"{text.system} {tone} {voice}".split(" ")).strip()}]
         facts = _within(told_attributes(request), limits.facts)
         if note:
             facts.append((language.note, _cut(note, limits.note)))

@@ -6,9 +6,11 @@ import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from stages.brand import Brand
+from stages.commands import honest_part, honest_parts, is_command
 from stages.errors import invalid, too_large
 from stages.label_text import prominent, read_label_text
 from stages.text import clean, decode_utf8, language_of, read_title
@@ -33,7 +35,12 @@ MAX_BANNED, MAX_BANNED_BYTES = 500, 256
 #: Request tensors of one text each that a prompt can do without.
 OPTIONAL_FIELDS = (
     *("TASK", "LANGUAGE", "TONE", "CLAIMS", "ATTRIBUTES", "QUESTION", "HISTORY", "TRANSCRIPT", "LABEL_TEXT"),
+    "BRAND",
 )
+
+
+#: Fields of a request that hold several values, which JSON gives back as lists.
+_LISTS = ("tags", "scores", "label", "banned", "words")
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,7 @@ class Request:
         label: the lines that are printed on it, the largest first.
         max_characters: of the whole text; None for any number.
         banned: words that no sentence may hold.
+        style, words: of the shop's voice, see `stages.brand`; no facts.
     """
 
     task: str = TASKS[0]
@@ -63,12 +71,33 @@ class Request:
     label: tuple[str, ...] = ()
     max_characters: int | None = None
     banned: tuple[str, ...] = ()
+    style: str = ""
+    words: tuple[str, ...] = ()
 
     @property
     def facts(self) -> tuple[str, ...]:
         """All that is known: title, attributes by name and value, question, chat, transcript and label."""
         pairs = (part for pair in (*self.attributes, *self.history) for part in pair)
         return self.title, *pairs, self.question, self.transcript, *self.label
+
+    def without_commands(self, of_customers: bool = True) -> Request:
+        """The request without text that tells the writer what to write (`stages.commands`).
+
+        Args:
+            of_customers: also without customers' commands; otherwise their words stay as they are, to be answered.
+        """
+        (_, title), *attributes = honest_parts((("", self.title), *self.attributes))
+        lines = honest_parts([("", line) for line in self.label])
+        drops = is_command if of_customers else str.isspace
+        return replace(
+            self,
+            title=title,
+            attributes=tuple((name, value) for name, value in attributes if value),
+            transcript=honest_part(self.transcript),
+            label=tuple(line for _, line in lines if line),
+            question="" if drops(self.question) else self.question,
+            history=tuple((role, text) for role, text in self.history if not drops(text)),
+        )
 
     def dumps(self) -> bytes:
         """JSON, as it crosses from one step to another."""
@@ -79,7 +108,7 @@ class Request:
         """What :meth:`dumps` wrote."""
         fields = json.loads(data)
         pairs = {name: tuple(map(tuple, fields[name])) for name in ("attributes", "history")}
-        return cls(**fields | pairs | {name: tuple(fields[name]) for name in ("tags", "scores", "label", "banned")})
+        return cls(**fields | pairs | {name: tuple(fields[name]) for name in _LISTS})
 
 
 def read_request(
@@ -89,8 +118,11 @@ def read_request(
     languages: Sequence[str],
     max_characters: Sequence[int] = (),
     banned: Sequence[bytes] = (),
+    brand: Brand | None = None,
 ) -> Request:
     """One product's request, every field checked, also one that its task does not use.
+
+    What tells the writer what to write is left out of title, attributes, transcript and label (`stages.commands`).
 
     Args:
         tags: words for what the product is, best first, empty ones as padding.
@@ -98,13 +130,15 @@ def read_request(
         fields: ``TITLE`` and :data:`OPTIONAL_FIELDS` by name, UTF-8; an empty one counts as absent.
         languages: that the decoder writes.
         max_characters, banned: MAX_CHARACTERS and BANNED_WORDS; empty where they were left out.
+        brand: the server's own voice.
 
     Raises:
         StageError: ``invalid_input`` or ``too_large`` on the field at fault.
     """
     title = read_title(fields["TITLE"])
+    voice = (brand or Brand()).with_request(fields["BRAND"])
     transcript = clean(decode_utf8(fields["TRANSCRIPT"], "TRANSCRIPT", MAX_TRANSCRIPT_BYTES))
-    return Request(
+    request = Request(
         task=read_task(fields["TASK"]),
         language=read_language(fields["LANGUAGE"], title or transcript, languages),
         tone=_choice("TONE", clean(decode_utf8(fields["TONE"], "TONE", 64)).lower(), TONES),
@@ -118,8 +152,11 @@ def read_request(
         transcript=transcript,
         label=prominent(read_label_text(fields["LABEL_TEXT"]).sure, MAX_LABEL_BYTES),
         max_characters=read_max_characters(max_characters),
-        banned=read_banned(banned),
+        banned=(*read_banned(banned), *voice.never),
+        style=voice.style,
+        words=voice.words,
     )
+    return request.without_commands(of_customers=False)
 
 
 def read_max_characters(given: Sequence[int]) -> int | None:

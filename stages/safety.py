@@ -30,7 +30,7 @@ def _rules() -> dict[str, Any]:
 
 @cache
 def _pattern(kind: str) -> re.Pattern[str]:
-    """Finds any entry of `attributes`, `claims`, `negations` or `deferrals`, of either language."""
+    """Finds any entry of `attributes`, `makers`, `claims`, `negations` or `deferrals`, of either language."""
     rules = _rules()[kind]
     english, chinese = (each if isinstance(each, str) else "|".join(each) for each in (rules["en"], rules["zh"]))
     return re.compile(rf"(?<![A-Za-z-])(?:{english})(?![A-Za-z])|{chinese}", re.IGNORECASE)
@@ -42,18 +42,27 @@ def _neutral() -> frozenset[str]:
 
 
 def is_safety_attribute(name: str) -> bool:
-    """Whether an attribute of this name is stated as it was given."""
+    """Whether an attribute of this name speaks of safety, ingredients, age, dose or compatibility."""
     return _pattern("attributes").search(name) is not None
 
 
+def is_maker_attribute(name: str) -> bool:
+    """Whether an attribute of this name says who makes or sells the product, and where."""
+    return _pattern("makers").fullmatch(name.strip()) is not None
+
+
+def _is_stated(name: str) -> bool:
+    return is_safety_attribute(name) or is_maker_attribute(name)
+
+
 def stated_attributes(request: Request) -> tuple[tuple[str, str], ...]:
-    """The attributes that are put behind every text."""
-    return tuple(pair for pair in request.attributes if is_safety_attribute(pair[0]))
+    """The attributes that are put behind every text as they were given."""
+    return tuple(pair for pair in request.attributes if _is_stated(pair[0]))
 
 
 def told_attributes(request: Request) -> tuple[tuple[str, str], ...]:
     """The attributes that the decoder is told: of a warning that it has not read it makes no promise."""
-    return tuple(pair for pair in request.attributes if not is_safety_attribute(pair[0]))
+    return tuple(pair for pair in request.attributes if not _is_stated(pair[0]))
 
 
 def told_label(request: Request) -> tuple[str, ...]:
@@ -71,6 +80,7 @@ class Safety:
     """Holds sentences against what a request says."""
 
     def __init__(self, request: Request) -> None:
+        request = request.without_commands()
         harmless = [request.title, *(part for pair in told_attributes(request) for part in pair)]
         self._words = set(_words(harmless))
         self._text = " ".join(harmless).casefold()

@@ -21,6 +21,15 @@ HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 
 #: Format characters that spelling needs: the joiners of emoji families and of Persian and Indic words.
 _JOINERS = "\u200c\u200d"
+#: Joiners and variation selectors within words that need none: between letters of Latin, Greek, Cyrillic and Chinese.
+_NEEDLESS = re.compile(
+    rf"(?<=[A-Za-z0-9\u00c0-\u052f\u1e00-\u1fff\u3040-\u30ff\uac00-\ud7a3{HAN}])[{_JOINERS}]+"
+    rf"|(?<=[A-Za-z\u00c0-\u052f\u1e00-\u1fff{HAN}])[\ufe00-\ufe0f\U000e0100-\U000e01ef]+"
+)
+#: Letters and marks that show nothing: Hangul fillers, Khmer and Mongolian marks, the joiner of marks, blank Braille.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800")
+#: A control token of a chat template: <|im_end|>.
+_CONTROL_TOKEN = re.compile(r"<([|｜][^<>|｜]{1,40}[|｜])>")
 #: Dropped: controls, bidi overrides and other invisible format characters, surrogates, private use.
 _DROPPED_CATEGORIES = {"Cc", "Cf", "Cs", "Co"}
 
@@ -47,14 +56,20 @@ class Tokens:
 def clean(text: str) -> str:
     """NFC text on one line: white space collapsed, invisible and control characters dropped.
 
+    A control token of a chat template becomes plain text that a reader sees: ``[|im_end|]``.
     NFC rather than NFKC, because the copy repeats what the seller wrote (``½ m²`` stays ``½ m²``).
     """
     if text.isascii() and text.isprintable():
-        return " ".join(text.split())
+        return _CONTROL_TOKEN.sub(r"[\1]", " ".join(text.split()))
     text = unicodedata.normalize("NFC", text)
-    kept = (c for c in text if c.isspace() or c in _JOINERS or unicodedata.category(c) not in _DROPPED_CATEGORIES)
+    kept = "".join(
+        c
+        for c in text
+        if (c.isspace() or c in _JOINERS or unicodedata.category(c) not in _DROPPED_CATEGORIES) and c not in _BLANK
+    )
     # A second pass of NFC: dropping a character may have put a combining mark beside a new base.
-    text = unicodedata.normalize("NFC", " ".join("".join(kept).split()))
+    text = unicodedata.normalize("NFC", _NEEDLESS.sub("", " ".join(kept.split())))
+    text = _CONTROL_TOKEN.sub(r"[\1]", text)
     return text if text.strip(_JOINERS + " ") else ""
 
 

@@ -3,6 +3,10 @@
 May import tritonclient, numpy and what those bring (grpc, urllib3, aiohttp); rich only in the command; no other room.
 """
 
+from vitrina_client._answers import ModelStatus, Status
+from vitrina_client._channels.amazon import amazon_flat_file
+from vitrina_client._channels.check import Breach, check_fields
+from vitrina_client._channels.listing import Attribute, Bullet, Category, Question, Statement
 from vitrina_client._client import AsyncVitrina, Vitrina
 from vitrina_client._errors import (
     Blocked,
@@ -19,10 +23,12 @@ from vitrina_client._errors import (
     TooLarge,
     VitrinaError,
 )
+from vitrina_client._listing import StructuredListing
 from vitrina_client._options import Sampling, TextOptions
 from vitrina_client._streams import AsyncTextStream, TextStream
 from vitrina_client._timeout import Timeout
 from vitrina_client._types import (
+    Brand,
     Conflict,
     Edit,
     Evidence,
@@ -32,7 +38,6 @@ from vitrina_client._types import (
     LabelText,
     Listing,
     Message,
-    ModelStatus,
     Moderation,
     Output,
     Piece,
@@ -42,7 +47,6 @@ from vitrina_client._types import (
     Result,
     Sentence,
     Speech,
-    Status,
     StudioShot,
     StudioVideo,
     Tag,
@@ -54,8 +58,13 @@ from vitrina_client._version import __version__
 __all__ = [
     "AsyncTextStream",
     "AsyncVitrina",
+    "Attribute",
     "Blocked",
+    "Brand",
+    "Breach",
+    "Bullet",
     "Cancelled",
+    "Category",
     "ClientClosed",
     "Conflict",
     "ConnectionFailed",
@@ -78,6 +87,7 @@ __all__ = [
     "Piece",
     "Post",
     "Product",
+    "Question",
     "QueueFull",
     "Recommendation",
     "Result",
@@ -85,7 +95,9 @@ __all__ = [
     "Sentence",
     "ServerError",
     "Speech",
+    "Statement",
     "Status",
+    "StructuredListing",
     "StudioShot",
     "StudioVideo",
     "Tag",
@@ -98,4 +110,6 @@ __all__ = [
     "VitrinaError",
     "Want",
     "__version__",
+    "amazon_flat_file",
+    "check_fields",
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrina_client._errors import Blocked, ServerError
+from vitrina_client._listing import StructuredListing
 from vitrina_client._requests import MODALITIES, Request
 from vitrina_client._types import (
     Array,
@@ -33,6 +35,28 @@ from vitrina_client._types import (
     StudioVideo,
     Tag,
 )
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """One model of the server: `state` is ``READY``, ``LOADING``, ``UNAVAILABLE``… with its `reason`."""
+
+    name: str
+    version: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a server says of itself."""
+
+    live: bool
+    ready: bool
+    server: str
+    version: str
+    models: tuple[ModelStatus, ...]
+
 
 RELEVANCE = 0.35  # weight of being about the product, the rest being unlike what is chosen already
 
@@ -181,6 +205,7 @@ _READ: dict[str, Callable[[Array], Any]] = {
     "FUSION_WEIGHTS": _weights,
     "KEYWORDS": lambda tensor: tuple(word.decode() for word in tensor.ravel() if word),
     "LABEL_TEXT": label_text,
+    "LISTING": lambda tensor: StructuredListing.loads(_text(tensor)),
     "MODERATION": moderation,
     "TEXT_MODERATION": moderation,
 }

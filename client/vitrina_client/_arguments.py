@@ -52,8 +52,9 @@ def read_options(arguments: argparse.Namespace) -> TextOptions:
     """The options that a command has and was given."""
     every = {name: value for name, value in vars(arguments).items() if value not in (None, [])}
     options = {name: every[name] for name in TextOptions.__annotations__ if name in every}
-    if "history" in options:
-        options["history"] = json.loads(options["history"].read_text(encoding="utf-8"))
+    for name in ("history", "brand"):
+        if name in options:
+            options[name] = json.loads(options[name].read_text(encoding="utf-8"))
     sampling = {each.name: every[each.name] for each in fields(Sampling) if each.name in every}
     return cast(TextOptions, options | ({"sampling": Sampling(**sampling)} if sampling else {}))
 
@@ -133,6 +134,11 @@ def parser() -> argparse.ArgumentParser:
     generate = commands.add_parser("generate", parents=[product, server], help="write copy, shown as it comes")
     generate.set_defaults(run="generate")
     _text_arguments(generate)
+    listing = commands.add_parser("listing", parents=[product, server], help="the structured listing, as JSON")
+    listing.set_defaults(run="listing")
+    _add_fields(listing, "task", "language", "tone", "claims", "max_characters")
+    _add_attributes(listing)
+    _add_brand(listing)
     embed = commands.add_parser("embed", parents=[product, server], help="the product's vector for search")
     embed.set_defaults(run="embed")
     embed.add_argument(
@@ -213,6 +219,7 @@ def parser() -> argparse.ArgumentParser:
     many.add_argument("--want", type=_outputs, default=("text",), metavar="LIST", help=f"of {', '.join(batch.FILES)}")
     many.add_argument("--jobs", type=_jobs, default=4, metavar="N", help="products at a time")
     _add_fields(many, "task", "language", "tone", "max_characters")
+    _add_brand(many)
     many.add_argument(
         "--ban", action="append", dest="banned_words", metavar="WORD", help="no sentence with it; may be repeated"
     )
@@ -225,10 +232,21 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_attributes(parser: argparse.ArgumentParser) -> None:
+    said = "may be given again"
+    parser.add_argument("--attribute", type=_attribute, action="append", default=[], metavar="NAME=VALUE", help=said)
+
+
+def _add_brand(parser: argparse.ArgumentParser) -> None:
+    said = 'the shop\'s voice: {"style": "…", "words": ["…"], "never": ["…"]}'
+    parser.add_argument("--brand", type=Path, metavar="FILE.json", help=said)
+
+
 def _text_arguments(generate: argparse.ArgumentParser) -> None:
     add = generate.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder for <slug>.txt and <slug>.json")
     add("--history", type=Path, metavar="FILE.json", help='for --task reply: [{"role": "customer", "text": "…"}, …]')
-    add("--attribute", type=_attribute, action="append", default=[], metavar="NAME=VALUE", help="may be given again")
-    plain = [name for name in PROMPT_FIELDS if name not in ("HISTORY", "ATTRIBUTES", "LABEL_TEXT")]
+    _add_brand(generate)
+    _add_attributes(generate)
+    plain = [name for name in PROMPT_FIELDS if name not in ("HISTORY", "ATTRIBUTES", "LABEL_TEXT", "BRAND")]
     _add_fields(generate, *(name.lower() for name in plain), *(each.name for each in fields(Sampling)))

@@ -304,6 +304,8 @@ def _outputs(
                 known["moderation"] = [finding._asdict() for finding in listing.moderation.findings]
             known["edits"] = [edit._asdict() for edit in listing.edits or ()]
             known["conflicts"] = [conflict._asdict() for conflict in listing.conflicts or ()]
+            if listing.listing is not None:
+                known["listing"] = listing.listing.to_dict()
             if listing.evidence is not None:
                 known["evidence"] = {
                     key: [each._asdict() for each in rows] for key, rows in listing.evidence._asdict().items()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrina_client import _flows as flows
+from vitrina_client._answers import Status
 from vitrina_client._options import TextOptions
 from vitrina_client._requests import check_options
 from vitrina_client._steps import CallPolicy, Flow
@@ -31,7 +32,6 @@ from vitrina_client._types import (
     Product,
     Recommendation,
     Speech,
-    Status,
     StudioShot,
     StudioVideo,
     Style,
@@ -62,9 +62,9 @@ def generate(
     """What is in `want`, made of a product: one request, and one more for each of a picture and a clip.
 
     Args:
-        want: any of ``text``, ``tags``, ``keywords``, ``embedding``, ``condition``, ``weights``, ``moderation``,
-            ``transcript`` (of a product with a sound), ``label_text`` (of one with a photo), ``image`` and
-            ``video``; the server computes nothing else.
+        want: any of ``text``, ``listing`` (structured, the text among it), ``tags``, ``keywords``, ``embedding``,
+            ``condition``, ``weights``, ``moderation``, ``transcript`` (of a product with a sound), ``label_text`` (of
+            one with a photo), ``image`` and ``video``; the server computes nothing else.
         condition: float32 [rows, width] of an earlier listing: all but embedding and weights are made from
             it, nothing is sent or encoded again.
         options: ``task``, ``language``, ``tone``, ``question``, ``history``, ``sampling``, ``image_seed``; see

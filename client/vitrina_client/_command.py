@@ -109,6 +109,18 @@ def _generate(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) ->
     return 0
 
 
+def _listing(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
+    began = time.monotonic()
+    made = vitrina.generate(read_product(arguments), want={"listing"}, **read_options(arguments))
+    took = time.monotonic() - began
+    assert made.listing is not None  # it was asked for
+    print(json.dumps(made.listing.to_dict(), ensure_ascii=False, indent=2))
+    for conflict in made.conflicts or ():
+        _tell(told, "conflict", f"{conflict.kind}: {' / '.join(conflict.texts)}")
+    _tell(told, "time", f"{took * 1000:.0f} ms")
+    return 0
+
+
 def _embed(arguments: argparse.Namespace, vitrina: Vitrina, told: Console) -> int:
     began = time.monotonic()
     embedding = vitrina.embed(read_product(arguments))
@@ -330,6 +342,7 @@ def slug(title: str) -> str:
 #: Name on the command line → what it does; gives the exit code.
 COMMANDS: dict[str, Callable[[argparse.Namespace, Vitrina, Console], int]] = {
     "generate": _generate,
+    "listing": _listing,
     "embed": _embed,
     "check": _check,
     "read": _read,

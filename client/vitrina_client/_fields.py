@@ -86,7 +86,7 @@ def _label(value: object) -> dict[str, object]:
 #: Tensors that hold several values, in JSON too.
 _SEVERAL = {name for name, row in FIELDS.items() if row.many} | {"HISTORY", "ATTRIBUTES"}
 #: Tensors that hold JSON, and what makes it of what a caller gives.
-_JSON: dict[str, Callable[[Any], object]] = {"HISTORY": list, "ATTRIBUTES": dict, "LABEL_TEXT": _label}
+_JSON: dict[str, Callable[[Any], object]] = {"HISTORY": list, "ATTRIBUTES": dict, "BRAND": dict, "LABEL_TEXT": _label}
 
 
 def texts(name: str, values: Sequence[object]) -> Array:

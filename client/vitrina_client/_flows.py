@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vitrina_client import _answers as answers
 from vitrina_client import _requests as core
 from vitrina_client import _steps as steps
+from vitrina_client._answers import ModelStatus, Status
 from vitrina_client._errors import Blocked, InvalidInput, ServerError
 from vitrina_client._options import TextOptions
 from vitrina_client._steps import CallPolicy, Flow, Stream, StreamState
@@ -31,13 +32,11 @@ from vitrina_client._types import (
     LabelText,
     Listing,
     Media,
-    ModelStatus,
     Moderation,
     Post,
     Product,
     Recommendation,
     Speech,
-    Status,
     StudioShot,
     StudioVideo,
     Style,
@@ -72,7 +71,7 @@ def generate(
         request = core.draw(each, condition, options, tune.get("MUSIC"))
         file = answers.parse_drawing((yield from steps.send(policy, deadline, request)), request)
         made = replace(made, image=file) if each == "image" else replace(made, video=file)
-    if not {"text", "moderation"} & set(want):
+    if not {*core.WRITTEN, "moderation"} & set(want):
         made = replace(made, moderation=None)
     return made if "condition" in want else replace(made, condition=None)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 if TYPE_CHECKING:
-    from vitrina_client._types import ImageFormat, LabelText, Media, Message
+    from vitrina_client._types import Brand, ImageFormat, LabelText, Media, Message
 
 
 class Field(NamedTuple):
@@ -63,6 +63,8 @@ class TextOptions(TypedDict, total=False):
     history: the chat so far, for task reply: `[{"role": "customer", "text": "…"}, …]`.
     transcript: what is said of it, at most 4,096 bytes; with AUDIO it is written down from that.
     label_text: what is printed on it, as `read_label` gives it; with IMAGE it is read from that.
+    brand: the shop's voice, which is never a fact: how it writes, words that it likes and words that it never uses:
+        `{"style": "…", "words": ["…"], "never": ["…"]}`; the server's if left out.
     max_characters: of the text, 20 to 10,000; whole sentences where they fit; not for streams; no limit if left
         out.
     banned_words: a sentence with one of them is taken out; not for streams.
@@ -80,6 +82,7 @@ class TextOptions(TypedDict, total=False):
     history: Sequence[Message]
     transcript: str
     label_text: LabelText
+    brand: Brand
     max_characters: int
     banned_words: Sequence[str]
     image_seed: int
@@ -88,7 +91,7 @@ class TextOptions(TypedDict, total=False):
     sampling: Sampling
 
 
-PROMPT_FIELDS = ("TASK", "LANGUAGE", "TONE", "CLAIMS", "QUESTION", "HISTORY", "ATTRIBUTES", "TRANSCRIPT", "LABEL_TEXT")
+PROMPT_FIELDS = ("TASK", "LANGUAGE", "TONE", "CLAIMS", "QUESTION", "HISTORY", "ATTRIBUTES", "TRANSCRIPT", "LABEL_TEXT", "BRAND")
 EDIT_FIELDS = ("MAX_CHARACTERS", "BANNED_WORDS")
 TASK_SAMPLING = ("MAX_TOKENS", "TEMPERATURE", "TOP_P", "REPETITION_PENALTY")
 FIELDS: dict[str, Field] = {
@@ -97,6 +100,7 @@ FIELDS: dict[str, Field] = {
     'AUDIO_FORMAT': Field('BYTES', False, 'wav or ogg', 'wav'),
     'BACKGROUND': Field('BYTES', False, 'white, shadow, studio, transparent, or photo: nothing is cut out', 'white; of a post studio'),
     'BANNED_WORDS': Field('BYTES', True, 'a sentence with one of them is taken out; not for streams', 'none'),
+    'BRAND': Field('BYTES', False, 'the shop\'s voice, which is never a fact: how it writes, words that it likes and words that it never uses, JSON: `{"style": "…", "words": ["…"], "never": ["…"]}`', "the server's"),
     'CAPTIONS': Field('BYTES', False, 'how: burnt into the pictures, or track, text that a player shows or not', 'burnt'),
     'CLAIMS': Field('BYTES', False, 'what copy may say beyond the facts: strict (no word that nobody gave), balanced (no material, colour, place, part, certificate or promise) or free (no figure and no statement on safety)', 'strict'),
     'COUNT': Field('INT32', False, 'how many products, 1 to 100', '10'),

@@ -39,11 +39,14 @@ MAX_MESSAGE = 2**31 - 2**20  # bytes; protobuf and Triton's gRPC end at 2 GiB, w
 
 
 TEXT_OUTPUTS = ("TEXT", "FINISH_REASON", "PROMPT_TOKENS", "COMPLETION_TOKENS")
+#: Wants for which a text is written.
+WRITTEN: frozenset[Want] = frozenset({"text", "listing"})
 
 
 WANTS: tuple[Want, ...] = get_args(Want)
 OUTPUTS: dict[Want, tuple[str, ...]] = {
     "text": (*TEXT_OUTPUTS, "EDITS", "EVIDENCE", "CONFLICTS", "TEXT_MODERATION"),
+    "listing": (*TEXT_OUTPUTS, "EDITS", "EVIDENCE", "CONFLICTS", "TEXT_MODERATION", "LISTING"),
     "tags": ("TAGS", "TAG_SCORES"),
     "keywords": ("KEYWORDS",),
     "embedding": ("EMBEDDING",),
@@ -117,7 +120,7 @@ def content(product: Product, media: Media, want: Collection[Want], options: Tex
         if medium in media and options and options.get(name) is not None:
             raise InvalidInput(f"is read from the product's {called}; leave one of both out", field=name.upper())
     fields: dict[str, Array] = {}
-    if "text" in want:
+    if not WRITTEN.isdisjoint(want):
         fields = tensors.encode_text(product, options)
     elif {"moderation", "keywords"} & set(want):
         fields = tensors.encode_facts(product, options)
@@ -132,14 +135,15 @@ def embeddings(products: Sequence[Product], media: Sequence[Media]) -> Request:
 def from_condition(product: Product, condition: Array, want: Collection[Want], options: TextOptions) -> Request:
     """From a condition to text and tags, nothing encoded again: ``generate``."""
     outputs = wanted(want)
-    if beyond := sorted(set(want) - {"text", "tags", "keywords"}):
-        made = "text, tags, keywords, image, video"
+    if beyond := sorted(set(want) - {*WRITTEN, "tags", "keywords"}):
+        made = "text, listing, tags, keywords, image, video"
         raise InvalidInput(f"{', '.join(beyond)} cannot be made from a condition; ask for {made}", field="want")
     inputs = {"CONDITION": tensors.condition(condition), "TITLE": tensors.texts("TITLE", [product.title])}
-    fields = tensors.encode_text(product, options) if "text" in want else {}
+    written = not WRITTEN.isdisjoint(want)
+    fields = tensors.encode_text(product, options) if written else {}
     if "keywords" in want and not fields:
         fields = tensors.encode_facts(product, options)
-    return Request("generate", inputs | fields, outputs, timed="text" in want)
+    return Request("generate", inputs | fields, outputs, timed=written)
 
 
 def variants(product: Product, condition: Array, seeds: Sequence[int], options: TextOptions) -> Request:
@@ -261,7 +265,7 @@ def wanted(want: Collection[Want]) -> tuple[str, ...]:
     """The outputs to ask for."""
     if isinstance(want, str) or not want or not set(want) <= set(WANTS):
         raise InvalidInput(f"{want!r}: expected a set of some of {', '.join(WANTS)}", field="want")
-    return tuple(name for each in OUTPUTS if each in want for name in OUTPUTS[each])
+    return tuple(dict.fromkeys(name for each in OUTPUTS if each in want for name in OUTPUTS[each]))
 
 
 def check_options(options: Mapping[str, object]) -> TextOptions:

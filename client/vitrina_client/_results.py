@@ -96,7 +96,7 @@ def plan(
 
     def written() -> Flow[Any]:
         said = core.told(options, made["condition"]) if "condition" in made else options
-        return flows.generate(policy, product, {"text", "tags", "keywords"}, condition(), said)
+        return flows.generate(policy, product, {"listing", "tags", "keywords"}, condition(), said)
 
     def drawn(what: Output) -> Flow[bytes]:
         assert what in ("image", "video")

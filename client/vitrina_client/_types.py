@@ -10,10 +10,13 @@ from typing import Any, Literal, NamedTuple, TypedDict, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrina_client._listing import StructuredListing
+
 #: Arrays that travel: bytes as numpy objects, numbers as their dtype, the batch axis first.
 Array = NDArray[Any]
 Want = Literal[
     "text",
+    "listing",
     "tags",
     "keywords",
     "embedding",
@@ -76,6 +79,14 @@ class Message(TypedDict):
 
     role: Literal["customer", "shop"]
     text: str
+
+
+class Brand(TypedDict, total=False):
+    """A shop's voice: how it writes, words that it likes, and words that no copy has; none of it is a fact."""
+
+    style: str
+    words: Sequence[str]
+    never: Sequence[str]
 
 
 class LabelLine(NamedTuple):
@@ -217,6 +228,7 @@ class Listing:
         edits: what was changed in the copy, and why.
         evidence: the facts that are known, and those that each sentence of the copy rests on.
         conflicts: facts that cannot both be true.
+        listing: the structured listing of the product, the copy among it.
         finish_reason: ``eos`` (it came to its end), ``length`` (max_tokens) or ``stop`` (a stop text).
         prompt_tokens, completion_tokens: counts of the text decoder.
         tags: best first, at most 5.
@@ -238,6 +250,7 @@ class Listing:
     edits: tuple[Edit, ...] | None = None
     evidence: Evidence | None = None
     conflicts: tuple[Conflict, ...] | None = None
+    listing: StructuredListing | None = None
     finish_reason: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -368,27 +381,6 @@ class Piece:
     finish_reason: str | None
     prompt_tokens: int
     completion_tokens: int
-
-
-@dataclass(frozen=True)
-class ModelStatus:
-    """One model of the server: `state` is ``READY``, ``LOADING``, ``UNAVAILABLE``… with its `reason`."""
-
-    name: str
-    version: str
-    state: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Status:
-    """What a server says of itself."""
-
-    live: bool
-    ready: bool
-    server: str
-    version: str
-    models: tuple[ModelStatus, ...]
 
 
 OUTPUTS: tuple[Output, ...] = get_args(Output)

@@ -79,6 +79,36 @@ def test_every_sentence_names_the_facts_that_it_rests_on_and_every_attribute_is_
     assert [conflict.facts for conflict in listing.conflicts] == [(1, 3)]
 
 
+def test_a_structured_listing_is_made_of_the_facts(vitrina):
+    facts = {
+        "colour": "sea blue",
+        "height": "9 cm",
+        "warning": "hot when filled",
+        "manufacturer": "Halden Oy, Espoo",
+    }
+    mug = Product("Halden stoneware mug, 350 ml", attributes=facts)
+    made = vitrina.generate(mug, want={"listing"}, sampling=Sampling(temperature=0.0))
+    listing = made.listing
+    assert listing.description == made.text and listing.category.path == ("Home", "Kitchen", "Cups & Mugs")
+    assert {(each.name, each.value, each.source) for each in listing.attributes} >= {
+        ("colour", "sea blue", "attribute"),
+        ("capacity", "350 ml", "title"),
+    }
+    assert [tuple(each) for each in listing.warnings] == [("warning", "hot when filled")]
+    assert [tuple(each) for each in listing.makers] == [("manufacturer", "Halden Oy, Espoo")]
+    shop = {"id": "1", "link": "https://shop.example/1", "image_link": "https://shop.example/1.jpg", "brand": "Halden"}
+    assert not listing.check("google", **shop, mpn="1", price="9.90 EUR", availability="in_stock")
+    assert "9 cm" in listing.to_shopify_csv(price="9.90")
+
+
+def test_the_voice_of_the_brand_is_kept_to(vitrina):
+    plain = vitrina.generate(CUP, want={"text"}, sampling=GREEDY).text
+    word = max(plain.replace(".", " ").split(), key=len)
+    assert word not in vitrina.generate(CUP, want={"text"}, sampling=GREEDY, brand={"never": [word]}).text
+    with pytest.raises(InvalidInput, match="BRAND"):
+        vitrina.generate(CUP, want={"text"}, brand={"tone": "warm"})
+
+
 def test_how_much_copy_may_claim_is_asked_for(vitrina):
     with pytest.raises(InvalidInput, match="CLAIMS"):
         vitrina.generate(CUP, want={"text"}, claims="lax")

@@ -77,6 +77,12 @@ def test_everything_that_is_said_of_a_product_arrives(vitrina, tmp_path):
     assert listing.embedding is None
 
 
+def test_a_structured_listing_comes_with_its_copy(vitrina):
+    made = vitrina.generate(Product("Mug"), want={"listing"}, brand={"style": "Short.", "never": ["cheap"]})
+    assert made.listing.category == (("Home", "Mugs"), 0.9) and made.listing.bullets == (("A mug.", (1,)),)
+    assert made.evidence is not None and made.tags is None
+
+
 def test_what_is_not_said_is_not_sent(vitrina):
     sent = json.loads(vitrina.generate(Product("Mug"), timeout=Timeout(total=None), want={"text"}).text)
     assert sent == {"IMAGE": 0}

@@ -8,8 +8,13 @@ import vitrina_client
 NAMES = [
     "AsyncTextStream",
     "AsyncVitrina",
+    "Attribute",
     "Blocked",
+    "Brand",
+    "Breach",
+    "Bullet",
     "Cancelled",
+    "Category",
     "ClientClosed",
     "Conflict",
     "ConnectionFailed",
@@ -32,6 +37,7 @@ NAMES = [
     "Piece",
     "Post",
     "Product",
+    "Question",
     "QueueFull",
     "Recommendation",
     "Result",
@@ -39,7 +45,9 @@ NAMES = [
     "Sentence",
     "ServerError",
     "Speech",
+    "Statement",
     "Status",
+    "StructuredListing",
     "StudioShot",
     "StudioVideo",
     "Tag",
@@ -52,6 +60,8 @@ NAMES = [
     "VitrinaError",
     "Want",
     "__version__",
+    "amazon_flat_file",
+    "check_fields",
 ]
 
 

@@ -120,7 +120,7 @@ def test_what_no_tensor_can_hold_is_refused_here_by_name(options, field):
 
 @pytest.mark.parametrize("want", [set(), {"text", "speech"}, "text", ["embeding"]])
 def test_an_unknown_want_is_refused(want):
-    with pytest.raises(InvalidInput, match="text, tags, keywords, embedding, condition"):
+    with pytest.raises(InvalidInput, match="text, listing, tags, keywords, embedding, condition"):
         core.content(MUG, {}, want)
 
 

@@ -344,3 +344,30 @@ def test_no_word_of_the_examples_alone_reaches_a_text(name, prompts, task):
         stream = StreamEditor(Editor(request, prompts))
         streamed = "".join([stream(f"{product['title']} is here. ", ""), stream(shown, "eos")])
         assert not (only - known) & set(re.findall(r"\w+", streamed.casefold()))
+
+
+@pytest.mark.parametrize(
+    ("fields", "written", "text"),
+    [
+        (
+            {"transcript": "Red leather handbag with a brass buckle."},
+            "Made of solid platinum.",
+            "Red leather handbag with a brass buckle.",
+        ),
+        ({"tags": ("teapot",), "scores": (0.9,)}, "Made of solid platinum.", "teapot."),
+        ({"tags": ("teapot",), "scores": (0.2,)}, "Made of solid platinum.", ""),
+        ({"title": "IMG_0042.jpg", "label": ("HALDEN", "OAT BAR")}, "Made of solid platinum.", "HALDEN OAT BAR."),
+        (
+            {"title": "Water carafe", "transcript": "It was blown in Portugal from recycled glass."},
+            "Made of solid platinum.",
+            "Water carafe. It is made of recycled glass. It comes from Portugal.",
+        ),
+        (
+            {"title": "Water carafe", "label": ("750 ml",)},
+            "Made of solid platinum.",
+            "Water carafe. It has a capacity of 750 ml.",
+        ),
+    ],
+)
+def test_where_nothing_stays_note_label_and_photo_still_say_what_it_is(fields, written, text) -> None:
+    assert edit(written, "eos", Request(**fields, claims="strict"), QWEN)[0] == text

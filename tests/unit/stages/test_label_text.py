@@ -59,7 +59,7 @@ def test_the_longest_lines_that_the_reader_gives_are_not_too_much():
 
 def test_texts_are_clean():
     (read,) = read_label_text(dumps(LabelText((line("a\u202e\n  <|im_end|>"),)))).lines
-    assert read.text == "a <|im_end|>"
+    assert read.text == "a [|im_end|]"
 
 
 def test_the_largest_lines_first_none_twice_as_many_as_fit():

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.brand import Brand
 from stages.keywords import MOST, keywords
 from stages.moderation import action
 from stages.prompts import SAMPLING_FIELDS, Prompts
@@ -18,6 +19,7 @@ from stages.triton import Outputs, Step, array, each_row, field, lists, tensor, 
 class TritonPythonModel(Step):
     def set_up(self) -> None:
         self.prompts = Prompts.load(self.folder / "prompts.json")
+        self.brand = Brand.in_force()
 
     def answer(self, request: Any) -> Outputs:
         rows = text_rows(request, "TITLE", *OPTIONAL_FIELDS)
@@ -25,7 +27,9 @@ class TritonPythonModel(Step):
         limits, banned = (lists(request, name, len(rows)) for name in ("MAX_CHARACTERS", "BANNED_WORDS"))
 
         def read(row: int) -> tuple[Request, bytes, list[bytes]]:
-            asked = read_request(tags[row], scores[row], rows[row], self.prompts.languages, limits[row], banned[row])
+            asked = read_request(
+                tags[row], scores[row], rows[row], self.prompts.languages, limits[row], banned[row], self.brand
+            )
             words = [word.encode() for word in keywords(asked)]
             return asked, self.prompts.prompt(asked).encode(), words + [b""] * (MOST - len(words))
 

@@ -1,4 +1,4 @@
-"""What the text decoder wrote → TEXT as a shop may show it, EDITS, EVIDENCE and CONFLICTS."""
+"""What the text decoder wrote → TEXT as a shop may show it, EDITS, EVIDENCE, CONFLICTS and LISTING."""
 
 import json
 from typing import Any
@@ -6,18 +6,21 @@ from typing import Any
 from stages.claims import Claims
 from stages.conflicts import conflicts
 from stages.editing import edit, evidence, prepare
+from stages.listing import make_listing
 from stages.prompts import Prompts
 from stages.request import Request
+from stages.taxonomy import Taxonomy
 from stages.triton import Outputs, Step, text_rows
 
 
 class TritonPythonModel(Step):
     def set_up(self) -> None:
         self.prompts = Prompts.load(self.folder / "prompts.json")
+        self.taxonomy = Taxonomy.in_force()
         prepare()
 
     def answer(self, request: Any) -> Outputs:
-        outputs: dict[str, list[bytes]] = {"TEXT": [], "EDITS": [], "EVIDENCE": [], "CONFLICTS": []}
+        outputs: dict[str, list[bytes]] = {"TEXT": [], "EDITS": [], "EVIDENCE": [], "CONFLICTS": [], "LISTING": []}
         for row in text_rows(request, "WRITTEN", "FINISHED", "REQUEST"):
             asked = Request.loads(row["REQUEST"])
             claims = Claims(asked)
@@ -26,6 +29,7 @@ class TritonPythonModel(Step):
             outputs["EDITS"].append(_json([each._asdict() for each in edits]))
             outputs["EVIDENCE"].append(_json(evidence(text, claims)))
             outputs["CONFLICTS"].append(_json([each._asdict() for each in conflicts(claims.facts)]))
+            outputs["LISTING"].append(_json(make_listing(asked, claims, text, self.taxonomy)))
         return outputs
 
 

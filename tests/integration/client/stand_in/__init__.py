@@ -12,7 +12,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 TITLE = {"TITLE": "STRING [1]"}
-TEXT_FIELDS = dict.fromkeys(("TASK", "LANGUAGE", "TONE", "CLAIMS", "QUESTION", "HISTORY", "ATTRIBUTES"), "STRING [1]")
+TEXT_FIELDS = dict.fromkeys(
+    ("TASK", "LANGUAGE", "TONE", "CLAIMS", "QUESTION", "HISTORY", "ATTRIBUTES", "BRAND"), "STRING [1]"
+)
 SAMPLING = {
     "MAX_TOKENS": "INT32 [1]",
     "TEMPERATURE": "FP32 [1]",
@@ -24,7 +26,7 @@ SAMPLING = {
     "TIMEOUT_MS": "INT32 [1]",
 }
 EDIT_FIELDS = {"MAX_CHARACTERS": "INT32 [1]", "BANNED_WORDS": "STRING [-1]"}
-EDITS = dict.fromkeys(("EDITS", "EVIDENCE", "CONFLICTS", "TEXT_MODERATION"), "STRING [1]")
+EDITS = dict.fromkeys(("EDITS", "EVIDENCE", "CONFLICTS", "LISTING", "TEXT_MODERATION"), "STRING [1]")
 CONDITION = {"CONDITION": "FP32 [7, 24]"}
 TEXT = {
     "TEXT": "STRING [1]",

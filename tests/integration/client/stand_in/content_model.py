@@ -24,6 +24,14 @@ EVIDENCE = (
     b'{"facts": [{"number": 1, "source": "title", "name": "", "text": "Mug", "confidence": 1.0}], '
     b'"sentences": [{"text": "A mug.", "facts": [1]}]}'
 )
+LISTING = json.dumps(
+    {
+        **{"language": "en", "title": "Mug", "bullets": [{"text": "A mug.", "facts": [1]}], "description": "A mug."},
+        **{"meta_title": "Mug", "meta_description": "A mug.", "keywords": ["mug"], "alt_text": "Mug"},
+        **{"category": {"path": ["Home", "Mugs"], "confidence": 0.9}, "attributes": [], "missing": ["capacity"]},
+        **{"colours": [], "faq": [], "warnings": [], "makers": [], "generated": {"by": "Vitrina"}},
+    }
+).encode()
 CONFLICTS = b'[{"kind": "mass", "facts": [1, 2], "texts": ["Mug, 300 g", "0.4 kg"]}]'
 ALLOWED = b'{"action": "allow", "findings": []}'
 NO_LABEL = b'{"lines": [], "omitted": 0, "failed": false}'
@@ -110,6 +118,7 @@ class TritonPythonModel:
             "FINISH_REASON": np.array([[b"eos"]] * rows, dtype=np.object_),
             "EDITS": np.array([[b"[]"]] * rows, dtype=np.object_),
             "EVIDENCE": np.array([[EVIDENCE]] * rows, dtype=np.object_),
+            "LISTING": np.array([[LISTING]] * rows, dtype=np.object_),
             "CONFLICTS": np.array([[CONFLICTS]] * rows, dtype=np.object_),
             "MODERATION": np.array([[ALLOWED]] * rows, dtype=np.object_),
             "TEXT_MODERATION": np.array([[ALLOWED]] * rows, dtype=np.object_),
