@@ -94,6 +94,12 @@ _COLOUR = re.compile(rf"[{HAN}]{{1,3}}色")
 _NO_COLOUR = re.compile("[特本角出景护固掉上变多双单彩提显染各润]色")
 
 
+#: A text that denies something is not extracted from: "not made of leather".
+_DENIAL = re.compile(r"\b(?:no|not|never|without|nor|free|cannot)\b|n['’]t\b|[不无没未非勿禁]", re.IGNORECASE)
+#: Ages are verbatim or not at all; a price or a share in a title is mostly an offer.
+_NEVER = frozenset(("age", "money", "percent"))
+
+
 class Extract(NamedTuple):
     """An attribute that a text states.
 
@@ -142,8 +148,9 @@ def extract_of_facts(
     known = {each.kind for fact in given for each in extract(f"{fact.name}: {fact.text}", language)}
     found = []
     for fact in facts:
-        if fact.source in sources:
+        if fact.source in sources and not _DENIAL.search(fact.text):
             every = extract(fact.text, language)
+            every = [each for each in every if each.kind not in _NEVER]
             found += [(fact, each) for each in every if each.kind not in known and each.name.casefold() not in names]
             known.update(each.kind for each in every)
     return found

@@ -125,15 +125,14 @@ def make_listing(request: Request, claims: Claims, text: str, taxonomy: Taxonomy
     language, title = request.language, _title(request)
     told = [pair for pair in told_attributes(request) if _may_stand(" ".join(pair), request)]
     attributes = list(_attributes(claims.facts, told, request))
-    extracted = [(each["name"], each["value"]) for each in attributes if each["source"] != "attribute"]
-    pairs = told if len(told) >= MOST_BULLETS else told + [pair for pair in extracted if pair not in told]
+    pairs = told  # what is extracted from a title may be a part's or a use's: it is listed, but no sentence tells it
     numbers = {(each["name"], each["value"]): each["fact"] for each in attributes}
     bullets: list[Bullet] = [
         {"text": bullet, "facts": sorted({numbers[pair] for pair in told_by})}
         for bullet, told_by in _bullets(pairs, language, title)
     ]
     category = taxonomy.classify(request.title, request.tags, request.scores, language)
-    stated = [pair for pair in stated_attributes(request) if _may_stand(" ".join(pair), request)]
+    stated = stated_attributes(request)  # whatever words the shop does not like
     names = {name.casefold() for name, _ in (*numbers, *stated)}
     names.update(each.name for pair in told for each in extract(": ".join(pair), language))
     colours = _colours(attributes, language)
