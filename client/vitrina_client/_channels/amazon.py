@@ -23,7 +23,7 @@ from vitrina_client._channels.values import (
 from vitrina_client._errors import InvalidInput
 
 if TYPE_CHECKING:
-    from vitrina_client._channels.listing import ListingFields
+    from vitrina_client._channels.listing import Attribute, ListingFields, Statement
 
 BULLETS = 5
 #: What a cell of the file cannot hold.
@@ -126,5 +126,5 @@ def _statements(statements: Iterable[tuple[str, str]]) -> str:
 
 
 def _allergens(listing: ListingFields) -> str:
-    every = (*listing.attributes, *listing.warnings)
+    every: tuple[Attribute | Statement, ...] = (*listing.attributes, *listing.warnings)
     return ", ".join(each.value for each in every if each.name.strip().casefold() in NAMES["allergens"])
