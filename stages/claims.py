@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from stages.commands import is_command as is_command
 from stages.facts import Fact, known_facts
 from stages.figures import KnownFigures, codes, figures, with_unit
 from stages.lexicon import Group, Mention, lexicon, mentions, neutral_words, words

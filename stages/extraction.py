@@ -124,9 +124,7 @@ def extract(text: str, language: str) -> list[Extract]:
     """
     forms = _of_forms(text)
     measures = list(_of_figures(text, forms))
-    stated = [
-        row for row in _of_words(text) if not any(each[0] < row[1] and row[0] < each[1] for each in (*forms, *measures))
-    ]
+    stated = [row for row in _of_words(text) if _is_free(row[0], row[1], (*forms, *measures))]
     found = [*stated, *(row for row in forms if row[2]), *measures]
     names = extraction_table()["names"][language]
     return [
@@ -156,6 +154,11 @@ def extract_of_facts(
     return found
 
 
+def unit_of(measure: str) -> str:
+    """The unit of a figure as it is written: ``ml`` of ``350 ml``."""
+    return re.sub(r"^[\s$€£¥₹]*[\d.,]*[\s-]*", "", measure)
+
+
 @cache
 def extraction_table() -> dict[str, Any]:
     """Reads `extraction.yaml`."""
@@ -164,6 +167,11 @@ def extraction_table() -> dict[str, Any]:
 
 
 _Row = tuple[int, int, str, float | None, str]
+
+
+def _is_free(start: int, end: int, taken: Sequence[_Row] | Sequence[tuple[int, int]]) -> bool:
+    """Whether no row has letters of this place."""
+    return not any(row[0] < end and start < row[1] for row in taken)
 
 
 def _of_words(text: str) -> list[_Row]:
@@ -185,8 +193,7 @@ def _of_words(text: str) -> list[_Row]:
             start = found.pop()[0]
         found.append((start, mention.end, kind, None, ""))
     for word in words(text):
-        free = not any(start < word.end and word.start < end for start, end, *_ in found)
-        if free and _COLOUR.fullmatch(word.stem) and not _NO_COLOUR.search(word.stem):
+        if _is_free(word.start, word.end, found) and _COLOUR.fullmatch(word.stem) and not _NO_COLOUR.search(word.stem):
             found.append((word.start, word.end, "colour", None, ""))
     return found
 
@@ -197,7 +204,7 @@ def _of_forms(text: str) -> list[_Row]:
     found: list[_Row] = []
     for kind, form in _FORMS:
         for match in form.finditer(text):
-            if any(start < match.end() and match.start() < end for start, end in taken):
+            if not _is_free(*match.span(), taken):
                 continue
             taken.append(match.span())
             group = next((name for name, written in match.groupdict().items() if written), 0)
@@ -208,12 +215,12 @@ def _of_forms(text: str) -> list[_Row]:
 
 
 def _of_figures(text: str, taken: Sequence[_Row]) -> Iterator[_Row]:
-    free = [each for each in figures(text) if not any(row[0] < each.end and each.start < row[1] for row in taken)]
+    free = [each for each in figures(text) if _is_free(each.start, each.end, taken)]
     for together in _join(free, text):
         first, last = together[0], together[-1]
         if not last.kind or _FOR.search(text[: first.start]):
             continue
-        unit = re.sub(r"^[\s$€£¥₹]*[\d.,]*[\s-]*", "", text[last.start : last.end])
+        unit = unit_of(text[last.start : last.end])
         several = len(together) > 1
         below = last.kind in ("celsius", "fahrenheit") and text[first.start - 1 : first.start] == "-"
         start = first.start - below

@@ -13,12 +13,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from stages.figures import figures
-from stages.plain import _move_unit, is_plural, tell
+from stages.plain import compile_pattern, is_measure, is_plural, plain_attribute, tell
 
 LONGEST = 240  # letters of a value that answers a question
 
-_WORDS = re.compile(r"(?<!\?P)<(\w+)>")  # <material>, but not the name of a group
 _AXES = re.compile(r"\s*[(（][LWHDØ长宽高深厚\s×xX*]+[)）]$")  # of "dimensions (W x H)"
 _ORDINARY_WORD = re.compile(r"(?<![\w-])(?!Ethernet\b|Zigbee\b|Thunderbolt\b)[A-Z][a-z]+(?![\w])")
 _YES_NO = re.compile(r"(?:\{?(?:Is|Are|Does)\}?|Do|Can) .*|.*吗？")
@@ -165,9 +163,7 @@ class _Rules:
         return _Rule(question, self._compile(name), self._compile(value), self._compile(kind), **more)
 
     def _compile(self, pattern: str) -> re.Pattern[str]:
-        while _WORDS.search(pattern):
-            pattern = _WORDS.sub(lambda word: f"(?:{self._words[word[1]]})", pattern)
-        return re.compile(pattern, re.IGNORECASE)
+        return compile_pattern(pattern, self._words)
 
     def read_yes_no(self, value: str) -> tuple[bool, str, str] | None:
         """Whether a value says yes, the word that says so and what stands behind it; None where it says neither.
@@ -193,15 +189,8 @@ class _Rules:
             return (named, valued) if answer else None
         if answer and answer[1]:
             return None
-        return (named, valued) if not rule.kind.pattern or self._is_measure(rule.kind, value) else None
-
-    def _is_measure(self, kind: re.Pattern[str], value: str) -> bool:
-        """Whether a value is figures of a kind and nothing else."""
-        numbers, rest = figures(value), value
-        for number in reversed(numbers):
-            rest = rest[: number.start] + " " + rest[number.end :]
-        fits = bool(numbers) and all(kind.fullmatch(number.kind) for number in numbers)
-        return fits and self._measure.fullmatch(rest) is not None
+        fits = not rule.kind.pattern or is_measure(value, rule.kind, self._measure)
+        return (named, valued) if fits else None
 
     def is_empty(self, value: str) -> bool:
         """Whether a value answers nothing, such as ``n/a``."""
@@ -219,7 +208,7 @@ def _load(language: str) -> _Rules:
 def _match(attribute: str, value: str, language: str, title: str) -> _Match | None:
     """The first rule that fits an attribute."""
     rules = _load(language)
-    name, text = _move_unit(" ".join(attribute.replace("_", " ").split()).rstrip(":： "), " ".join(value.split()))
+    name, text = plain_attribute(attribute, value)
     name, text = _AXES.sub("", name), text.rstrip(".。 ")
     if not name or not text or len(text) > LONGEST or rules.is_empty(text):
         return None

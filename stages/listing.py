@@ -13,7 +13,7 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from stages.claims import Claims
-from stages.extraction import Extract, extract, extract_of_facts, extraction_table
+from stages.extraction import Extract, extract, extract_of_facts, extraction_table, unit_of
 from stages.facts import Fact
 from stages.faq import make_faq
 from stages.figures import figures, with_unit
@@ -125,17 +125,16 @@ def make_listing(request: Request, claims: Claims, text: str, taxonomy: Taxonomy
     language, title = request.language, _title(request)
     told = [pair for pair in told_attributes(request) if _may_stand(" ".join(pair), request)]
     attributes = list(_attributes(claims.facts, told, request))
-    pairs = told  # what is extracted from a title may be a part's or a use's: it is listed, but no sentence tells it
+    # What is extracted from a title may be a part's or a use's: it is listed, but no sentence tells it.
     numbers = {(each["name"], each["value"]): each["fact"] for each in attributes}
     bullets: list[Bullet] = [
         {"text": bullet, "facts": sorted({numbers[pair] for pair in told_by})}
-        for bullet, told_by in _bullets(pairs, language, title)
+        for bullet, told_by in _bullets(told, language, title)
     ]
     category = taxonomy.classify(request.title, request.tags, request.scores, language)
     stated = stated_attributes(request)  # whatever words the shop does not like
     names = {name.casefold() for name, _ in (*numbers, *stated)}
     names.update(each.name for pair in told for each in extract(": ".join(pair), language))
-    colours = _colours(attributes, language)
     return {
         "language": language,
         "title": title,
@@ -148,19 +147,26 @@ def make_listing(request: Request, claims: Claims, text: str, taxonomy: Taxonomy
         "category": {"path": list(category.path), "confidence": category.confidence} if category else None,
         "attributes": attributes,
         "missing": [each for each in category.attributes if not _is_given(each, names)] if category else [],
-        "colours": colours,
+        "colours": _colours(attributes, language),
         "faq": [
             {
                 "question": question,
                 "answer": answer,
-                "facts": sorted({numbers[pair] for pair in pairs if pair[0] in of}),
+                "facts": sorted({numbers[pair] for pair in told if pair[0] in of}),
             }
-            for question, answer, of in make_faq(pairs, language, title, MOST_QUESTIONS)
+            for question, answer, of in make_faq(told, language, title, MOST_QUESTIONS)
         ],
         "warnings": [{"name": name, "value": value} for name, value in stated if not is_maker_attribute(name)],
         "makers": [{"name": name, "value": value} for name, value in stated if is_maker_attribute(name)],
         "generated": GENERATED,
     }
+
+
+def prepare_listing(taxonomy: Taxonomy) -> None:
+    """Reads the rules of both languages, half a second that the first request would wait for."""
+    for language in ("en", "zh"):
+        request = Request(language=language, title="Mug", attributes=(("colour", "red"),))
+        make_listing(request, Claims(request), "", taxonomy)
 
 
 def shorten(text: str, most: int) -> str:
@@ -195,7 +201,7 @@ def _attributes(facts: Sequence[Fact], told: Sequence[tuple[str, str]], request:
             measure = with_unit(fact.name, fact.text)
             found = figures(measure)
             whole = len(found) == 1 and (found[0].start, found[0].end) == (0, len(measure))
-            unit = re.sub(r"^[\s$€£¥₹]*[\d.,]*[\s-]*", "", measure) if whole else ""
+            unit = unit_of(measure) if whole else ""
             yield _attribute(fact, Extract("", fact.name, fact.text, found[0].number if whole else None, unit))
     for fact, said in extract_of_facts(facts, request.language):
         if _may_stand(fact.text, request):

@@ -7,7 +7,7 @@ told as ``Name: value.``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from math import ceil
@@ -83,6 +83,27 @@ def is_plural(title: str, language: str) -> bool:
     return _language(language).is_plural(title.strip(" .。!！"))
 
 
+def compile_pattern(pattern: str, words: Mapping[str, str]) -> re.Pattern[str]:
+    """A rule's pattern, where <material> stands for the alternatives of `words`."""
+    while _WORDS.search(pattern):
+        pattern = _WORDS.sub(lambda word: f"(?:{words[word[1]]})", pattern)
+    return re.compile(pattern, re.IGNORECASE)
+
+
+def is_measure(value: str, kind: re.Pattern[str], around: re.Pattern[str]) -> bool:
+    """Whether a value is figures of a kind, with nothing but words of `around` beside them."""
+    numbers, rest = figures(value), value
+    for number in reversed(numbers):
+        rest = rest[: number.start] + " " + rest[number.end :]
+    fits = bool(numbers) and all(kind.fullmatch(number.kind) for number in numbers)
+    return fits and around.fullmatch(rest) is not None
+
+
+def plain_attribute(name: str, value: str) -> tuple[str, str]:
+    """Name and value on one line each, the name without underscores and a colon, its unit with the number."""
+    return _move_unit(" ".join(name.replace("_", " ").split()).rstrip(":： "), " ".join(value.split()))
+
+
 class _Language:
     """The patterns of one language."""
 
@@ -102,13 +123,11 @@ class _Language:
         return _Rule(group, text, self._compile(name), self._compile(value), self._compile(kind), **allows)
 
     def _compile(self, pattern: str) -> re.Pattern[str]:
-        while _WORDS.search(pattern):
-            pattern = _WORDS.sub(lambda word: f"(?:{self._words[word[1]]})", pattern)
-        return re.compile(pattern, re.IGNORECASE)
+        return compile_pattern(pattern, self._words)
 
     def make_clause(self, attribute: str, value: str, frames: set[str]) -> _Clause:
         """The clause of the first rule that fits, else name and value; `frames` are clauses that may not come again."""
-        name, value = _move_unit(" ".join(attribute.replace("_", " ").split()).rstrip(":： "), " ".join(value.split()))
+        name, value = plain_attribute(attribute, value)
         stopped = re.sub(r"(?<=[^.。])[.。]$", "", value)
         several = len(stopped) > LONGEST or re.search(r" and | or |, |[，；;]", stopped) is not None
         for rule in self._rules:
@@ -137,13 +156,7 @@ class _Language:
             return False
         if not rule.value.fullmatch(value) or (not rule.negation and self._negations.search(value)):
             return False
-        if not rule.kind.pattern:
-            return True
-        numbers, rest = figures(value), value
-        for number in reversed(numbers):
-            rest = rest[: number.start] + " " + rest[number.end :]
-        fits = bool(numbers) and all(rule.kind.fullmatch(number.kind) for number in numbers)
-        return fits and self._measure.fullmatch(rest) is not None
+        return not rule.kind.pattern or is_measure(value, rule.kind, self._measure)
 
     def _begin_low(self, text: str) -> str:
         """A name or value within a sentence, with a small letter where its first word is an ordinary one."""

@@ -54,7 +54,7 @@ class StructuredListing(ListingFields):
         Raises:
             InvalidInput: an argument is wrong.
         """
-        return jsonld.convert(self, **_arguments(locals()))
+        return jsonld.build(self, **_arguments(locals()))
 
     def to_google(
         self,

@@ -144,7 +144,7 @@ def faults(rules: Rules, name: str, text: str, *, brand: str = "", title: str = 
         yield f"pattern {rule.pattern}", text, "write it in the form that the channel asks for"
     for ban in rule.bans:
         if at_fault := _BANS[ban](bare, rules, title):
-            yield ban, at_fault, _MENDS[ban]
+            yield ban, at_fault, _FIXES[ban]
 
 
 def _breaches(rules: Rules, values: Mapping[str, Any]) -> Iterator[Breach]:
@@ -244,7 +244,7 @@ _BANS: dict[str, Callable[[str, Rules, str], str]] = {
     "title_words": lambda text, rules, title: common_word(text, title),
     "gtin": lambda text, rules, title: "" if is_gtin(text) else text,
 }
-_MENDS = {
+_FIXES = {
     "capitals": "write it in sentence case",
     "promotion": "leave the promotion out",
     "placeholder": "give the value, or leave the field out",

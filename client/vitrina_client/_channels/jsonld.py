@@ -28,11 +28,6 @@ _SOURCES = {
 }
 
 
-def convert(listing: ListingFields, **arguments: Any) -> dict[str, Any]:
-    """The JSON-LD document; `StructuredListing.to_jsonld` has the arguments."""
-    return build(listing, **arguments)
-
-
 def build(
     listing: ListingFields,
     *,
@@ -45,7 +40,7 @@ def build(
     brand: str | None = None,
     gtin: str | None = None,
 ) -> dict[str, Any]:
-    """The same without refusing what is missing.
+    """The JSON-LD document; `StructuredListing.to_jsonld` has the arguments. Nothing that is missing is refused.
 
     ``digitalSourceType`` belongs to a CreativeWork, which a Product is not: the mark stands on the FAQPage, and on
     the text that the Product is `subjectOf`.

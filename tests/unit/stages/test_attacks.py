@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.claims import Claims, is_command
+from stages.claims import Claims
+from stages.commands import is_command
 from stages.editing import Editor, StreamEditor, edit, evidence
 from stages.prompts import Prompts
 from stages.request import OPTIONAL_FIELDS, Request, read_request

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stages.brand import Brand
+from stages.commands import is_command
 from stages.keywords import MOST, keywords
 from stages.moderation import action
 from stages.prompts import SAMPLING_FIELDS, Prompts
@@ -20,6 +21,7 @@ class TritonPythonModel(Step):
     def set_up(self) -> None:
         self.prompts = Prompts.load(self.folder / "prompts.json")
         self.brand = Brand.in_force()
+        is_command("mug")  # compiles its patterns, a second that the first request would wait for
 
     def answer(self, request: Any) -> Outputs:
         rows = text_rows(request, "TITLE", *OPTIONAL_FIELDS)

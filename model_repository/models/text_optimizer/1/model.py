@@ -6,7 +6,7 @@ from typing import Any
 from stages.claims import Claims
 from stages.conflicts import conflicts
 from stages.editing import edit, evidence, prepare
-from stages.listing import make_listing
+from stages.listing import make_listing, prepare_listing
 from stages.prompts import Prompts
 from stages.request import Request
 from stages.taxonomy import Taxonomy
@@ -18,6 +18,7 @@ class TritonPythonModel(Step):
         self.prompts = Prompts.load(self.folder / "prompts.json")
         self.taxonomy = Taxonomy.in_force()
         prepare()
+        prepare_listing(self.taxonomy)
 
     def answer(self, request: Any) -> Outputs:
         outputs: dict[str, list[bytes]] = {"TEXT": [], "EDITS": [], "EVIDENCE": [], "CONFLICTS": [], "LISTING": []}
