@@ -133,7 +133,8 @@ def make_listing(request: Request, claims: Claims, text: str, taxonomy: Taxonomy
     ]
     category = taxonomy.classify(request.title, request.tags, request.scores, language)
     stated = stated_attributes(request)  # whatever words the shop does not like
-    names = {name.casefold() for name, _ in (*numbers, *stated)}
+    given = (*numbers, *stated)
+    names = {name.casefold() for name, _ in given}
     names.update(each.name for pair in told for each in extract(": ".join(pair), language))
     return {
         "language": language,
@@ -146,7 +147,7 @@ def make_listing(request: Request, claims: Claims, text: str, taxonomy: Taxonomy
         "alt_text": _alt_text(title, attributes, language),
         "category": {"path": list(category.path), "confidence": category.confidence} if category else None,
         "attributes": attributes,
-        "missing": [each for each in category.attributes if not _is_given(each, names)] if category else [],
+        "missing": [each for each in category.attributes if not _is_given(each, names, given)] if category else [],
         "colours": _colours(attributes, language),
         "faq": [
             {
@@ -283,6 +284,12 @@ def _colours(attributes: Sequence[Attribute], language: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _is_given(wanted: str, names: set[str]) -> bool:
-    """Whether an attribute of the category is there under its name, or one that holds it: seat height, height."""
-    return any(wanted.casefold() in name or name in wanted.casefold() for name in names)
+def _is_given(wanted: str, names: set[str], given: Sequence[tuple[str, str]]) -> bool:
+    """Whether an attribute of the category is there under its name, one that holds it (seat height) or as a value.
+
+    A value has it as in ``care: dishwasher safe``.
+    """
+    folded = wanted.casefold()
+    if any(folded in value.casefold() for _, value in given):
+        return True
+    return any(folded in name or name in folded for name in names)

@@ -56,6 +56,7 @@ def test_what_a_category_should_have_and_nobody_gave_is_missing() -> None:
     made = listing(attributes={"面料": "棉", "颜色": "红"}, title="纯棉T恤", language="zh")
     assert made["category"] is not None and "颜色" not in made["missing"] and "材质" not in made["missing"]
     assert made["missing"]
+    assert "dishwasher safe" not in listing()["missing"]  # the value of care
 
 
 @pytest.mark.parametrize(

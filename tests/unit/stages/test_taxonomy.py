@@ -65,3 +65,8 @@ def test_the_default_taxonomy_has_every_leaf_in_both_languages() -> None:
         assert all(leaf.words.values()) and all(leaf.attributes.values())
     for language in ("en", "zh"):
         assert len({leaf.name(language) for leaf in taxonomy.leaves}) == len(taxonomy.leaves)
+
+
+def test_the_default_taxonomy_puts_a_cup_by_its_use_among_cups() -> None:
+    category = Taxonomy.load(TAXONOMY).classify("陶红色浓缩咖啡杯碟套装", (), (), "zh")
+    assert category is not None and category.path == ("家居", "厨房", "杯具")
