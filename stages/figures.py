@@ -185,7 +185,9 @@ def _unit(exact: str | None, loose: str | None) -> tuple[str, float]:
 
 def _number(match: re.Match[str]) -> float | None:
     if match["digits"]:
-        number = Price.fromstring(match["digits"]).amount_float
+        # A single point is a decimal one, also before three digits (0.125 kg); a comma behind a zero likewise.
+        point = "." if re.fullmatch(r"\d+\.\d+", match["digits"]) else "," if match["digits"].startswith("0,") else None
+        number = Price.fromstring(match["digits"], decimal_separator=point).amount_float
         return number and number * {"千": 1e3, "万": 1e4, "亿": 1e8}.get(match["myriads"], 1)
     if match["word"]:
         return _english(match["word"].casefold().replace("-", " "))
