@@ -10,6 +10,7 @@ import tritonclient.http as triton_http
 
 from benchmarks.serving import REPOSITORY
 from graph.assembly import load
+from tests.integration.counts import statistics
 
 FACTS = load().facts
 GREEDY = {"MAX_TOKENS": np.array([[12]], np.int32), "TEMPERATURE": np.array([[0.0]], np.float32)}
@@ -47,8 +48,7 @@ def ask(request, server):
 
 
 def _executions(server, model: str) -> int:
-    with triton_grpc.InferenceServerClient(server.grpc_url) as client:
-        return client.get_inference_statistics(model).model_stats[0].execution_count
+    return statistics(server, model)["execution_count"]
 
 
 def test_content_image_gives_everything_at_once(ask, products):

@@ -20,6 +20,7 @@ from onnx import helper
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from server import Server, ServerFailed, ServerOptions
+from tests.integration.counts import statistics
 from tests.integration.small_models import FLOAT_IO, ONE_CPU, add, double, graph, lookup, value
 
 TYPES = {
@@ -275,11 +276,6 @@ def test_too_few_rows_are_noticed(call):
         call("first", {"X": floats(4, 3)})
     assert failed.value.status() == call.internal
     assert "failed to split the output tensor 'Y'" in failed.value.message()
-
-
-def statistics(server: Server, model: str) -> dict:
-    with triton_http.InferenceServerClient(server.http_url) as client:
-        return client.get_inference_statistics(model)["model_stats"][0]
 
 
 def test_requests_are_merged_into_one_run(server, call):
